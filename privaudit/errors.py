@@ -1,0 +1,64 @@
+"""The errors a user can cause, one type for each thing there is to mend.
+
+Every message starts with what is wrong, in numbers and names, and ends with the next step.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CaptionerError",
+    "EncoderError",
+    "FineTuneError",
+    "GeneratorError",
+    "MissingExtraError",
+    "PrivauditError",
+    "SampleError",
+    "SettingError",
+]
+
+
+class PrivauditError(Exception):
+    """Base of every error that privaudit raises on purpose."""
+
+
+class SettingError(PrivauditError, ValueError):
+    """A setting has a value outside its range, or of the wrong type."""
+
+
+class SampleError(PrivauditError, ValueError):
+    """A sample, or a set of samples, cannot be audited."""
+
+
+class GeneratorError(PrivauditError, RuntimeError):
+    """The model under audit raised, or answered with something other than images."""
+
+
+class EncoderError(PrivauditError, RuntimeError):
+    """The image encoder could not be loaded, or returned unusable features."""
+
+
+class CaptionerError(PrivauditError, RuntimeError):
+    """The captioner could not be loaded, or wrote no usable caption."""
+
+
+class FineTuneError(PrivauditError, RuntimeError):
+    """Fine-tuning cannot start on this pipeline, or its loss diverged."""
+
+
+class MissingExtraError(PrivauditError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it.
+
+    Parameters
+    ----------
+    what
+        What the user asked for, such as ``"DP-SGD"``.
+    package
+        The import that failed.
+    extra
+        The extra of privaudit that installs it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f'{what} needs {package}, which is not installed: pip install "privaudit[{extra}]"'
+        )

@@ -1,0 +1,188 @@
+"""Diffusers pipelines as generators."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from privaudit.errors import GeneratorError
+from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.padding import padded, rounded_batch_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["PipelineGenerator", "load_pipeline"]
+
+
+def load_pipeline(
+    base: str | Path,
+    *,
+    lora: str | Path | None = None,
+    device: str | torch.device | None = None,
+    **from_pretrained: Any,
+) -> Any:
+    """Load a diffusers text-to-image pipeline, with a LoRA adapter fused into it.
+
+    Parameters
+    ----------
+    base
+        Hub name or local folder of a whole pipeline.
+    lora
+        Hub name, folder or file of an adapter that diffusers wrote.
+    device
+        Where to run; by default a GPU when there is one.
+    **from_pretrained
+        Passed on, such as ``torch_dtype=torch.float16``. A CPU gets float32 unless told.
+
+    Returns
+    -------
+    diffusers.DiffusionPipeline
+        Ready to generate, without its own progress bar.
+
+    Raises
+    ------
+    GeneratorError
+        If there is no such pipeline or adapter.
+    """
+    from diffusers import AutoPipelineForText2Image
+
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    from_pretrained.setdefault("torch_dtype", torch.float32 if device.type == "cpu" else None)
+    try:
+        pipeline = AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
+        if lora is not None:
+            pipeline.load_lora_weights(lora)
+            pipeline.fuse_lora()
+            pipeline.unload_lora_weights()
+    except (OSError, ValueError) as error:
+        msg = (
+            f"pipeline {str(base)!r}{f' with LoRA {str(lora)!r}' if lora else ''} cannot be "
+            f"loaded ({str(error).splitlines()[0]}): check the folder or hub name"
+        )
+        raise GeneratorError(msg) from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+class PipelineGenerator:
+    """A diffusers text-to-image pipeline as a generator.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline; it runs on the device it is on.
+    num_inference_steps
+        Denoising steps.
+    guidance_scale
+        Weight of classifier-free guidance; 1 or less turns it off.
+    **call
+        Further arguments of the pipeline's call, such as ``height`` or ``negative_prompt``.
+
+    Raises
+    ------
+    GeneratorError
+        If ``pipeline`` does not take a prompt, or ``call`` names an argument it lacks.
+    """
+
+    persistent = True
+
+    def __init__(
+        self,
+        pipeline: Any,
+        *,
+        num_inference_steps: int = 30,
+        guidance_scale: float = 7.5,
+        **call: Any,
+    ) -> None:
+        accepted = inspect.signature(type(pipeline).__call__).parameters
+        unknown = [name for name in ("prompt", "generator", *call) if name not in accepted]
+        if unknown:
+            msg = f"{type(pipeline).__name__} takes no {', '.join(unknown)}: is it text-to-image?"
+            raise GeneratorError(msg)
+        wanted = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            **call,
+        }
+        self._pipeline = pipeline
+        self._call = {name: value for name, value in wanted.items() if name in accepted}
+        self.fingerprint = fingerprint_values(
+            components={
+                name: _fingerprint_component(component)
+                for name, component in pipeline.components.items()
+            },
+            pipeline=type(pipeline).__qualname__,
+            call=self._call,
+            device=pipeline.device.type,
+            libraries={name: importlib.metadata.version(name) for name in ("torch", "diffusers")},
+        )
+
+    def batch_size(self, wanted: int) -> int:
+        """Round up to a size that gives the same images as any other, see ``padding``."""
+        return rounded_batch_size(wanted, self._pipeline.device)
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+        """Generate in one call of the pipeline, each image from its own seeded noise.
+
+        The noise is drawn on the CPU, so a seed means the same noise on every device.
+
+        Raises
+        ------
+        GeneratorError
+            If the pipeline raises, a pixel is not finite, or a safety checker blanked an image.
+        """
+        name = type(self._pipeline).__name__
+        batch, n = padded(list(zip(prompts, seeds, strict=True)), self._pipeline.device)
+        try:
+            output = self._pipeline(
+                [prompt for prompt, _ in batch],
+                generator=[torch.Generator("cpu").manual_seed(seed) for _, seed in batch],
+                output_type="np",
+                **self._call,
+            )
+        except Exception as error:
+            msg = (
+                f"{name} raised {type(error).__name__} on a batch of {n} prompts, the first "
+                f"{prompts[0]!r}: {error}"
+            )
+            raise GeneratorError(msg) from error
+        pixels = np.asarray(output.images)[:n]
+        finite = np.isfinite(pixels).all(axis=(1, 2, 3))
+        if not finite.all():
+            msg = (
+                f"{int((~finite).sum())} of {n} images of {name} have NaN pixels, the first for "
+                f"prompt {prompts[int(finite.argmin())]!r}: load the pipeline in float32"
+            )
+            raise GeneratorError(msg)
+        blanked = sum(map(bool, (getattr(output, "nsfw_content_detected", None) or [])[:n]))
+        if blanked:
+            msg = (
+                f"the safety checker of {name} blanked {blanked} of {n} images, and a black image "
+                "hides what was memorised: load the pipeline with safety_checker=None"
+            )
+            raise GeneratorError(msg)
+        return [Image.fromarray(image) for image in (pixels * 255).round().astype(np.uint8)]
+
+
+def _fingerprint_component(component: Any) -> Any:
+    if isinstance(component, torch.nn.Module):
+        # An adapter's scale and whether it is on are not in the state dict.
+        adapters = [
+            (name, repr(getattr(layer, "scaling", None)), repr(layer.active_adapters), layer.merged)
+            for name, layer in component.named_modules()
+            if hasattr(layer, "active_adapters") and hasattr(layer, "merged")
+        ]
+        dtype = str(next((p.dtype for p in component.parameters()), None))
+        return [fingerprint_module(component), repr(getattr(component, "config", None)), dtype, adapters]
+    if hasattr(component, "get_vocab"):
+        return [type(component).__qualname__, component.get_vocab(), component.model_max_length]
+    if hasattr(component, "config"):
+        return [type(component).__qualname__, dict(component.config)]
+    return repr(type(component))
