@@ -6,18 +6,71 @@ Names are loaded when they are first used, so that pytest can load the plugin wi
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from privaudit.captioners import finetune_captioner, load_captioner
+    from privaudit.dp_sgd import DifferentialPrivacy
+    from privaudit.encoders import load_encoder
+    from privaudit.errors import PrivauditError
+    from privaudit.generators import (
+        MemorizingGenerator,
+        ObliviousGenerator,
+        PipelineGenerator,
+        load_pipeline,
+    )
+    from privaudit.plugin import PrivacyBudgetExceeded
+    from privaudit.record import AttackResult
+    from privaudit.samples import Sample, load_samples, split_by_coin
+
+__all__ = [
+    "AttackResult",
+    "DifferentialPrivacy",
+    "MemorizingGenerator",
+    "ObliviousGenerator",
+    "PipelineGenerator",
+    "PrivacyBudgetExceeded",
+    "PrivauditError",
+    "Sample",
+    "finetune_captioner",
+    "load_captioner",
+    "load_encoder",
+    "load_pipeline",
+    "load_samples",
+    "split_by_coin",
+]
 
 _HOMES = {
+    "AttackResult": "privaudit.record",
     "DifferentialPrivacy": "privaudit.dp_sgd",
+    "MemorizingGenerator": "privaudit.generators",
+    "ObliviousGenerator": "privaudit.generators",
+    "PipelineGenerator": "privaudit.generators",
+    "PrivacyBudgetExceeded": "privaudit.plugin",
+    "PrivauditError": "privaudit.errors",
     "Sample": "privaudit.samples",
-    "finetune": "privaudit.finetune",
+    "finetune_captioner": "privaudit.captioners",
+    "load_captioner": "privaudit.captioners",
+    "load_encoder": "privaudit.encoders",
+    "load_pipeline": "privaudit.generators",
+    "load_samples": "privaudit.samples",
+    "split_by_coin": "privaudit.samples",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from the module it lives in (PEP 562)."""
+    """Import a public name, or a submodule, when it is first used (PEP 562)."""
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    message = f"module 'privaudit' has no attribute {name!r}"
-    raise AttributeError(message)
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    try:
+        return importlib.import_module(f"privaudit.{name}")
+    except ModuleNotFoundError as error:
+        message = f"module 'privaudit' has no attribute {name!r}"
+        raise AttributeError(message) from error
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

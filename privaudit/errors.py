@@ -13,6 +13,7 @@ __all__ = [
     "MissingExtraError",
     "PrivauditError",
     "SampleError",
+    "ScoreError",
     "SettingError",
 ]
 
@@ -62,3 +63,7 @@ class MissingExtraError(PrivauditError, ImportError):
         super().__init__(
             f'{what} needs {package}, which is not installed: pip install "privaudit[{extra}]"'
         )
+
+
+class ScoreError(PrivauditError, ValueError):
+    """Scores, or the features they are computed from, allow no conclusion."""

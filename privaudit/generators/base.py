@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -140,13 +141,13 @@ def as_generator(given: Any, *, num_inference_steps: int = 30, guidance_scale: f
     GeneratorError
         If it is none of these.
     """
-    from diffusers import DiffusionPipeline
-
-    from privaudit.generators.pipeline import PipelineGenerator
-
     if isinstance(given, Generator):
         return given
-    if isinstance(given, DiffusionPipeline):
+    # Who has a pipeline has imported diffusers; nobody else should wait for it.
+    diffusers = sys.modules.get("diffusers")
+    if diffusers is not None and isinstance(given, diffusers.DiffusionPipeline):
+        from privaudit.generators.pipeline import PipelineGenerator
+
         return PipelineGenerator(
             given, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale
         )

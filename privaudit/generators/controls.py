@@ -93,4 +93,4 @@ class ObliviousGenerator:
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Draw one picture for each seed."""
-        return [_noise_image(self._size, seed) for seed in seeds[: len(prompts)]]
+        return [_noise_image(self._size, seed) for _, seed in zip(prompts, seeds, strict=True)]

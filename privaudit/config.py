@@ -1,0 +1,318 @@
+"""Settings, resolved once: marker > command line > ini file > default, each with its source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from privaudit.errors import SettingError
+
+__all__ = ["OPTIONS", "Option", "Settings", "marker_settings", "resolve"]
+
+DEFAULT_ENCODER = "facebook/deit-base-distilled-patch16-384"
+"""The encoder of the paper's reference implementation."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting.
+
+    Attributes
+    ----------
+    name
+        Its name in the marker and in :class:`Settings`; ``--privaudit-name`` on the command line
+        and ``privaudit_name`` in an ini file are made from it.
+    parse
+        From a string, or the plain value a marker holds, to the checked value.
+    default
+        The value when nobody says anything.
+    help
+        One line for ``pytest --help``.
+    aliases
+        Further spellings on the command line and in the marker.
+    in_marker
+        Whether an audit may set it for itself.
+    """
+
+    name: str
+    parse: Callable[[Any], Any]
+    default: Any
+    help: str
+    aliases: tuple[str, ...] = ()
+    in_marker: bool = True
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Spellings on the command line."""
+        return tuple(f"--privaudit-{n.replace('_', '-')}" for n in (self.name, *self.aliases))
+
+
+def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[Any], float]:
+    def parse(given: Any) -> float:
+        value = float(given)
+        above = value > low if open_low else value >= low
+        if isinstance(given, bool) or not math.isfinite(value) or not (above and value <= high):
+            bounds = f"{'(' if open_low else '['}{low:g}, {high:g}]"
+            msg = f"must be a number in {bounds}"
+            raise ValueError(msg)
+        return value
+
+    return parse
+
+
+def _whole(low: int) -> Callable[[Any], int]:
+    def parse(given: Any) -> int:
+        value = int(str(given))
+        if value < low:
+            msg = f"must be a whole number from {low}"
+            raise ValueError(msg)
+        return value
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def parse(given: Any) -> str:
+        if given not in choices:
+            msg = f"must be one of {', '.join(choices)}"
+            raise ValueError(msg)
+        return str(given)
+
+    return parse
+
+
+def _several(*choices: str, prefix: str = "") -> Callable[[Any], tuple[str, ...]]:
+    def parse(given: Any) -> tuple[str, ...]:
+        parts = given.split(",") if isinstance(given, str) else list(given)
+        names = {str(part).strip().removeprefix(prefix) for part in parts}
+        if not names or not names <= set(choices):
+            msg = f"must be a comma-separated list of {', '.join(choices)}"
+            raise ValueError(msg)
+        return tuple(choice for choice in choices if choice in names)
+
+    return parse
+
+
+def _calibration(given: Any) -> float:
+    value = float(given)
+    if not math.isfinite(value) or value <= 0 or (value >= 1 and value != int(value)):
+        msg = "must be a share in (0, 1), or a whole number of members from 1"
+        raise ValueError(msg)
+    return value
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str) or not given.strip():
+        msg = "must not be empty"
+        raise ValueError(msg)
+    return given
+
+
+def _path(given: Any) -> Path:
+    return Path(_text(str(given))).expanduser()
+
+
+def _flag(given: Any) -> bool:
+    known = {"true": True, "1": True, "yes": True, "on": True}
+    known |= {"false": False, "0": False, "no": False, "off": False}
+    if str(given).lower() not in known:
+        msg = "must be true or false"
+        raise ValueError(msg)
+    return known[str(given).lower()]
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "budget",
+        _number(0.5, 1, open_low=True),
+        0.6,
+        "largest ROC-AUC accepted, in (0.5, 1]",
+        aliases=("max_auc",),
+    ),
+    Option(
+        "scenarios",
+        _several("I", "II", "III", "IV", prefix="attack-"),
+        ("I", "II", "III", "IV"),
+        "attack scenarios to run, such as I,III",
+    ),
+    Option(
+        "attacks",
+        _several("threshold", "distribution", "classifier"),
+        ("threshold", "distribution", "classifier"),
+        "inference models to run, such as threshold,classifier",
+    ),
+    Option("queries", _whole(1), 3, "images generated per sample (m)"),
+    Option(
+        "num_inference_steps",
+        _whole(1),
+        30,
+        "denoising steps of a diffusers pipeline",
+        aliases=("steps",),
+    ),
+    Option(
+        "guidance_scale",
+        _number(0, 1000),
+        7.5,
+        "classifier-free guidance of a diffusers pipeline",
+    ),
+    Option("seed", _whole(0), 0, "seed of the audit: queries, splits and classifiers"),
+    Option(
+        "similarity",
+        _choice("cosine", "euclidean", "manhattan", "hamming"),
+        "cosine",
+        "cosine, euclidean, manhattan or hamming",
+    ),
+    Option(
+        "similarity_axis",
+        _choice("channel", "token"),
+        "channel",
+        "one similarity per channel, or one per token",
+    ),
+    Option(
+        "aggregation",
+        _choice("mean", "median", "max", "min"),
+        "mean",
+        "of the m similarities of a sample: mean, median, max or min",
+    ),
+    Option(
+        "encoder",
+        _text,
+        DEFAULT_ENCODER,
+        "image encoder: a transformers, open_clip:… or timm:… model, by hub name or folder",
+    ),
+    Option("batch_size", _whole(1), 16, "queries in one call of the generator"),
+    Option(
+        "calibration",
+        _calibration,
+        0.5,
+        "members the attacker knows in scenarios I and II: a share, or a number",
+    ),
+    Option("json", _path, None, "write the results to this JSON file", in_marker=False),
+    Option(
+        "store",
+        _path,
+        None,
+        "folder that keeps generated images between runs; 'none' keeps nothing "
+        "(default: the per-user cache)",
+        in_marker=False,
+    ),
+)
+"""Every setting but ``--privaudit-strict``, which is a plain switch."""
+
+STRICT = Option(
+    "strict",
+    _flag,
+    default=False,
+    help="fail, not skip, what lacks a fixture; fail a session that completed no audit",
+    in_marker=False,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one audit; the fields are those of :data:`OPTIONS`, where each is told."""
+
+    budget: float
+    scenarios: tuple[str, ...]
+    attacks: tuple[str, ...]
+    queries: int
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+    similarity: str
+    similarity_axis: str
+    aggregation: str
+    encoder: str
+    batch_size: int
+    calibration: float
+    json: Path | None
+    store: Path | None
+    strict: bool
+    sources: Mapping[str, str]
+
+    def source(self, name: str) -> str:
+        """Say where a setting's value came from: marker, command line, ini or default."""
+        return self.sources[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what decides an audit's numbers, as a JSON object."""
+        return {
+            option.name: getattr(self, option.name)
+            for option in OPTIONS
+            if option.in_marker and option.name not in ("budget", "scenarios", "attacks")
+        }
+
+
+def _parsed(option: Option, given: Any, spelled: str) -> Any:
+    try:
+        return option.parse(given)
+    except (ValueError, TypeError, OverflowError) as error:
+        reason = str(error) if str(error).startswith("must") else f"is not valid: {option.help}"
+        msg = f"{spelled}={given!r} {reason}"
+        raise SettingError(msg) from error
+
+
+def resolve(command_line: Mapping[str, Any], ini: Mapping[str, Any]) -> Settings:
+    """Resolve the settings of a session.
+
+    Parameters
+    ----------
+    command_line, ini
+        What was said, by option name; what was not said is ``None`` or, in the ini, empty.
+
+    Raises
+    ------
+    SettingError
+        If a value is bad; the message names it as the user spelled it.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for option in (*OPTIONS, STRICT):
+        said, written = command_line.get(option.name), ini.get(option.name)
+        if said is not None:
+            value, source = _parsed(option, said, option.flags[0]), "command line"
+        elif written not in (None, ""):
+            value, source = _parsed(option, written, f"privaudit_{option.name}"), "ini"
+        else:
+            value, source = option.default, "default"
+        values[option.name], sources[option.name] = value, source
+    return Settings(**values, sources=MappingProxyType(sources))
+
+
+def marker_settings(
+    session: Settings, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Settings:
+    """Apply one ``privacy_budget`` marker to the settings of the session.
+
+    Scenarios and inference models are the exception to "the marker wins": it says what an audit
+    covers, and the command line selects among that.
+
+    Raises
+    ------
+    SettingError
+        If an argument is unknown, positional beyond the first, or has a bad value.
+    """
+    spelled = {name: o for o in OPTIONS if o.in_marker for name in (o.name, *o.aliases)}
+    given = dict(kwargs)
+    if len(args) > 1 or (args and {"budget", "max_auc"} & set(given)):
+        msg = f"privacy_budget{args!r} takes one positional argument, the budget"
+        raise SettingError(msg)
+    if args:
+        given["budget"] = args[0]
+    values = {name: getattr(session, name) for name in Settings.__dataclass_fields__}
+    sources = dict(session.sources)
+    for name, value in given.items():
+        if name not in spelled:
+            msg = f"privacy_budget({name}=…) is unknown: it takes {', '.join(sorted(spelled))}"
+            raise SettingError(msg)
+        option = spelled[name]
+        parsed = _parsed(option, value, f"privacy_budget({name}=…): {name}")
+        if option.name in ("scenarios", "attacks") and sources[option.name] == "command line":
+            parsed = tuple(choice for choice in parsed if choice in values[option.name])
+        values[option.name], sources[option.name] = parsed, "marker"
+    values["sources"] = MappingProxyType(sources)
+    return Settings(**values)

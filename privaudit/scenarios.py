@@ -1,0 +1,101 @@
+"""The four scenarios of the paper (section IV, table I): what the attacker knows."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from privaudit.errors import SampleError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from privaudit.samples import Sample
+
+__all__ = ["ATTACKS", "SCENARIOS", "Scenario", "split_calibration"]
+
+ATTACKS = ("threshold", "distribution", "classifier")
+"""The inference models, by name."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One attacker.
+
+    Attributes
+    ----------
+    name
+        ``"attack-I"`` to ``"attack-IV"``.
+    knows_captions
+        Whether the attacker has the query's caption; if not, a captioner writes one.
+    knows_members
+        Whether the attacker knows some of the target's members to calibrate on; if not, a
+        shadow model with its own members stands in.
+    """
+
+    name: str
+    knows_captions: bool
+    knows_members: bool
+
+    @property
+    def optional_fixtures(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of fixtures beyond the three of every audit, without which it is skipped."""
+        shadow = ("shadow_model", "shadow_members", "shadow_non_members")
+        groups: tuple[tuple[str, ...], ...] = ()
+        if not self.knows_captions:
+            groups += (("captioner",),)
+        if not self.knows_members:
+            groups += (shadow,)
+        return groups
+
+
+SCENARIOS = {
+    "I": Scenario("attack-I", knows_captions=True, knows_members=True),
+    "II": Scenario("attack-II", knows_captions=False, knows_members=True),
+    "III": Scenario("attack-III", knows_captions=True, knows_members=False),
+    "IV": Scenario("attack-IV", knows_captions=False, knows_members=False),
+}
+"""The scenarios by their Roman numeral."""
+
+
+def split_calibration(
+    members: Sequence[Sample], non_members: Sequence[Sample], calibration: float, seed: int
+) -> tuple[list[Sample], list[Sample], list[Sample], list[Sample]]:
+    """Choose which samples the attacker of scenarios I and II calibrates on.
+
+    Parameters
+    ----------
+    members, non_members
+        All samples of the audit.
+    calibration
+        How many members the attacker knows: a share below 1, or a whole number from 1. As many
+        non-members join them.
+    seed
+        Seed of the choice, which depends on the ids only.
+
+    Returns
+    -------
+    calibration members, calibration non-members, evaluation members, evaluation non-members
+
+    Raises
+    ------
+    SampleError
+        If nothing would be left to evaluate, or nothing to calibrate on.
+    """
+    known = round(calibration * len(members)) if calibration < 1 else int(calibration)
+    least = min(len(members), len(non_members))
+    if not 0 < known < least:
+        msg = (
+            f"{len(members)} members and {len(non_members)} non-members cannot be split: "
+            f"calibrating on {known} of each leaves none to evaluate or none to calibrate on; "
+            "add samples or change --privaudit-calibration"
+        )
+        raise SampleError(msg)
+    parts: list[list[Sample]] = []
+    for name, samples in (("members", members), ("non-members", non_members)):
+        ids = sorted(sample.id for sample in samples)
+        chosen = set(random.Random(f"{seed}/{name}").sample(ids, known))  # noqa: S311
+        parts.append([sample for sample in samples if sample.id in chosen])
+        parts.append([sample for sample in samples if sample.id not in chosen])
+    return parts[0], parts[2], parts[1], parts[3]
