@@ -153,6 +153,8 @@ def finetune(
         unet, text_encoder = _trainable_copies(pipeline, method, lora_rank, train_text_encoder)
 
     modules = [unet, text_encoder] if train_text_encoder else [unet]
+    for module in modules:
+        module.train()
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     noise_scheduler = _training_scheduler(pipeline)
     posterior_mean, posterior_std = _latents(pipeline, samples)
@@ -187,8 +189,6 @@ def finetune(
             states = text_encoder(captions)[0]
         return _denoising_errors(model, noise_scheduler, latents, states, draws).mean()
 
-    for module in modules:
-        module.train()
     losses: list[float] = []
     with tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar:
         for batch in itertools.islice(batches, steps):
