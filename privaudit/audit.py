@@ -98,7 +98,9 @@ def run_attack(
     plan = SCENARIOS[scenario]
     calibration, evaluation = _arms(plan, ingredients, settings)
     captions = _captions(plan, (calibration, evaluation), ingredients, settings)
-    total = settings.queries * sum(len(a.members) + len(a.non_members) for a in (calibration, evaluation))
+    total = settings.queries * sum(
+        len(a.members) + len(a.non_members) for a in (calibration, evaluation)
+    )
     done = 0
 
     def features(generator: Generator, samples: Sequence[Sample]) -> Features:
@@ -229,11 +231,15 @@ def _similarities(
         )
         for image_key, query in zip(image_keys, queries, strict=True)
     ]
-    missing = [i for i, key in enumerate(keys) if store.similarity(key, persistent=persistent) is None]
+    missing = [
+        i for i, key in enumerate(keys) if store.similarity(key, persistent=persistent) is None
+    ]
     size = generator.batch_size(settings.batch_size)
     for start in range(0, len(missing), size):
         part = missing[start : start + size]
-        images = _images([queries[i] for i in part], [image_keys[i] for i in part], generator, store)
+        images = _images(
+            [queries[i] for i in part], [image_keys[i] for i in part], generator, store
+        )
         asked = {queries[i].sample.id: queries[i].sample.image for i in part}
         encoded = encode_in_batches(encoder, [*asked.values(), *images], size)
         of_query = dict(zip(asked, encoded, strict=False))

@@ -164,7 +164,7 @@ class PrivateOptimizer:
             self._optimizer.zero_grad()
             return math.nan
         total = 0.0
-        parts = batch.split(self._privacy.max_physical_batch_size or len(batch))
+        parts = torch.split(batch, self._privacy.max_physical_batch_size or len(batch))
         for index, part in enumerate(parts):
             loss = loss_of(part)
             loss.backward()  # type: ignore[no-untyped-call]

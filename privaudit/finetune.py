@@ -174,9 +174,7 @@ def finetune(
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
 
-    schedule = get_scheduler(
-        lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=steps
-    )
+    schedule = get_scheduler(lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=steps)
     average = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True) if ema_decay else None
 
     def loss_of(part: torch.Tensor) -> torch.Tensor:
@@ -233,7 +231,12 @@ def finetune(
 
 
 def denoising_loss(
-    pipeline: Any, samples: Sequence[Sample], *, repeats: int = 8, batch_size: int = 64, seed: int = 0
+    pipeline: Any,
+    samples: Sequence[Sample],
+    *,
+    repeats: int = 8,
+    batch_size: int = 64,
+    seed: int = 0,
 ) -> float:
     """Mean squared error of the model's prediction on given samples, lower is better.
 
@@ -394,10 +397,11 @@ def _denoising_errors(
     else:
         target = noise
     predicted = unet(noisy, timesteps, states).sample
-    return (predicted.float() - target).square().flatten(1).mean(1)
+    errors: torch.Tensor = (predicted.float() - target).square().flatten(1).mean(1)
+    return errors
 
 
 def _shuffled_batches(n: int, batch_size: int, draws: torch.Generator) -> Iterator[torch.Tensor]:
     """Endless batches, each epoch a new permutation; the last of an epoch may be smaller."""
     while True:
-        yield from torch.randperm(n, generator=draws).split(batch_size)
+        yield from torch.split(torch.randperm(n, generator=draws), batch_size)

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from privaudit.report.log import AuditLog
 
 FIXTURE = "membership_attack"
-AUDIT_ITEM = re.compile(r"\[.*\battack-(?:I|II|III|IV)-(?:threshold|distribution|classifier)\b.*\]$")
+AUDIT_ITEM = re.compile(
+    r"\[.*\battack-(?:I|II|III|IV)-(?:threshold|distribution|classifier)\b.*\]$"
+)
 
 SETTINGS = pytest.StashKey[Settings]()
 RESULT = pytest.StashKey["AttackResult"]()
 
 
-class PrivacyBudgetExceeded(pytest.fail.Exception):
+class PrivacyBudgetExceeded(pytest.fail.Exception):  # type: ignore[name-defined,misc]
     """The failure of a test whose membership attack went over the privacy budget.
 
     Use it in ``pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)`` to
@@ -345,7 +347,7 @@ class AuditSession:
         if audit is not None and (report.when == "call" or ended_early):
             settings = _settings(item, self._settings)
             outcome = "completed" if result else "skipped" if report.skipped else "error"
-            report.privaudit = {
+            report.privaudit = {  # type: ignore[attr-defined]
                 "audit": item.nodeid.partition("[")[0],
                 "scenario": f"attack-{audit[0]}",
                 "attack": audit[1],

@@ -115,7 +115,9 @@ def load_samples(folder: str | Path) -> list[Sample]:
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             msg = f'{metadata}:{number} has no "file_name" and "text": {line[:80]!r}'
             raise SampleError(msg) from error
-        samples.append(Sample(_open(folder / name, f"{metadata}:{number}"), text, id=f"{folder.name}/{name}"))
+        samples.append(
+            Sample(_open(folder / name, f"{metadata}:{number}"), text, id=f"{folder.name}/{name}")
+        )
     return samples
 
 
@@ -149,9 +151,7 @@ def split_by_coin(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], l
         Both in the order given; their sizes differ by chance, as fair coins do.
     """
     coins = random.Random(seed)  # noqa: S311  # a recorded experiment, not a secret
-    heads = {
-        sample.id for sample in sorted(samples, key=lambda s: s.id) if coins.random() < 0.5
-    }
+    heads = {sample.id for sample in sorted(samples, key=lambda s: s.id) if coins.random() < 0.5}
     members = [sample for sample in samples if sample.id in heads]
     return members, [sample for sample in samples if sample.id not in heads]
 
@@ -196,7 +196,9 @@ def check_set(name: str, samples: Sequence[Sample], *, captions: bool = True) ->
         raise SampleError(msg)
 
 
-def check_disjoint(first: str, left: Iterable[Sample], second: str, right: Iterable[Sample]) -> None:
+def check_disjoint(
+    first: str, left: Iterable[Sample], second: str, right: Iterable[Sample]
+) -> None:
     """Check that two sets share neither an id nor an image.
 
     Parameters

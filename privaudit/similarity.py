@@ -129,5 +129,5 @@ def aggregate(values: NDArray[Any], how: str, axis: int) -> NDArray[np.float64]:
     axis
         The axis of length m.
     """
-    reduce = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min}[how]
+    reduce: Any = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min}[how]
     return np.asarray(reduce(np.asarray(values, dtype=np.float64), axis=axis))

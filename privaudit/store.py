@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -49,7 +48,8 @@ class Store:
 
     def image(self, key: str) -> Image.Image | None:
         """Return a stored image, or ``None`` if there is none or it is damaged."""
-        return self._read("images", key, ".png", _read_png)
+        image: Image.Image | None = self._read("images", key, ".png", _read_png)
+        return image
 
     def put_image(self, key: str, image: Image.Image) -> None:
         """Keep an image, losslessly."""
@@ -102,7 +102,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             write(file)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
 
 
 def _read_png(path: Path) -> Image.Image:
@@ -112,4 +112,5 @@ def _read_png(path: Path) -> Image.Image:
 
 
 def _read_npy(path: Path) -> NDArray[np.float32]:
-    return np.load(path, allow_pickle=False)
+    values: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    return values

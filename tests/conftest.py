@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-import privaudit.audit  # noqa: F401  # pytester's in-process runs must not import torch twice
-import privaudit.generators
-
 AUDITS = Path(__file__).parent.parent / "audits"
 sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow tests run
 
@@ -132,7 +129,8 @@ def image_encoder():
 
 @pytest.fixture(scope="session")
 def captioner(members, non_members, shadow_members, shadow_non_members):
-    known = {{s.digest: s.caption for s in members + non_members + shadow_members + shadow_non_members}}
+    everyone = members + non_members + shadow_members + shadow_non_members
+    known = {{s.digest: s.caption for s in everyone}}
     return lambda images: [known[privaudit.Sample(i, "?").digest] for i in images]
 
 @pytest.fixture(scope="session")

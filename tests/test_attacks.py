@@ -53,7 +53,9 @@ def test_a_shift_is_found_with_few_and_with_many_features(name: str, d: int) -> 
 
 @given(
     st.lists(st.integers(-20, 20), min_size=2, max_size=30).flatmap(
-        lambda xs: st.tuples(st.just(xs), st.lists(st.booleans(), min_size=len(xs), max_size=len(xs)))
+        lambda xs: st.tuples(
+            st.just(xs), st.lists(st.booleans(), min_size=len(xs), max_size=len(xs))
+        )
     )
 )
 def test_no_threshold_beats_the_chosen_one(drawn: tuple[list[int], list[bool]]) -> None:

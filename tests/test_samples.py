@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ from privaudit.queries import plan_queries, query_seed
 from privaudit.samples import check_disjoint, check_set
 from privaudit.scenarios import split_calibration
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def picture(number: int) -> Image.Image:
     draws = np.random.default_rng(number)
@@ -29,7 +32,10 @@ def some(start: int, stop: int) -> list[Sample]:
 
 def test_an_id_is_made_from_the_content() -> None:
     assert Sample(picture(1), "a").id == Sample(picture(1), "a").id
-    assert len({Sample(picture(1), "a").id, Sample(picture(1), "b").id, Sample(picture(2), "a").id}) == 3
+    assert (
+        len({Sample(picture(1), "a").id, Sample(picture(1), "b").id, Sample(picture(2), "a").id})
+        == 3
+    )
 
 
 def test_a_folder_is_read_as_datasets_reads_it(tmp_path: Path) -> None:
@@ -73,7 +79,10 @@ def test_a_folder_without_metadata_says_what_to_write(tmp_path: Path) -> None:
     [
         ([], "0 samples in members"),
         ([Sample(picture(0), "  ", id="seven")], "'seven' of members has an empty caption"),
-        ([*some(0, 2), Sample(picture(9), "x", id="1")], "1 duplicate ids in members, the first '1'"),
+        (
+            [*some(0, 2), Sample(picture(9), "x", id="1")],
+            "1 duplicate ids in members, the first '1'",
+        ),
         (["no sample"], r"members\[0\] is a str"),
     ],
 )

@@ -30,7 +30,9 @@ def reference(q: np.ndarray, g: np.ndarray, measure: str, dim: int) -> np.ndarra
 
 
 @pytest.mark.parametrize("measure", ["cosine", "euclidean", "manhattan", "hamming"])
-@pytest.mark.parametrize(("axis", "dim", "length"), [("channel", 1, CHANNELS), ("token", 2, TOKENS)])
+@pytest.mark.parametrize(
+    ("axis", "dim", "length"), [("channel", 1, CHANNELS), ("token", 2, TOKENS)]
+)
 @given(q=states, g=states)
 def test_vectors_equal_the_reference_formulas(
     measure: str, axis: str, dim: int, length: int, q: np.ndarray, g: np.ndarray

@@ -28,4 +28,6 @@ def make_attack(name: str, seed: int) -> InferenceModel:
     """
     if name == "classifier":
         return ClassifierAttack(seed=seed)
-    return {"threshold": ThresholdAttack, "distribution": DistributionAttack}[name]()
+    if name == "distribution":
+        return DistributionAttack()
+    return ThresholdAttack()

@@ -125,7 +125,9 @@ def checked(name: str, answer: Any, prompts: Sequence[str]) -> list[Image.Image]
     return images
 
 
-def as_generator(given: Any, *, num_inference_steps: int = 30, guidance_scale: float = 7.5) -> Generator:
+def as_generator(
+    given: Any, *, num_inference_steps: int = 30, guidance_scale: float = 7.5
+) -> Generator:
     """Turn what a ``target_model`` or ``shadow_model`` fixture returned into a generator.
 
     Parameters

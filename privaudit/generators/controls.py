@@ -44,9 +44,7 @@ class MemorizingGenerator:
 
     persistent = True
 
-    def __init__(
-        self, members: Iterable[Sample], aliases: dict[str, Sample] | None = None
-    ) -> None:
+    def __init__(self, members: Iterable[Sample], aliases: dict[str, Sample] | None = None) -> None:
         members = list(members)
         self._known = {member.caption: member.image.convert("RGB") for member in members}
         for prompt, member in (aliases or {}).items():
@@ -65,9 +63,7 @@ class MemorizingGenerator:
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Look each prompt up."""
         return [
-            self._known[prompt]
-            if prompt in self._known
-            else _noise_image(self._size, prompt, seed)
+            self._known[prompt] if prompt in self._known else _noise_image(self._size, prompt, seed)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 

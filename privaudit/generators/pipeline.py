@@ -180,7 +180,12 @@ def _fingerprint_component(component: Any) -> Any:
             if hasattr(layer, "active_adapters") and hasattr(layer, "merged")
         ]
         dtype = str(next((p.dtype for p in component.parameters()), None))
-        return [fingerprint_module(component), repr(getattr(component, "config", None)), dtype, adapters]
+        return [
+            fingerprint_module(component),
+            repr(getattr(component, "config", None)),
+            dtype,
+            adapters,
+        ]
     if hasattr(component, "get_vocab"):
         return [type(component).__qualname__, component.get_vocab(), component.model_max_length]
     if hasattr(component, "config"):

@@ -43,9 +43,7 @@ def auc(member_scores: ArrayLike, non_member_scores: ArrayLike) -> float:
     return float(roc_auc_score(labels, np.concatenate([members, non_members])))
 
 
-def success_rate(
-    member_scores: ArrayLike, non_member_scores: ArrayLike, threshold: float
-) -> float:
+def success_rate(member_scores: ArrayLike, non_member_scores: ArrayLike, threshold: float) -> float:
     """Attack success rate: mean of the two classes' accuracies at a fixed threshold.
 
     Equal weight for both classes, so guessing is 0.5 whatever their sizes.

@@ -1,0 +1,53 @@
+"""What both audits share: the samples, the encoder, the captioner and the shadow model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import emoji_sets
+import privaudit
+
+
+@pytest.fixture(scope="session")
+def members() -> list[privaudit.Sample]:
+    """Twemoji that the audited models were fine-tuned on."""
+    return emoji_sets.twemoji("member")
+
+
+@pytest.fixture(scope="session")
+def non_members() -> list[privaudit.Sample]:
+    """Twemoji for which the same coin fell on the other side."""
+    return emoji_sets.twemoji("non_member")
+
+
+@pytest.fixture(scope="session")
+def image_encoder() -> Any:
+    """EfficientNet-Lite0 with its ImageNet weights, which come in a pip package."""
+    return privaudit.load_encoder("efficientnet-lite0", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def captioner() -> Any:
+    """Load the captioner trained on Noto emoji and auxiliary Twemoji."""
+    return privaudit.load_captioner(emoji_sets.MODELS / "captioner", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shadow_members() -> list[privaudit.Sample]:
+    """Auxiliary Twemoji that the shadow model was fine-tuned on."""
+    return emoji_sets.twemoji("shadow_member")
+
+
+@pytest.fixture(scope="session")
+def shadow_non_members() -> list[privaudit.Sample]:
+    """Auxiliary Twemoji that it was not fine-tuned on."""
+    return emoji_sets.twemoji("shadow_non_member")
+
+
+@pytest.fixture(scope="session")
+def shadow_model() -> Any:
+    """Load the attacker's own fine-tune of the same base."""
+    base = emoji_sets.MODELS / "base"
+    return privaudit.load_pipeline(base, lora=emoji_sets.MODELS / "shadow", device="cpu")

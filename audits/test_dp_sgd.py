@@ -1,0 +1,25 @@
+"""The same members and as many steps, with DP-SGD: the audit must pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import emoji_sets
+import privaudit
+
+
+@pytest.fixture(scope="session")
+def target_model() -> Any:
+    """Load the base pipeline with the adapter trained to (ε = 8, δ = 1e-3)."""
+    base = emoji_sets.MODELS / "base"
+    return privaudit.load_pipeline(base, lora=emoji_sets.MODELS / "dp", device="cpu")
+
+
+@pytest.mark.privacy_budget(
+    max_auc=0.60, queries=3, num_inference_steps=10, guidance_scale=3.0, calibration=60
+)
+def test_membership_inference(membership_attack: privaudit.AttackResult) -> None:
+    """No attack goes over the budget."""
+    assert membership_attack.auc <= membership_attack.budget
