@@ -1,0 +1,103 @@
+"""Real captioners of transformers: BLIP and a vision encoder-decoder, trained and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from privaudit import finetune_captioner, load_captioner
+from privaudit.captioners import TransformersCaptioner
+from privaudit.errors import CaptionerError
+from privaudit.fingerprint import fingerprint_module
+from tests.conftest import AUDITS
+
+
+def tiny_blip() -> TransformersCaptioner:
+    from transformers import (
+        BertTokenizer,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+    )
+
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "a",
+        "b",
+        "c",
+        "red",
+        "blue",
+        "honey",
+        "pot",
+        "face",
+        "cat",
+        "dog",
+        "tile",
+    ]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    tokenizer = BertTokenizer(vocab=vocabulary)
+    shared = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    config = BlipConfig(
+        text_config={
+            **shared,
+            "vocab_size": len(words),
+            "num_attention_heads": 2,
+            "encoder_hidden_size": 32,
+            "max_position_embeddings": 16,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+            "sep_token_id": 3,
+            "pad_token_id": 0,
+        },
+        vision_config={**shared, "num_attention_heads": 2, "image_size": 32, "patch_size": 8},
+        image_text_hidden_size=16,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BlipForConditionalGeneration(config)
+    processor = BlipImageProcessor(size={"height": 32, "width": 32})
+    return TransformersCaptioner(model, processor, tokenizer, max_new_tokens=8)
+
+
+def test_blip_learns_the_captions_of_auxiliary_samples(emoji: dict[str, Any]) -> None:
+    from privaudit import Sample
+
+    texts = ["red cat", "blue dog", "honey pot", "face a b c"]
+    samples = [
+        Sample(sample.image, text) for sample, text in zip(emoji["caption"], texts, strict=False)
+    ]
+    blank = tiny_blip()
+    before = fingerprint_module(blank.model)
+    tuned = finetune_captioner(
+        blank, samples, steps=150, batch_size=4, learning_rate=3e-3, progress=False
+    )
+    assert fingerprint_module(blank.model) == before
+    assert tuned.caption([sample.image for sample in samples]) == texts
+
+
+def test_the_committed_captioner_loads_and_knows_what_it_was_taught(emoji: dict[str, Any]) -> None:
+    captioner = load_captioner(AUDITS / "models" / "captioner", device="cpu")
+    samples = emoji["caption"][:64]
+    written = captioner.caption([sample.image for sample in samples])
+    assert sum(a == s.caption for a, s in zip(written, samples, strict=True)) > 16
+    alone = [captioner.caption([sample.image])[0] for sample in samples[:8]]
+    assert alone == written[:8]
+
+
+def test_a_saved_captioner_writes_the_same(tmp_path: Path, emoji: dict[str, Any]) -> None:
+    captioner = load_captioner(AUDITS / "models" / "captioner", device="cpu")
+    captioner.save_pretrained(tmp_path)
+    images = [sample.image for sample in emoji["member"][:8]]
+    assert load_captioner(tmp_path, device="cpu").caption(images) == captioner.caption(images)
+
+
+def test_a_name_that_leads_nowhere_is_named() -> None:
+    with pytest.raises(CaptionerError, match="'/no/such' cannot be loaded"):
+        load_captioner("/no/such")
