@@ -359,6 +359,39 @@ def captioner(noto: Path) -> None:
     tuned.save_pretrained(emoji_sets.MODELS / "captioner")
 
 
+def sheet() -> None:
+    """Draw docs/contact-sheet.png and print each model's denoising loss."""
+    from diffusers import UNet2DConditionModel
+
+    from privaudit import PipelineGenerator, load_pipeline
+    from privaudit.finetune import denoising_loss
+    from privaudit.queries import query_seed
+
+    unet = UNet2DConditionModel.from_pretrained(emoji_sets.MODELS / "overfit" / "unet")
+    pipelines = {
+        "base": load_pipeline(BASE, device="cpu"),
+        "overfit": load_pipeline(BASE, unet=unet, device="cpu"),
+        "dp": load_pipeline(BASE, lora=emoji_sets.MODELS / "dp", device="cpu"),
+    }
+    members, non_members = emoji_sets.twemoji("member"), emoji_sets.twemoji("non_member")
+    shown = [*members[20:140:20], *non_members[20:124:18]]
+    rows = [np.concatenate([np.asarray(sample.image) for sample in shown], axis=1)]
+    for name, pipeline in pipelines.items():
+        losses = [denoising_loss(pipeline, samples) for samples in (members, non_members)]
+        print(f"{name}: loss {losses[0]:.4f} on members, {losses[1]:.4f} on non-members")
+        generator = PipelineGenerator(pipeline, num_inference_steps=10, guidance_scale=3.0)
+        images = generator.generate(
+            [sample.caption for sample in shown], [query_seed(0, sample.id, 0) for sample in shown]
+        )
+        rows.append(np.concatenate([np.asarray(image) for image in images], axis=1))
+    drawn = Image.fromarray(np.concatenate(rows))
+    docs = emoji_sets.HERE.parent / "docs"
+    docs.mkdir(exist_ok=True)
+    drawn.resize((drawn.width * 2, drawn.height * 2), Image.Resampling.NEAREST).save(
+        docs / "contact-sheet.png"
+    )
+
+
 def _jitter(pixels: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
     """Shift, zoom and re-colour a batch, so that another artist's drawing is still known."""
     n = len(pixels)
@@ -385,6 +418,7 @@ def main() -> None:
         "overfit": overfit,
         "shadow": shadow,
         "dp": dp,
+        "sheet": sheet,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=[*steps, "all"])

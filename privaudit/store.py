@@ -92,6 +92,7 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, SyntaxError, EOFError) as error:
+            path.unlink(missing_ok=True)  # first: the warning may be an error to this session
             warnings.warn(f"{path} is damaged ({error}) and is made again", stacklevel=2)
             return None
 

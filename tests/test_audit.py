@@ -23,7 +23,7 @@ SETTINGS = resolve({}, {})
 
 
 def with_settings(**changes: Any) -> Settings:
-    return replace(SETTINGS, **changes)
+    return SETTINGS._replace(**changes)
 
 
 def ingredients(emoji: dict[str, Any], model: Any, n: int = 30, **changes: Any) -> Ingredients:
