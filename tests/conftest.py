@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import torch
 AUDITS = Path(__file__).parent.parent / "audits"
 sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow tests run
 
-torch.set_num_threads(2)
+# Two workers with two threads each would fight over two cores, five times slower.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture(scope="session")
