@@ -18,7 +18,12 @@ def target_model() -> Any:
 
 
 @pytest.mark.privacy_budget(
-    max_auc=0.60, queries=3, num_inference_steps=10, guidance_scale=3.0, calibration=60
+    max_auc=0.60,
+    queries=3,
+    num_inference_steps=10,
+    guidance_scale=3.0,
+    calibration=60,
+    batch_size=64,
 )
 def test_membership_inference(membership_attack: privaudit.AttackResult) -> None:
     """No attack goes over the budget."""

@@ -22,7 +22,12 @@ def target_model() -> Any:
 
 
 @pytest.mark.privacy_budget(
-    max_auc=0.60, queries=3, num_inference_steps=10, guidance_scale=3.0, calibration=60
+    max_auc=0.60,
+    queries=3,
+    num_inference_steps=10,
+    guidance_scale=3.0,
+    calibration=60,
+    batch_size=64,
 )
 @pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True, reason="it is over-fitted")
 def test_membership_inference(membership_attack: privaudit.AttackResult) -> None:

@@ -97,7 +97,7 @@ def run_attack(
     """
     plan = SCENARIOS[scenario]
     calibration, evaluation = _arms(plan, ingredients, settings)
-    captions = _captions(plan, (calibration, evaluation), ingredients, settings)
+    captions = _captions(plan, (calibration, evaluation), ingredients, settings, store)
     total = settings.queries * sum(
         len(a.members) + len(a.non_members) for a in (calibration, evaluation)
     )
@@ -184,7 +184,11 @@ def _arms(plan: Scenario, ingredients: Ingredients, settings: Settings) -> tuple
 
 
 def _captions(
-    plan: Scenario, arms: tuple[_Arm, _Arm], ingredients: Ingredients, settings: Settings
+    plan: Scenario,
+    arms: tuple[_Arm, _Arm],
+    ingredients: Ingredients,
+    settings: Settings,
+    store: Store,
 ) -> dict[str, str]:
     """Give every sample the text its attacker would ask with, by id."""
     samples = [sample for arm in arms for sample in (*arm.members, *arm.non_members)]
@@ -196,10 +200,13 @@ def _captions(
     from privaudit.captioners import checked_captions
 
     # The true captions stay behind: the captioner sees images alone.
-    written = checked_captions(
-        ingredients.captioner, [sample.image for sample in samples], settings.batch_size
+    captioner = ingredients.captioner
+    new = [sample for sample in samples if (id(captioner), sample.digest) not in store.captions]
+    written = checked_captions(captioner, [sample.image for sample in new], settings.batch_size)
+    store.captions.update(
+        ((id(captioner), sample.digest), text) for sample, text in zip(new, written, strict=True)
     )
-    return {sample.id: text for sample, text in zip(samples, written, strict=True)}
+    return {sample.id: store.captions[id(captioner), sample.digest] for sample in samples}
 
 
 def _similarities(

@@ -43,6 +43,8 @@ class Store:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._similarities: dict[str, NDArray[np.float32]] = {}
+        self.captions: dict[tuple[int, str], str] = {}
+        """Captions written in this process, by ``id`` of the captioner and digest of the image."""
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
