@@ -29,9 +29,10 @@ def image_encoder() -> Any:
 
 
 @pytest.fixture(scope="session")
-def captioner() -> Any:
-    """Load the captioner trained on Noto emoji and auxiliary Twemoji."""
-    return privaudit.load_captioner(emoji_sets.MODELS / "captioner", device="cpu")
+def captioner(image_encoder: Any) -> Any:
+    """Load the captioner that looks an image up among Noto emoji."""
+    folder = emoji_sets.MODELS / "captioner"
+    return privaudit.RetrievalCaptioner.from_pretrained(folder, image_encoder)
 
 
 @pytest.fixture(scope="session")

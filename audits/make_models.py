@@ -298,66 +298,12 @@ def dp() -> None:
 
 
 def captioner(noto: Path) -> None:
-    """Train a small captioner on Noto emoji, then fine-tune it on auxiliary Twemoji."""
-    from transformers import (
-        CLIPTokenizer,
-        GPT2Config,
-        VisionEncoderDecoderConfig,
-        VisionEncoderDecoderModel,
-        ViTConfig,
-        ViTImageProcessor,
-    )
+    """Index the Noto emoji: a captioner that answers with the most alike one's caption."""
+    from privaudit import RetrievalCaptioner, Sample, load_encoder
 
-    from privaudit.captioners import TransformersCaptioner, finetune_captioner
-    from privaudit.samples import Sample
-
-    torch.manual_seed(SEED)
-    words = CLIPTokenizer.from_pretrained(BASE / "tokenizer")
-    size = emoji_sets.RESOLUTION
-    vision = ViTConfig(
-        hidden_size=96,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=384,
-        image_size=size,
-        patch_size=4,
-        hidden_dropout_prob=0.1,
-    )
-    text = GPT2Config(
-        vocab_size=len(words),
-        n_positions=words.model_max_length,
-        n_embd=96,
-        n_layer=2,
-        n_head=4,
-        add_cross_attention=True,
-        is_decoder=True,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
-    )
-    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(vision, text)
-    config.decoder_start_token_id = words.bos_token_id
-    config.pad_token_id = config.eos_token_id = words.eos_token_id
-    model = VisionEncoderDecoderModel(config=config)
-    model.generation_config.decoder_start_token_id = words.bos_token_id
-    model.generation_config.bos_token_id = words.bos_token_id
-    model.generation_config.eos_token_id = words.eos_token_id
-    model.generation_config.pad_token_id = words.eos_token_id
-    blank = TransformersCaptioner(
-        model,
-        ViTImageProcessor(size={"height": size, "width": size}),
-        words,
-        max_new_tokens=words.model_max_length - 1,
-    )
-    public = [Sample(image, caption) for image, caption in emoji_sets.noto(noto)]
-    auxiliary = emoji_sets.twemoji("caption")
-    trained = finetune_captioner(
-        blank, public + auxiliary, steps=5000, batch_size=32, learning_rate=1e-3, augment=_jitter
-    )
-    tuned = finetune_captioner(
-        trained, auxiliary, steps=300, batch_size=32, learning_rate=1e-4, augment=_jitter
-    )
-    tuned.model.half()
-    tuned.save_pretrained(emoji_sets.MODELS / "captioner")
+    pairs = [Sample(image, caption) for image, caption in emoji_sets.noto(noto)]
+    made = RetrievalCaptioner.from_samples(load_encoder("efficientnet-lite0"), pairs)
+    made.save_pretrained(emoji_sets.MODELS / "captioner")
 
 
 def sheet() -> None:
@@ -391,22 +337,6 @@ def sheet() -> None:
     drawn.resize((drawn.width * 2, drawn.height * 2), Image.Resampling.NEAREST).save(
         docs / "contact-sheet.png"
     )
-
-
-def _jitter(pixels: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
-    """Shift, zoom and re-colour a batch, so that another artist's drawing is still known."""
-    n = len(pixels)
-    zoom = 0.85 + 0.3 * torch.rand(n, generator=draws)
-    matrix = torch.zeros(n, 2, 3)
-    matrix[:, 0, 0] = zoom * torch.where(torch.rand(n, generator=draws) < 0.5, -1.0, 1.0)
-    matrix[:, 1, 1] = zoom
-    matrix[:, :, 2] = 0.3 * (torch.rand(n, 2, generator=draws) - 0.5)
-    grid = torch.nn.functional.affine_grid(matrix, list(pixels.shape), align_corners=False)
-    moved = torch.nn.functional.grid_sample(
-        pixels, grid, padding_mode="border", align_corners=False
-    )
-    gain = 0.8 + 0.4 * torch.rand(n, 3, 1, 1, generator=draws)
-    return (moved * gain + 0.2 * torch.randn(n, 3, 1, 1, generator=draws)).clamp(-1, 1)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from privaudit.captioners import finetune_captioner, load_captioner
+    from privaudit.captioners import RetrievalCaptioner, finetune_captioner, load_captioner
     from privaudit.dp_sgd import DifferentialPrivacy
     from privaudit.encoders import load_encoder
     from privaudit.errors import PrivauditError
@@ -31,6 +31,7 @@ __all__ = [
     "PipelineGenerator",
     "PrivacyBudgetExceeded",
     "PrivauditError",
+    "RetrievalCaptioner",
     "Sample",
     "finetune_captioner",
     "load_captioner",
@@ -48,6 +49,7 @@ _HOMES = {
     "PipelineGenerator": "privaudit.generators",
     "PrivacyBudgetExceeded": "privaudit.plugin",
     "PrivauditError": "privaudit.errors",
+    "RetrievalCaptioner": "privaudit.captioners",
     "Sample": "privaudit.samples",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",

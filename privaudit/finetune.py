@@ -218,6 +218,9 @@ def finetune(
     for module in modules:
         module.eval().requires_grad_(requires_grad=False)
     components = {**pipeline.components, "unet": unet, "text_encoder": text_encoder}
+    # Not a component, but an argument all the same: without it diffusers warns at every load.
+    if "requires_safety_checker" in pipeline.config:
+        components["requires_safety_checker"] = pipeline.config.requires_safety_checker
     tuned = type(pipeline)(**components)
     tuned.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
     return FineTuned(

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from privaudit import finetune_captioner, load_captioner
+from privaudit import RetrievalCaptioner, finetune_captioner, load_captioner, load_encoder
 from privaudit.captioners import TransformersCaptioner
 from privaudit.errors import CaptionerError
 from privaudit.fingerprint import fingerprint_module
-from tests.conftest import AUDITS
+from tests.conftest import AUDITS, PixelEncoder
 
 
 def tiny_blip() -> TransformersCaptioner:
@@ -82,20 +82,38 @@ def test_blip_learns_the_captions_of_auxiliary_samples(emoji: dict[str, Any]) ->
     assert tuned.caption([sample.image for sample in samples]) == texts
 
 
-def test_the_committed_captioner_loads_and_knows_what_it_was_taught(emoji: dict[str, Any]) -> None:
-    captioner = load_captioner(AUDITS / "models" / "captioner", device="cpu")
-    samples = emoji["caption"][:64]
-    written = captioner.caption([sample.image for sample in samples])
-    assert sum(a == s.caption for a, s in zip(written, samples, strict=True)) > 16
-    alone = [captioner.caption([sample.image])[0] for sample in samples[:8]]
-    assert alone == written[:8]
-
-
 def test_a_saved_captioner_writes_the_same(tmp_path: Path, emoji: dict[str, Any]) -> None:
-    captioner = load_captioner(AUDITS / "models" / "captioner", device="cpu")
+    captioner = tiny_blip()
     captioner.save_pretrained(tmp_path)
     images = [sample.image for sample in emoji["member"][:8]]
-    assert load_captioner(tmp_path, device="cpu").caption(images) == captioner.caption(images)
+    loaded = load_captioner(tmp_path, device="cpu")
+    loaded.max_new_tokens = captioner.max_new_tokens
+    assert loaded.caption(images) == captioner.caption(images)
+
+
+def test_retrieval_knows_its_own_images_and_survives_saving(
+    tmp_path: Path, emoji: dict[str, Any]
+) -> None:
+    samples = emoji["caption"][:40]
+    images = [sample.image for sample in samples]
+    captioner = RetrievalCaptioner.from_samples(PixelEncoder(), samples, dimensions=32)
+    assert captioner.caption(images) == [sample.caption for sample in samples]
+    captioner.save_pretrained(tmp_path)
+    loaded = RetrievalCaptioner.from_pretrained(tmp_path, PixelEncoder())
+    assert loaded.caption(images) == captioner.caption(images)
+    with pytest.raises(CaptionerError, match="40 samples cannot span 64 dimensions"):
+        RetrievalCaptioner.from_samples(PixelEncoder(), samples, dimensions=64)
+    with pytest.raises(CaptionerError, match="cannot be loaded"):
+        RetrievalCaptioner.from_pretrained(tmp_path / "nowhere", PixelEncoder())
+
+
+def test_the_committed_captioner_is_often_right(emoji: dict[str, Any]) -> None:
+    encoder = load_encoder("efficientnet-lite0", device="cpu")
+    captioner = RetrievalCaptioner.from_pretrained(AUDITS / "models" / "captioner", encoder)
+    samples = [*emoji["member"], *emoji["non_member"]]
+    written = captioner.caption([sample.image for sample in samples])
+    right = sum(a == s.caption for a, s in zip(written, samples, strict=True))
+    assert right / len(samples) > 0.25
 
 
 def test_a_name_that_leads_nowhere_is_named() -> None:
