@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from privaudit.errors import MissingExtraError, SettingError
@@ -116,15 +117,16 @@ class PrivateOptimizer:
             batch_size=min(batch_size, n_samples),
             generator=sampling,
         )
-        self.noise_multiplier = float(
-            get_noise_multiplier(
-                target_epsilon=privacy.epsilon,
-                target_delta=privacy.delta,
-                sample_rate=1 / len(loader),
-                steps=steps,
-                accountant="prv",
+        with np.errstate(divide="ignore"):  # a batch of everybody: the accountant takes log(0)
+            self.noise_multiplier = float(
+                get_noise_multiplier(
+                    target_epsilon=privacy.epsilon,
+                    target_delta=privacy.delta,
+                    sample_rate=1 / len(loader),
+                    steps=steps,
+                    accountant="prv",
+                )
             )
-        )
         self._engine = PrivacyEngine(accountant="prv")
         self.model, self._optimizer, self._loader = self._engine.make_private(
             module=module,
@@ -177,7 +179,8 @@ class PrivateOptimizer:
 
     def spent(self) -> float:
         """ε spent so far at the target's δ, by the PRV accountant."""
-        return float(self._engine.get_epsilon(self._privacy.delta))
+        with np.errstate(divide="ignore"):
+            return float(self._engine.get_epsilon(self._privacy.delta))
 
     def detach(self) -> None:
         """Take Opacus' hooks and per-sample gradients off the network."""

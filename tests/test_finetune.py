@@ -115,23 +115,6 @@ def test_each_samples_influence_is_clipped(emoji: dict[str, Any]) -> None:
     assert difference < 1e-9
 
 
-def test_physical_batches_change_no_private_update(emoji: dict[str, Any]) -> None:
-    def tuned(physical: int | None) -> Any:
-        return finetune(
-            tiny_pipeline(),
-            emoji["member"][:8],
-            method="lora",
-            caption_dropout=0.0,
-            differential_privacy=DifferentialPrivacy(
-                8.0, 1e-2, max_physical_batch_size=physical, noise_seed=0
-            ),
-            **{**STEPS, "steps": 1, "batch_size": 8},
-        )
-
-    whole, parts = tuned(None), tuned(8)
-    assert whole.losses == parts.losses
-
-
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
