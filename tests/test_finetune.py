@@ -97,24 +97,6 @@ def test_dp_sgd_spends_what_it_was_given(method: Any, emoji: dict[str, Any]) -> 
     )
 
 
-def test_each_samples_influence_is_clipped(emoji: dict[str, Any]) -> None:
-    """With almost no noise and one step of SGD-like size, the update stays within C / B."""
-    pipeline = tiny_pipeline()
-    samples = emoji["member"][:4]
-    clipped = finetune(
-        pipeline,
-        samples,
-        method="full",
-        differential_privacy=DifferentialPrivacy(1e4, 0.5, max_grad_norm=1e-9, noise_seed=0),
-        **{**STEPS, "steps": 3, "learning_rate": 1e-12},
-    )
-    difference = max(
-        (a - b).abs().max().item()
-        for a, b in zip(pipeline.unet.parameters(), clipped.pipeline.unet.parameters(), strict=True)
-    )
-    assert difference < 1e-9
-
-
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
