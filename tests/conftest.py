@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+# pytester's in-process runs forget what they import, and NumPy cannot be imported twice.
+for heavy in ("audit", "captioners", "encoders", "generators", "report.terminal"):
+    importlib.import_module(f"privaudit.{heavy}")
+importlib.import_module("tabulate")
 
 AUDITS = Path(__file__).parent.parent / "audits"
 sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow tests run
