@@ -26,7 +26,7 @@ RESOLUTION = 32
 """Edge of the training and query images, in pixels."""
 
 ROLES = ("member", "non_member", "shadow_member", "shadow_non_member", "caption")
-"""``caption`` emoji only ever teach the captioner; no generator is trained on them."""
+"""``caption`` emoji are left over: no model here has seen them."""
 
 
 def flatten(image: Image.Image, size: int) -> Image.Image:

@@ -1,8 +1,8 @@
 """Make every model of this folder again, from nothing but registry packages.
 
 Run ``python audits/make_models.py STEP``; the steps, in order, are ``split``, ``vae``,
-``base``, ``captioner``, ``overfit``, ``shadow`` and ``dp``; ``all`` runs them one after the
-other. ``split``, ``vae``, ``base`` and ``captioner`` read Noto emoji, which come from npm:
+``base``, ``captioner``, ``overfit``, ``shadow``, ``dp`` and ``sheet``; ``all`` runs them one after
+the other. ``vae``, ``base`` and ``captioner`` read Noto emoji, which come from npm:
 ``npm pack emoji-datasource-google@16.0.0``, unpacked, and its folder given as ``--noto``.
 """
 
@@ -228,7 +228,7 @@ def base(noto: Path, steps: int = 3000) -> None:
 
 
 STEPS = 2000
-"""Of every fine-tune of the base: about 450 epochs, far too many, which is the point."""
+"""Of every fine-tune of the base: 400 epochs, far too many, which is the point."""
 
 
 def overfit() -> None:
@@ -355,9 +355,12 @@ def main() -> None:
     parser.add_argument("step", choices=[*steps, "all"])
     parser.add_argument("--noto", type=Path, help="unpacked emoji-datasource-google 16.0.0")
     arguments = parser.parse_args()
+    reads_noto = ("vae", "base", "captioner")
+    if arguments.noto is None and arguments.step in (*reads_noto, "all"):
+        parser.error(f"{arguments.step} reads Noto emoji: give their folder as --noto")
     for name, step in steps.items():
         if arguments.step in (name, "all"):
-            if name in ("vae", "base", "captioner"):
+            if name in reads_noto:
                 step(arguments.noto)
             else:
                 step()

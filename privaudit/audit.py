@@ -9,7 +9,7 @@ import numpy as np
 
 from privaudit import statistics
 from privaudit.attacks import make_attack
-from privaudit.encoders.load import encode_in_batches
+from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import SampleError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.gate import decide

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from tqdm.auto import tqdm
 
+from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import CaptionerError
 from privaudit.padding import padded
 
@@ -194,8 +195,6 @@ class RetrievalCaptioner:
 
 
 def _pooled(encoder: Encoder, images: Sequence[Image.Image]) -> torch.Tensor:
-    from privaudit.encoders.load import encode_in_batches
-
     features = encode_in_batches(encoder, list(images), 32).mean(axis=1)
     return torch.nn.functional.normalize(torch.from_numpy(features))
 
@@ -300,7 +299,6 @@ def finetune_captioner(
     steps: int = 1000,
     batch_size: int = 16,
     learning_rate: float = 5e-5,
-    augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> TransformersCaptioner:
@@ -314,8 +312,6 @@ def finetune_captioner(
         Auxiliary images with captions: none of the target's.
     steps, batch_size, learning_rate
         Of AdamW, with a cosine schedule to zero.
-    augment
-        Applied to each batch of preprocessed pixels, with the generator of all draws.
     seed
         Seed of every draw.
     progress
@@ -357,9 +353,7 @@ def finetune_captioner(
         torch.manual_seed(seed)  # dropout draws from the global generator
         for _ in tqdm(range(steps), desc="captioner", unit="step", disable=not progress):
             batch = torch.randint(len(samples), (batch_size,), generator=draws)
-            seen = pixels[batch] if augment is None else augment(pixels[batch], draws)
-            labels = tokens[batch]
-            inputs = {"pixel_values": seen, "labels": labels}
+            inputs = {"pixel_values": pixels[batch], "labels": tokens[batch]}
             if needs_inputs:
                 inputs["input_ids"] = encoded.input_ids.to(model.device)[batch]
             loss = model(**inputs).loss

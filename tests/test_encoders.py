@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from privaudit.encoders import as_encoder, load_encoder
-from privaudit.encoders.load import encode_in_batches
+from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import EncoderError
 from tests.conftest import tiny_vit
 

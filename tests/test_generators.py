@@ -66,6 +66,16 @@ def test_the_fingerprint_tells_whatever_changes_an_image() -> None:
     assert len({first, *others}) == 7
 
 
+def test_where_a_pipeline_was_loaded_from_changes_no_fingerprint(tmp_path: Any) -> None:
+    for folder in ("here", "there"):
+        tiny_pipeline().save_pretrained(tmp_path / folder)
+    here, there = (
+        PipelineGenerator(load_pipeline(tmp_path / folder, device="cpu")).fingerprint
+        for folder in ("here", "there")
+    )
+    assert here == there
+
+
 def test_nan_weights_are_an_error_and_not_a_black_image() -> None:
     pipeline = tiny_pipeline()
     with torch.no_grad():

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from privaudit.attacks.base import check_calibration
 
@@ -61,7 +62,8 @@ class ClassifierAttack:
             scoring="roc_auc",
             cv=StratifiedKFold(folds, shuffle=True, random_state=self._seed),
         )
-        with warnings.catch_warnings():
+        # Some dozen fits of small matrices: a second BLAS thread makes them four times slower.
+        with threadpool_limits(limits=1), warnings.catch_warnings():
             # Stopping after 200 iterations is early stopping, not a mistake of the user's.
             warnings.simplefilter("ignore", ConvergenceWarning)
             search.fit(features.vectors, labels)

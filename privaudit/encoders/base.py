@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from privaudit.errors import EncoderError
@@ -13,11 +14,10 @@ from privaudit.padding import padded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Encoder", "TorchEncoder"]
+__all__ = ["Encoder", "TorchEncoder", "encode_in_batches"]
 
 
 @runtime_checkable
@@ -103,3 +103,39 @@ class TorchEncoder:
             raise EncoderError(msg)
         result: NDArray[np.float32] = states[:n].float().cpu().numpy()
         return result
+
+
+def encode_in_batches(
+    encoder: Encoder, images: list[Image.Image], batch_size: int
+) -> NDArray[np.float32]:
+    """Encode any number of images, ``batch_size`` at a time, and check what comes back.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, tokens, channels)
+
+    Raises
+    ------
+    EncoderError
+        If the shape is wrong or a feature is not finite; the message counts the images.
+    """
+    name = getattr(encoder, "name", type(encoder).__name__)
+    parts = []
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        features = np.asarray(encoder.encode(part), dtype=np.float32)
+        if features.ndim != 3 or len(features) != len(part):
+            msg = (
+                f"encoder {name} returned shape {features.shape} for {len(part)} images, "
+                "not (n, tokens, channels)"
+            )
+            raise EncoderError(msg)
+        bad = int((~np.isfinite(features).all(axis=(1, 2))).sum())
+        if bad:
+            msg = (
+                f"{bad} of {len(part)} images got non-finite features from encoder {name}: "
+                "load it in float32, or use another encoder"
+            )
+            raise EncoderError(msg)
+        parts.append(features)
+    return np.concatenate(parts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from privaudit.encoders.base import Encoder, TorchEncoder
@@ -226,37 +225,3 @@ def _load_efficientnet_lite0(size: str, device: Any) -> Encoder:
     return _timm_encoder(
         "efficientnet-lite0", model, device, size=int(size or 128), channels_last=True
     )
-
-
-def encode_in_batches(encoder: Encoder, images: list[Image.Image], batch_size: int) -> Any:
-    """Encode any number of images, ``batch_size`` at a time, and check what comes back.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, tokens, channels)
-
-    Raises
-    ------
-    EncoderError
-        If the shape is wrong or a feature is not finite; the message counts the images.
-    """
-    name = getattr(encoder, "name", type(encoder).__name__)
-    parts = []
-    for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
-        features = np.asarray(encoder.encode(part), dtype=np.float32)
-        if features.ndim != 3 or len(features) != len(part):
-            msg = (
-                f"encoder {name} returned shape {features.shape} for {len(part)} images, "
-                "not (n, tokens, channels)"
-            )
-            raise EncoderError(msg)
-        bad = int((~np.isfinite(features).all(axis=(1, 2))).sum())
-        if bad:
-            msg = (
-                f"{bad} of {len(part)} images got non-finite features from encoder {name}: "
-                "load it in float32, or use another encoder"
-            )
-            raise EncoderError(msg)
-        parts.append(features)
-    return np.concatenate(parts)

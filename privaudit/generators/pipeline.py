@@ -182,12 +182,18 @@ def _fingerprint_component(component: Any) -> Any:
         dtype = str(next((p.dtype for p in component.parameters()), None))
         return [
             fingerprint_module(component),
-            repr(getattr(component, "config", None)),
+            _settings(getattr(component, "config", None)),
             dtype,
             adapters,
         ]
     if hasattr(component, "get_vocab"):
         return [type(component).__qualname__, component.get_vocab(), component.model_max_length]
     if hasattr(component, "config"):
-        return [type(component).__qualname__, dict(component.config)]
+        return [type(component).__qualname__, _settings(component.config)]
     return repr(type(component))
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """Return a component's configuration, but for where it was loaded from."""
+    values = config.to_dict() if hasattr(config, "to_dict") else dict(config or {})
+    return {name: value for name, value in values.items() if name != "_name_or_path"}
