@@ -236,23 +236,28 @@ def as_captioner(given: Any) -> Captioner:
     Parameters
     ----------
     given
-        A name for :func:`load_captioner`, an object with ``caption``, or a callable from a list
-        of images to a list of texts.
+        A name for :func:`load_captioner`, a transformers ``(model, processor)`` pair, an object
+        with ``caption``, or a callable from a list of images to a list of texts.
 
     Raises
     ------
     CaptionerError
         If it is none of these.
     """
-    if isinstance(given, str):
+    if isinstance(given, str | Path):
         return load_captioner(given)
     if isinstance(given, Captioner):
         return given
+    if isinstance(given, tuple) and len(given) == 2:
+        model, processor = given
+        parts = [getattr(processor, name, None) for name in ("image_processor", "tokenizer")]
+        if hasattr(model, "generate") and None not in parts:
+            return TransformersCaptioner(model, *parts)
     if callable(given):
         return _CallableCaptioner(given)
     msg = (
-        f"{type(given).__name__} cannot write captions: return a name, an object with "
-        "caption(images), or a callable from images to texts"
+        f"{type(given).__name__} cannot write captions: return a name, a (model, processor) pair, "
+        "an object with caption(images), or a callable from images to texts"
     )
     raise CaptionerError(msg)
 

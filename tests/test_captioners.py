@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from privaudit import RetrievalCaptioner, finetune_captioner, load_captioner, load_encoder
-from privaudit.captioners import TransformersCaptioner
+from privaudit.captioners import TransformersCaptioner, as_captioner
 from privaudit.errors import CaptionerError
 from privaudit.fingerprint import fingerprint_module
 from tests.conftest import AUDITS, PixelEncoder
@@ -80,6 +80,19 @@ def test_blip_learns_the_captions_of_auxiliary_samples(emoji: dict[str, Any]) ->
     )
     assert fingerprint_module(blank.model) == before
     assert tuned.caption([sample.image for sample in samples]) == texts
+
+
+def test_a_fixture_may_return_blip_and_its_processor(emoji: dict[str, Any]) -> None:
+    from transformers import BlipProcessor
+
+    captioner = tiny_blip()
+    pair = (captioner.model, BlipProcessor(captioner.image_processor, captioner.tokenizer))
+    images = [sample.image for sample in emoji["member"][:2]]
+    given = as_captioner(pair)
+    given.max_new_tokens = captioner.max_new_tokens
+    assert given.caption(images) == captioner.caption(images)
+    with pytest.raises(CaptionerError, match="tuple cannot write captions: return a name"):
+        as_captioner((captioner.model, None))
 
 
 def test_a_saved_captioner_writes_the_same(tmp_path: Path, emoji: dict[str, Any]) -> None:
