@@ -311,7 +311,7 @@ def sheet() -> None:
     from diffusers import UNet2DConditionModel
 
     from privaudit import PipelineGenerator, load_pipeline
-    from privaudit.finetune import denoising_loss
+    from privaudit.denoising import denoising_loss
     from privaudit.queries import query_seed
 
     unet = UNet2DConditionModel.from_pretrained(emoji_sets.MODELS / "overfit" / "unet")

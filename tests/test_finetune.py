@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from privaudit import DifferentialPrivacy, PipelineGenerator
-from privaudit.errors import FineTuneError, SettingError
-from privaudit.finetune import denoising_loss, finetune
+from privaudit.denoising import denoising_loss
+from privaudit.errors import FineTuneError, GeneratorError, SettingError
+from privaudit.finetune import finetune
 from privaudit.fingerprint import fingerprint_module
 from privaudit.generators import load_pipeline
 from tests.conftest import tiny_pipeline
@@ -23,7 +25,7 @@ STEPS = {"steps": 40, "batch_size": 8, "learning_rate": 5e-3, "progress": False}
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "full", "bias"])
 def test_the_loss_falls_and_the_original_is_left_alone(
     method: Any, prediction_type: str, emoji: dict[str, Any]
 ) -> None:
@@ -61,6 +63,29 @@ def test_a_saved_adapter_gives_the_same_images(tmp_path: Path, emoji: dict[str, 
     assert abs(images[0] - images[1]).max() > 2
 
 
+def test_saved_biases_give_the_same_images(tmp_path: Path, emoji: dict[str, Any]) -> None:
+    pipeline = tiny_pipeline()
+    tuned = finetune(pipeline, emoji["member"][:8], method="bias", **STEPS)
+    kept = {k: v for k, v in pipeline.unet.state_dict().items() if not k.endswith("bias")}
+    assert all(torch.equal(tuned.pipeline.unet.state_dict()[k], v) for k, v in kept.items())
+    pipeline.save_pretrained(tmp_path / "base")
+    tuned.save_biases(tmp_path / "biases")
+    loaded = load_pipeline(tmp_path / "base", biases=tmp_path / "biases", device="cpu")
+    images = []
+    for model in (pipeline, tuned.pipeline, loaded):
+        model.set_progress_bar_config(disable=True)
+        generated = PipelineGenerator(model, num_inference_steps=4).generate(["honey pot"], [3])
+        images.append(np.asarray(generated[0], dtype=int))
+    assert abs(images[1] - images[2]).max() <= 2  # float16 on disk
+    assert abs(images[0] - images[1]).max() > 2
+    with pytest.raises(GeneratorError, match="with biases '/no/such' cannot be loaded"):
+        load_pipeline(tmp_path / "base", biases="/no/such", device="cpu")
+    other = UNet2DConditionModel.from_config({**pipeline.unet.config, "layers_per_block": 2})
+    other.save_pretrained(tmp_path / "base" / "unet")
+    with pytest.raises(GeneratorError, match="biases that are not those of this U-Net"):
+        load_pipeline(tmp_path / "base", biases=tmp_path / "biases", device="cpu")
+
+
 def test_the_text_encoder_can_be_trained_too(emoji: dict[str, Any]) -> None:
     pipeline = tiny_pipeline()
     before = fingerprint_module(pipeline.text_encoder)
@@ -76,7 +101,7 @@ def test_the_text_encoder_can_be_trained_too(emoji: dict[str, Any]) -> None:
     assert fingerprint_module(tuned.pipeline.text_encoder) != before
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "full", "bias"])
 def test_dp_sgd_spends_what_it_was_given(method: Any, emoji: dict[str, Any]) -> None:
     tuned = finetune(
         tiny_pipeline(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,15 +17,18 @@ from privaudit.padding import padded, rounded_batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-__all__ = ["PipelineGenerator", "load_pipeline"]
+__all__ = ["BIASES_FILE", "PipelineGenerator", "load_pipeline"]
+
+BIASES_FILE = "unet_biases.safetensors"
+"""What ``privaudit.finetune`` writes of a fine-tune with ``method="bias"``."""
 
 
 def load_pipeline(
     base: str | Path,
     *,
     lora: str | Path | None = None,
+    biases: str | Path | None = None,
     device: str | torch.device | None = None,
     **from_pretrained: Any,
 ) -> Any:
@@ -36,6 +40,8 @@ def load_pipeline(
         Hub name or local folder of a whole pipeline.
     lora
         Hub name, folder or file of an adapter that diffusers wrote.
+    biases
+        Folder that ``FineTuned.save_biases`` of :mod:`privaudit.finetune` wrote.
     device
         Where to run; by default a GPU when there is one.
     **from_pretrained
@@ -61,14 +67,32 @@ def load_pipeline(
             pipeline.load_lora_weights(lora)
             pipeline.fuse_lora()
             pipeline.unload_lora_weights()
+        if biases is not None:
+            _put_biases(pipeline.unet, Path(biases) / BIASES_FILE)
     except (OSError, ValueError) as error:
+        extra = "".join(
+            f" with {name} {str(given)!r}"
+            for name, given in (("LoRA", lora), ("biases", biases))
+            if given is not None
+        )
         msg = (
-            f"pipeline {str(base)!r}{f' with LoRA {str(lora)!r}' if lora else ''} cannot be "
-            f"loaded ({str(error).splitlines()[0]}): check the folder or hub name"
+            f"pipeline {str(base)!r}{extra} cannot be loaded ({str(error).splitlines()[0]}): "
+            "check the folder or hub name"
         )
         raise GeneratorError(msg) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def _put_biases(unet: Any, file: Path) -> None:
+    from safetensors.torch import load_file
+
+    found = load_file(file)
+    wanted = {name: p.shape for name, p in unet.named_parameters() if name.endswith("bias")}
+    if {name: value.shape for name, value in found.items()} != wanted:
+        msg = f"{file} holds {len(found)} biases that are not those of this U-Net"
+        raise ValueError(msg)
+    unet.load_state_dict(found, strict=False)
 
 
 class PipelineGenerator:
