@@ -19,17 +19,26 @@ if TYPE_CHECKING:
         PipelineGenerator,
         load_pipeline,
     )
-    from privaudit.plugin import PrivacyBudgetExceeded
+    from privaudit.plugin import (
+        AuditInconclusive,
+        AuditInvalid,
+        PrivacyBudgetExceeded,
+        PrivacyClaimExceeded,
+    )
     from privaudit.record import AttackResult
-    from privaudit.samples import Sample, load_samples, split_by_coin
+    from privaudit.samples import CoinSplit, Sample, load_samples, split_by_coin
 
 __all__ = [
     "AttackResult",
+    "AuditInconclusive",
+    "AuditInvalid",
+    "CoinSplit",
     "DifferentialPrivacy",
     "MemorizingGenerator",
     "ObliviousGenerator",
     "PipelineGenerator",
     "PrivacyBudgetExceeded",
+    "PrivacyClaimExceeded",
     "PrivauditError",
     "RetrievalCaptioner",
     "Sample",
@@ -43,11 +52,15 @@ __all__ = [
 
 _HOMES = {
     "AttackResult": "privaudit.record",
+    "AuditInconclusive": "privaudit.plugin",
+    "AuditInvalid": "privaudit.plugin",
+    "CoinSplit": "privaudit.samples",
     "DifferentialPrivacy": "privaudit.dp_sgd",
     "MemorizingGenerator": "privaudit.generators",
     "ObliviousGenerator": "privaudit.generators",
     "PipelineGenerator": "privaudit.generators",
     "PrivacyBudgetExceeded": "privaudit.plugin",
+    "PrivacyClaimExceeded": "privaudit.plugin",
     "PrivauditError": "privaudit.errors",
     "RetrievalCaptioner": "privaudit.captioners",
     "Sample": "privaudit.samples",

@@ -2,62 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit import statistics
-from privaudit.attacks import make_attack
-from privaudit.encoders.base import encode_in_batches
-from privaudit.errors import SampleError
-from privaudit.fingerprint import fingerprint_values
-from privaudit.gate import decide
-from privaudit.queries import plan_queries
+from privaudit.arms import Arm, Claim, Ingredients, Reader, make_arms, write_captions
+from privaudit.conclusions import bound_epsilon, conclude, low_fpr_rates
+from privaudit.errors import InvalidAuditError, SampleError
+from privaudit.preflight import check_validity
 from privaudit.record import AttackResult
 from privaudit.samples import check_disjoint, check_set, split_by_coin
-from privaudit.scenarios import SCENARIOS, split_calibration
-from privaudit.similarity import Features, aggregate, pooled_similarity, similarity_vector
+from privaudit.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from PIL import Image
 
-    from privaudit.captioners import Captioner
+    from privaudit.attacks import InferenceModel
+    from privaudit.conclusions import Scores
     from privaudit.config import Settings
-    from privaudit.encoders import Encoder
-    from privaudit.generators import Generator
-    from privaudit.queries import Query
     from privaudit.samples import Sample
-    from privaudit.scenarios import Scenario
     from privaudit.store import Store
 
-__all__ = ["Ingredients", "make_shadow", "run_attack"]
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What a user supplied for one audit; the shadow and the captioner only where needed."""
-
-    target_model: Generator
-    members: Sequence[Sample]
-    non_members: Sequence[Sample]
-    image_encoder: Encoder
-    captioner: Captioner | None = None
-    shadow_model: Generator | None = None
-    shadow_members: Sequence[Sample] = ()
-    shadow_non_members: Sequence[Sample] = ()
-
-
-@dataclass(frozen=True)
-class _Arm:
-    """Labelled samples and the generator they are queried on."""
-
-    generator: Generator
-    members: Sequence[Sample]
-    non_members: Sequence[Sample]
+__all__ = ["Claim", "Ingredients", "make_shadow", "run_attack"]
 
 
 def run_attack(
@@ -92,200 +63,103 @@ def run_attack(
 
     Raises
     ------
+    InvalidAuditError
+        If nothing could be concluded from this audit; found before anything is generated.
     PrivauditError
         If an ingredient is unusable; bad samples are found before anything is generated.
     """
     plan = SCENARIOS[scenario]
-    calibration, evaluation = _arms(plan, ingredients, settings)
-    captions = _captions(plan, (calibration, evaluation), ingredients, settings, store)
-    total = settings.queries * sum(
-        len(a.members) + len(a.non_members) for a in (calibration, evaluation)
-    )
-    done = 0
-
-    def features(generator: Generator, samples: Sequence[Sample]) -> Features:
-        nonlocal done
-        prompts = [captions[sample.id] for sample in samples]
-        queries = plan_queries(samples, prompts, settings.queries, settings.seed)
-
-        def report(answered: int) -> None:
-            if progress is not None:
-                progress(done + answered, total)
-
-        rows = _similarities(queries, generator, ingredients.image_encoder, settings, store, report)
-        done += len(queries)
-        rows = rows.reshape(len(samples), settings.queries, -1)
-        reduced = aggregate(rows, settings.aggregation, axis=1)
-        return Features(vectors=reduced[:, 1:], pooled=reduced[:, 0])
-
-    known = features(calibration.generator, [*calibration.members, *calibration.non_members])
-    labels = np.arange(len(known)) < len(calibration.members)
-    model = make_attack(attack, settings.seed).fit(known, labels)
-    member_scores = model.score(features(evaluation.generator, evaluation.members))
-    non_member_scores = model.score(features(evaluation.generator, evaluation.non_members))
-
-    auc = statistics.auc(member_scores, non_member_scores)
-    low_fpr = statistics.tpr_at_fpr(member_scores, non_member_scores, 0.01)
-    return AttackResult(
+    calibration, evaluation = make_arms(plan, ingredients, settings)
+    if ingredients.coin_split is not None:
+        ingredients.coin_split.check(ingredients.members, ingredients.non_members)
+    findings = check_validity(attack, calibration, evaluation, ingredients, settings, store)
+    if findings.reasons:
+        raise InvalidAuditError("; ".join(findings.reasons))
+    captions = write_captions(plan, (calibration, evaluation), ingredients, settings, store)
+    m = settings.queries
+    total = m * (len(calibration.samples) + len(evaluation.samples))
+    reader = Reader(ingredients.image_encoder, settings, store, captions, total, progress)
+    model = reader.calibrated(attack, calibration, m)
+    members: Sequence[Sample]
+    non_members: Sequence[Sample]
+    sequential: dict[str, Any] | None
+    if settings.sequential:
+        members, non_members, scores, sequential = _in_chunks(reader, model, evaluation, settings)
+    else:
+        members, non_members, sequential = evaluation.members, evaluation.non_members, None
+        scores = (
+            model.score(reader.features(evaluation.generator, members, m)),
+            model.score(reader.features(evaluation.generator, non_members, m)),
+        )
+    n_calibration = (len(calibration.members), len(calibration.non_members))
+    result = AttackResult(
         scenario=plan.name,
         attack=attack,
-        auc=auc,
         budget=settings.budget,
         budget_source=settings.source("budget"),
-        verdict=decide(auc, settings.budget),
-        n_members=len(evaluation.members),
-        n_non_members=len(evaluation.non_members),
-        n_calibration_members=len(calibration.members),
-        n_calibration_non_members=len(calibration.non_members),
-        attack_success_rate=statistics.success_rate(
-            member_scores, non_member_scores, model.threshold
-        ),
-        threshold=model.threshold,
-        tpr_at_1_percent_fpr=None if low_fpr is None else low_fpr.tpr,
-        achieved_fpr=None if low_fpr is None else low_fpr.fpr,
-        member_scores=_by_id(evaluation.members, member_scores),
-        non_member_scores=_by_id(evaluation.non_members, non_member_scores),
+        gate=settings.gate,
+        confidence=settings.confidence,
+        n_results=settings.n_results,
+        n_members=len(members),
+        n_non_members=len(non_members),
+        n_calibration_members=n_calibration[0],
+        n_calibration_non_members=n_calibration[1],
+        n_queries=m * (sum(n_calibration) + len(members) + len(non_members)),
+        **conclude(scores, sequential, settings),
+        **low_fpr_rates(model, scores, n_calibration[0], settings),
+        **bound_epsilon(plan, model, scores, ingredients, settings),
+        validity=findings.to_dict(),
+        sequential=sequential,
+        member_scores=_by_id(members, scores[0]),
+        non_member_scores=_by_id(non_members, scores[1]),
+    )
+    return dataclasses.replace(result, verdict="fail") if result.claim_exceeded else result
+
+
+def _in_chunks(
+    reader: Reader, model: InferenceModel, arm: Arm, settings: Settings
+) -> tuple[Sequence[Sample], Sequence[Sample], Scores, dict[str, Any]]:
+    """Query pair by pair of a member and a non-member, in batches, until the gate can decide."""
+    members, non_members = (
+        # By the ids alone: neither the order given nor anything a score depends on.
+        random.Random(f"{settings.seed}/pairs/{name}").sample(  # noqa: S311
+            sorted(samples, key=lambda s: s.id), len(samples)
+        )
+        for name, samples in (("members", arm.members), ("non-members", arm.non_members))
+    )
+    n = min(len(members), len(non_members))
+    chunk = max(1, settings.batch_size // (2 * settings.queries))
+    test = statistics.SequentialAUC(
+        settings.budget, 1 - (1 - settings.confidence) / settings.n_results
+    )
+    scores: list[list[NDArray[np.float64]]] = [[], []]
+    path, start = [], 0
+    while test.verdict is None and start < n:
+        pairs = slice(start, min(start + chunk, n))
+        asked = (members[pairs], non_members[pairs])
+        both = reader.features(arm.generator, [*asked[0], *asked[1]], settings.queries)
+        scored = np.split(model.score(both), [len(asked[0])])
+        for kept, new in zip(scores, scored, strict=True):
+            kept.append(new)
+        test.update(*scored)
+        start = pairs.stop
+        path.append({"n_pairs": test.n_pairs, "auc": test.auc, "low": test.low, "high": test.high})
+    return (
+        members[:start],
+        non_members[:start],
+        (np.concatenate(scores[0]), np.concatenate(scores[1])),
+        {
+            "n_pairs": test.n_pairs,
+            "max_pairs": n,
+            "verdict": test.verdict,
+            "pairs_needed": test.pairs_needed,
+            "path": path,
+        },
     )
 
 
 def _by_id(samples: Sequence[Sample], scores: NDArray[np.float64]) -> dict[str, float]:
     return {sample.id: float(score) for sample, score in zip(samples, scores, strict=True)}
-
-
-def _arms(plan: Scenario, ingredients: Ingredients, settings: Settings) -> tuple[_Arm, _Arm]:
-    """Check the samples and decide who calibrates and who is evaluated."""
-    members, non_members = ingredients.members, ingredients.non_members
-    check_set("members", members, captions=plan.knows_captions)
-    check_set("non_members", non_members, captions=plan.knows_captions)
-    check_disjoint("members", members, "non_members", non_members)
-    if plan.knows_members:
-        known_m, known_n, left_m, left_n = split_calibration(
-            members, non_members, settings.calibration, settings.seed
-        )
-        calibration = _Arm(ingredients.target_model, known_m, known_n)
-        evaluation = _Arm(ingredients.target_model, left_m, left_n)
-    else:
-        if ingredients.shadow_model is None:
-            msg = f"{plan.name} calibrates on a shadow model, and there is none"
-            raise SampleError(msg)
-        shadow_m, shadow_n = ingredients.shadow_members, ingredients.shadow_non_members
-        check_set("shadow_members", shadow_m, captions=plan.knows_captions)
-        check_set("shadow_non_members", shadow_n, captions=plan.knows_captions)
-        check_disjoint("shadow_members", shadow_m, "shadow_non_members", shadow_n)
-        calibration = _Arm(ingredients.shadow_model, shadow_m, shadow_n)
-        evaluation = _Arm(ingredients.target_model, members, non_members)
-    check_disjoint(
-        "the calibration set",
-        [*calibration.members, *calibration.non_members],
-        "the evaluation set",
-        [*evaluation.members, *evaluation.non_members],
-    )
-    return calibration, evaluation
-
-
-def _captions(
-    plan: Scenario,
-    arms: tuple[_Arm, _Arm],
-    ingredients: Ingredients,
-    settings: Settings,
-    store: Store,
-) -> dict[str, str]:
-    """Give every sample the text its attacker would ask with, by id."""
-    samples = [sample for arm in arms for sample in (*arm.members, *arm.non_members)]
-    if plan.knows_captions:
-        return {sample.id: sample.caption for sample in samples}
-    if ingredients.captioner is None:
-        msg = f"{plan.name} asks with a captioner's captions, and there is no captioner"
-        raise SampleError(msg)
-    from privaudit.captioners import checked_captions
-
-    # The true captions stay behind: the captioner sees images alone.
-    captioner = ingredients.captioner
-    new = [sample for sample in samples if (id(captioner), sample.digest) not in store.captions]
-    written = checked_captions(captioner, [sample.image for sample in new], settings.batch_size)
-    store.captions.update(
-        ((id(captioner), sample.digest), text) for sample, text in zip(new, written, strict=True)
-    )
-    return {sample.id: store.captions[id(captioner), sample.digest] for sample in samples}
-
-
-def _similarities(
-    queries: Sequence[Query],
-    generator: Generator,
-    encoder: Encoder,
-    settings: Settings,
-    store: Store,
-    report: Callable[[int], None],
-) -> NDArray[np.float32]:
-    """Answer queries: rows of (1 + d), the pooled similarity and the vector, in their order.
-
-    Batches are embedded and reduced as they come, so memory does not grow with the number of
-    images, and what was answered before a failure is kept.
-    """
-    encoder_print = getattr(encoder, "fingerprint", None)
-    persistent = generator.persistent and encoder_print is not None
-    image_keys = [
-        fingerprint_values(model=generator.fingerprint, prompt=q.prompt, seed=q.seed)
-        for q in queries
-    ]
-    keys = [
-        fingerprint_values(
-            image=image_key,
-            query=query.sample.digest,
-            encoder=encoder_print or f"object:{id(encoder)}",
-            similarity=settings.similarity,
-            axis=settings.similarity_axis,
-        )
-        for image_key, query in zip(image_keys, queries, strict=True)
-    ]
-    missing = [
-        i for i, key in enumerate(keys) if store.similarity(key, persistent=persistent) is None
-    ]
-    size = generator.batch_size(settings.batch_size)
-    for start in range(0, len(missing), size):
-        part = missing[start : start + size]
-        images = _images(
-            [queries[i] for i in part], [image_keys[i] for i in part], generator, store
-        )
-        asked = {queries[i].sample.id: queries[i].sample.image for i in part}
-        encoded = encode_in_batches(encoder, [*asked.values(), *images], size)
-        of_query = dict(zip(asked, encoded, strict=False))
-        for i, generated in zip(part, encoded[len(asked) :], strict=True):
-            query = of_query[queries[i].sample.id]
-            row = np.concatenate(
-                [
-                    pooled_similarity(query, generated, settings.similarity)[None],
-                    similarity_vector(
-                        query, generated, settings.similarity, settings.similarity_axis
-                    ),
-                ]
-            )
-            store.put_similarity(keys[i], row.astype(np.float32), persistent=persistent)
-        report(len(queries) - len(missing) + start + len(part))
-    rows: list[Any] = [store.similarity(key, persistent=persistent) for key in keys]
-    return np.stack(rows)
-
-
-def _images(
-    queries: Sequence[Query], keys: Sequence[str], generator: Generator, store: Store
-) -> list[Image.Image]:
-    """Fetch a batch of images from the store, generating those it lacks."""
-
-    def generate(missing: Sequence[int]) -> list[Image.Image]:
-        return generator.generate(
-            [queries[i].prompt for i in missing], [queries[i].seed for i in missing]
-        )
-
-    if not generator.persistent:
-        return generate(range(len(queries)))
-    with store.lock(generator.fingerprint):
-        found = [store.image(key) for key in keys]
-        missing = [i for i, image in enumerate(found) if image is None]
-        if missing:
-            for i, image in zip(missing, generate(missing), strict=True):
-                store.put_image(keys[i], image)
-                found[i] = image
-    return [image for image in found if image is not None]
 
 
 def make_shadow(

@@ -40,6 +40,8 @@ class Option(NamedTuple):
         Further spellings on the command line and in the marker.
     in_marker
         Whether an audit may set it for itself.
+    switch
+        Whether the command line takes it without a value.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Option(NamedTuple):
     help: str
     aliases: tuple[str, ...] = ()
     in_marker: bool = True
+    switch: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -66,6 +69,14 @@ def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[Any
         return value
 
     return parse
+
+
+def _confidence(given: Any) -> float:
+    value = float(given)
+    if not 0.5 <= value < 1:
+        msg = "must be a number in [0.5, 1), such as 0.95"
+        raise ValueError(msg)
+    return value
 
 
 def _whole(low: int) -> Callable[[Any], int]:
@@ -195,6 +206,45 @@ OPTIONS: tuple[Option, ...] = (
         0.5,
         "members the attacker knows in scenarios I and II: a share, or a number",
     ),
+    Option(
+        "gate",
+        _choice("point", "evidence", "certify"),
+        "point",
+        "fail on the AUC (point), on its lower bound (evidence), or pass on its upper bound "
+        "only (certify)",
+    ),
+    Option(
+        "confidence",
+        _confidence,
+        0.95,
+        "of all intervals of an audit together, in [0.5, 1)",
+    ),
+    Option(
+        "interval",
+        _choice("delong", "bootstrap"),
+        "delong",
+        "kind of AUC interval: delong or bootstrap",
+    ),
+    Option(
+        "sequential",
+        _flag,
+        default=False,
+        help="query in small chunks and stop as soon as the gate can decide",
+        switch=True,
+    ),
+    Option(
+        "blind_limit",
+        _number(0.5, 1),
+        0.55,
+        "an audit is invalid if members can be told from non-members without the model, with "
+        "an AUC above this",
+    ),
+    Option(
+        "duplicate_limit",
+        _number(0, 2),
+        0.97,
+        "centred cosine from which two images of different sets count as the same; above 1: never",
+    ),
     Option("json", _path, None, "write the results to this JSON file", in_marker=False),
     Option(
         "store",
@@ -204,16 +254,16 @@ OPTIONS: tuple[Option, ...] = (
         "(default: the per-user cache)",
         in_marker=False,
     ),
+    Option(
+        "strict",
+        _flag,
+        default=False,
+        help="fail, not skip, what lacks a fixture; fail a session that completed no audit",
+        in_marker=False,
+        switch=True,
+    ),
 )
-"""Every setting but ``--privaudit-strict``, which is a plain switch."""
-
-STRICT = Option(
-    "strict",
-    _flag,
-    default=False,
-    help="fail, not skip, what lacks a fixture; fail a session that completed no audit",
-    in_marker=False,
-)
+"""Every setting."""
 
 
 class Settings(NamedTuple):
@@ -232,6 +282,12 @@ class Settings(NamedTuple):
     encoder: str
     batch_size: int
     calibration: float
+    gate: str
+    confidence: float
+    interval: str
+    sequential: bool
+    blind_limit: float
+    duplicate_limit: float
     json: Path | None
     store: Path | None
     strict: bool
@@ -240,6 +296,11 @@ class Settings(NamedTuple):
     def source(self, name: str) -> str:
         """Say where a setting's value came from: marker, command line, ini or default."""
         return self.sources[name]
+
+    @property
+    def n_results(self) -> int:
+        """Results that an audit with these settings has: what its bounds are corrected for."""
+        return len(self.scenarios) * len(self.attacks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what decides an audit's numbers, as a JSON object."""
@@ -274,7 +335,7 @@ def resolve(command_line: Mapping[str, Any], ini: Mapping[str, Any]) -> Settings
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for option in (*OPTIONS, STRICT):
+    for option in OPTIONS:
         said, written = command_line.get(option.name), ini.get(option.name)
         if said is not None:
             value, source = _parsed(option, said, option.flags[0]), "command line"

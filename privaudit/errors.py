@@ -10,6 +10,7 @@ __all__ = [
     "EncoderError",
     "FineTuneError",
     "GeneratorError",
+    "InvalidAuditError",
     "MissingExtraError",
     "PrivauditError",
     "SampleError",
@@ -40,6 +41,10 @@ class EncoderError(PrivauditError, RuntimeError):
 
 class CaptionerError(PrivauditError, RuntimeError):
     """The captioner could not be loaded, or wrote no usable caption."""
+
+
+class InvalidAuditError(PrivauditError, RuntimeError):
+    """Nothing could be concluded from this audit, whatever the model; the message says why."""
 
 
 class FineTuneError(PrivauditError, RuntimeError):

@@ -8,16 +8,16 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
 from privaudit.errors import SampleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Sample", "check_disjoint", "check_set", "load_samples", "split_by_coin"]
+__all__ = ["CoinSplit", "Sample", "check_disjoint", "check_set", "load_samples", "split_by_coin"]
 
 
 def pixel_digest(image: Image.Image) -> str:
@@ -134,7 +134,64 @@ def _open(path: Path, where: str) -> Image.Image:
         raise SampleError(msg) from error
 
 
-def split_by_coin(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sample]]:
+@dataclass(frozen=True)
+class CoinSplit:
+    """Members and non-members decided by independent fair coins, and the proof of it.
+
+    It unpacks like a pair: ``members, non_members = split_by_coin(samples, seed)``.
+
+    Attributes
+    ----------
+    members, non_members
+        Both in the order given; their sizes differ by chance, as fair coins do.
+    seed
+        Seed of the coins, from which anyone can flip them again.
+    """
+
+    members: list[Sample]
+    non_members: list[Sample]
+    seed: int
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        """Yield the members, then the non-members."""
+        return iter((self.members, self.non_members))
+
+    def check(self, members: Iterable[Sample], non_members: Iterable[Sample]) -> None:
+        """Flip the coins again, and check that they made the sets of an audit.
+
+        Raises
+        ------
+        SampleError
+            If a set is not, sample by sample, what the coins decided. Then membership was
+            decided by something else, and no ε can be concluded from it.
+        """
+        for name, given, decided in zip(
+            ("members", "non_members"),
+            (members, non_members),
+            split_by_coin([*self.members, *self.non_members], self.seed),
+            strict=True,
+        ):
+            # Images too: an id alone could stand for another picture.
+            wanted = {(sample.id, sample.digest) for sample in decided}
+            found = {(sample.id, sample.digest) for sample in given}
+            if found != wanted:
+                msg = (
+                    f"{len(found ^ wanted)} samples of {name} are not where the coins of seed "
+                    f"{self.seed} put them: audit exactly the sets that split_by_coin returned"
+                )
+                raise SampleError(msg)
+
+    def record(self) -> dict[str, Any]:
+        """Return what, beside the ids on each side, lets anyone flip the coins again."""
+        return {
+            "seed": self.seed,
+            "coin": "member if random.Random(seed).random() < 0.5, one draw each in order of ids",
+            "n_members": len(self.members),
+            "n_non_members": len(self.non_members),
+        }
+
+
+def split_by_coin(samples: Sequence[Sample], seed: int) -> CoinSplit:
     """Decide membership by an independent fair coin flip for each sample.
 
     Parameters
@@ -143,17 +200,20 @@ def split_by_coin(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], l
         All candidates.
     seed
         Seed of the coins. Coin i belongs to the i-th sample in order of ids, so the order of
-        ``samples`` does not matter.
+        ``samples`` does not matter. Choose it before anyone has seen the samples.
 
     Returns
     -------
-    members, non_members
-        Both in the order given; their sizes differ by chance, as fair coins do.
+    CoinSplit
+        Unpacks to members and non-members.
     """
     coins = random.Random(seed)  # noqa: S311  # a recorded experiment, not a secret
     heads = {sample.id for sample in sorted(samples, key=lambda s: s.id) if coins.random() < 0.5}
-    members = [sample for sample in samples if sample.id in heads]
-    return members, [sample for sample in samples if sample.id not in heads]
+    return CoinSplit(
+        [sample for sample in samples if sample.id in heads],
+        [sample for sample in samples if sample.id not in heads],
+        seed,
+    )
 
 
 def check_set(name: str, samples: Sequence[Sample], *, captions: bool = True) -> None:

@@ -45,6 +45,8 @@ class Store:
         self._similarities: dict[str, NDArray[np.float32]] = {}
         self.captions: dict[tuple[int, str], str] = {}
         """Captions written in this process, by ``id`` of the captioner and digest of the image."""
+        self.memo: dict[str, Any] = {}
+        """What this process computed from stored values, by the hash of its causes."""
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 

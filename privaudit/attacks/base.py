@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from sklearn.model_selection import StratifiedKFold
 
 from privaudit.errors import ScoreError
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
     from privaudit.similarity import Features
 
-__all__ = ["InferenceModel", "check_calibration"]
+__all__ = ["InferenceModel", "check_calibration", "folds"]
+
+FOLDS = 5
+LEAST_TO_FOLD = 10
 
 
 class InferenceModel(Protocol):
@@ -23,9 +27,14 @@ class InferenceModel(Protocol):
     ----------
     threshold
         Decision threshold on the score, fixed by ``fit``: above it, a sample is called a member.
+    calibration_scores
+        Scores of the calibration samples, shape (n,), each from a fit that has not seen the
+        sample: what a threshold for a low false positive rate can be read off. NaN with fewer
+        than ten samples of a class.
     """
 
     threshold: float
+    calibration_scores: NDArray[np.float64]
 
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> InferenceModel:
         """Fit on n calibration samples; ``labels`` (n,) is true for members."""
@@ -55,3 +64,10 @@ def check_calibration(features: Features, labels: NDArray[np.bool_], least: int)
         if not np.isfinite(values).all():
             msg = f"{int((~np.isfinite(values)).sum())} similarities are not finite"
             raise ScoreError(msg)
+
+
+def folds(labels: NDArray[np.bool_], seed: int) -> StratifiedKFold | None:
+    """Split a calibration set in five for out-of-fold scores; ``None`` if it is too small."""
+    if min(int(labels.sum()), int((~labels).sum())) < LEAST_TO_FOLD:
+        return None
+    return StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from privaudit.attacks.base import check_calibration
+from privaudit.attacks.base import FOLDS, check_calibration, folds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,6 @@ __all__ = ["ClassifierAttack"]
 HIDDEN_LAYER = 32
 PENALTIES = (0.1, 10.0, 1000.0)
 """Candidates for the L2 penalty. With fewer samples than features the strong ones win."""
-FOLDS = 5
 
 
 class ClassifierAttack:
@@ -55,19 +54,25 @@ class ClassifierAttack:
             max_iter=200,
             random_state=self._seed,
         )
-        folds = min(FOLDS, int(labels.sum()), int((~labels).sum()))
+        parts = folds(labels, self._seed)
+        few = min(int(labels.sum()), int((~labels).sum()))
         search = GridSearchCV(
             make_pipeline(StandardScaler(), network),
             {"mlpclassifier__alpha": PENALTIES},
             scoring="roc_auc",
-            cv=StratifiedKFold(folds, shuffle=True, random_state=self._seed),
+            cv=parts or StratifiedKFold(min(few, FOLDS), shuffle=True, random_state=self._seed),
         )
         # Some dozen fits of small matrices: a second BLAS thread makes them four times slower.
         with threadpool_limits(limits=1), warnings.catch_warnings():
             # Stopping after 200 iterations is early stopping, not a mistake of the user's.
             warnings.simplefilter("ignore", ConvergenceWarning)
             search.fit(features.vectors, labels)
-        self._network = search.best_estimator_
+            self._network = search.best_estimator_
+            self.calibration_scores = np.full(len(labels), np.nan)
+            if parts is not None:
+                self.calibration_scores = cross_val_predict(
+                    self._network, features.vectors, labels, cv=parts, method="predict_proba"
+                )[:, 1]
         return self
 
     def score(self, features: Features) -> NDArray[np.float64]:

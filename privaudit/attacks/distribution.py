@@ -9,7 +9,7 @@ from scipy.stats import Covariance, multivariate_normal
 from sklearn.covariance import LedoitWolf
 from sklearn.preprocessing import StandardScaler
 
-from privaudit.attacks.base import check_calibration
+from privaudit.attacks.base import check_calibration, folds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,15 +35,27 @@ class DistributionAttack:
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> DistributionAttack:
         """Estimate both Gaussians on the calibration set."""
         check_calibration(features, labels, least=2)
-        self._scaler = StandardScaler().fit(features.vectors)
-        scaled = self._scaler.transform(features.vectors)
+        self.calibration_scores = np.full(len(labels), np.nan)
+        parts = folds(labels, 0)
+        for seen, unseen in parts.split(features.pooled, labels) if parts else ():
+            part = DistributionAttack()
+            part._estimate(features.vectors[seen], labels[seen])
+            self.calibration_scores[unseen] = part._ratio(features.vectors[unseen])
+        self._estimate(features.vectors, labels)
+        return self
+
+    def _estimate(self, vectors: NDArray[np.float64], labels: NDArray[np.bool_]) -> None:
+        self._scaler = StandardScaler().fit(vectors)
+        scaled = self._scaler.transform(vectors)
         self._members = _gaussian(scaled[labels])
         self._non_members = _gaussian(scaled[~labels])
-        return self
 
     def score(self, features: Features) -> NDArray[np.float64]:
         """Return the log-likelihood ratios, shape (n,)."""
-        scaled = self._scaler.transform(features.vectors)
+        return self._ratio(features.vectors)
+
+    def _ratio(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        scaled = self._scaler.transform(vectors)
         ratio = self._members.logpdf(scaled) - self._non_members.logpdf(scaled)
         return np.atleast_1d(np.asarray(ratio, dtype=np.float64))
 

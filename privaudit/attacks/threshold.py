@@ -35,6 +35,7 @@ class ThresholdAttack:
         called = features.pooled > candidates[:, None]
         best = int((called == labels).mean(axis=1).argmax())
         # An end of the line means that no threshold beats calling all samples alike.
+        self.calibration_scores = features.pooled  # no fit has a say in them
         self.threshold = float(np.clip(candidates[best], scores[0] - 1, scores[-1]))
         return self
 

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.config import OPTIONS, STRICT, resolve
+from privaudit.config import OPTIONS, resolve
 from privaudit.errors import SettingError
 from privaudit.plugin.session import (
     FIXTURE,
     SETTINGS,
+    AuditInconclusive,
+    AuditInvalid,
     AuditSession,
     PrivacyBudgetExceeded,
+    PrivacyClaimExceeded,
     item_settings,
 )
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from privaudit.plugin.gather import AttackRunner
     from privaudit.record import AttackResult
 
-__all__ = ["PrivacyBudgetExceeded"]
+__all__ = ["AuditInconclusive", "AuditInvalid", "PrivacyBudgetExceeded", "PrivacyClaimExceeded"]
 
 RUNNER: pytest.StashKey[AttackRunner] = pytest.StashKey()
 
@@ -36,22 +39,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add every option of :mod:`privaudit.config` to the command line and the ini file."""
     group = parser.getgroup("privaudit", "membership-inference audits of text-to-image models")
     for option in OPTIONS:
+        form: dict[str, Any] = {"metavar": option.name.upper()}
+        if option.switch:
+            form = {"action": "store_const", "const": "true"}
         group.addoption(
             *option.flags,
             dest=f"privaudit_{option.name}",
             default=None,
-            metavar=option.name.upper(),
             help=option.help,
+            **form,
         )
-    group.addoption(
-        *STRICT.flags,
-        dest="privaudit_strict",
-        action="store_const",
-        const="true",
-        default=None,
-        help=STRICT.help,
-    )
-    for option in (*OPTIONS, STRICT):
         parser.addini(f"privaudit_{option.name}", option.help, default=None)
 
 
@@ -62,8 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "privacy_budget(max_auc, **settings): largest ROC-AUC that this audit's model may show, "
         "and any setting of privaudit, such as queries=3 or scenarios='I,III'.",
     )
+    config.addinivalue_line(
+        "markers",
+        "privacy_claim(epsilon, delta): differential privacy that this audit's model claims; the "
+        "test fails if the attack proves that it has less. It needs a coin_split fixture.",
+    )
     config.addinivalue_line("python_files", "audit_*.py")
-    names = [option.name for option in (*OPTIONS, STRICT)]
+    names = [option.name for option in OPTIONS]
     try:
         settings = resolve(
             {name: config.getoption(f"privaudit_{name}") for name in names},
@@ -113,6 +115,7 @@ shadow_model = _absent("shadow_model", "The attacker's own fine-tune, for III an
 shadow_members = _absent("shadow_members", "Samples the shadow model was fine-tuned on.")
 shadow_non_members = _absent("shadow_non_members", "Samples it was not fine-tuned on.")
 auxiliary_samples = _absent("auxiliary_samples", "Samples to make a shadow model from.")
+coin_split = _absent("coin_split", "What privaudit.split_by_coin returned, if it made the sets.")
 fine_tune = _absent("fine_tune", "Makes the shadow model: fine_tune(samples) -> model.")
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.errors import PrivauditError
-from privaudit.plugin.session import RESULT, item_settings
+from privaudit.errors import InvalidAuditError, PrivauditError
+from privaudit.plugin.session import RESULT, AuditInvalid, item_claim, item_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,17 +24,29 @@ class AttackRunner:
         self._config = config
         self._settings = settings
         self._store: Any = None
+        self._decided: dict[str, str] = {}
+        """What decided each sequential audit that needs nothing more."""
         self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def attack(self, request: pytest.FixtureRequest) -> AttackResult:
         """Gather the fixtures and run the attack of the requesting item."""
         scenario, attack = request.param
         settings = item_settings(request.node, self._settings)
+        audit = request.node.nodeid.partition("[")[0]
+        if settings.sequential and audit in self._decided:
+            pytest.skip(f"already decided: {self._decided[audit]}; nothing more was generated")
         try:
             result = self._run(request, scenario, attack, settings)
+        except InvalidAuditError as error:
+            raise AuditInvalid(str(error)) from None
         except PrivauditError as error:
             pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
         request.node.stash[RESULT] = result
+        if result.sequential is not None and result.verdict == "fail":
+            self._decided[audit] = (
+                f"{result.scenario}-{result.attack} failed after {result.sequential['n_pairs']} "
+                f"of {result.sequential['max_pairs']} pairs"
+            )
         from privaudit.report.junit import properties
 
         request.node.user_properties.extend(properties(result))
@@ -43,7 +55,8 @@ class AttackRunner:
     def _run(
         self, request: pytest.FixtureRequest, scenario: str, attack: str, settings: Settings
     ) -> AttackResult:
-        from privaudit.audit import Ingredients, make_shadow, run_attack
+        from privaudit.arms import Claim, Ingredients
+        from privaudit.audit import make_shadow, run_attack
         from privaudit.encoders import as_encoder
         from privaudit.generators import as_generator
         from privaudit.scenarios import SCENARIOS
@@ -51,7 +64,9 @@ class AttackRunner:
         plan = SCENARIOS[scenario]
         fixture = request.getfixturevalue
         given = {name: fixture(name) for name in ("members", "non_members", "target_model")}
-        absent = [name for name, value in given.items() if value is None]
+        given["coin_split"] = fixture("coin_split")
+        required = ("members", "non_members", "target_model")
+        absent = [name for name in required if given[name] is None]
         if absent:
             pytest.fail(
                 f"{len(absent)} fixtures of this audit are missing: write {', '.join(absent)} "
@@ -103,6 +118,15 @@ class AttackRunner:
             from privaudit.captioners import as_captioner
 
             given["captioner"] = self._once("captioner", given["captioner"], as_captioner)
+        claim = item_claim(request.node)
+        if claim is not None:
+            if given["coin_split"] is None:
+                pytest.fail(
+                    "a privacy_claim without a coin_split cannot be checked: split with "
+                    "privaudit.split_by_coin, and return its result from a coin_split fixture",
+                    pytrace=False,
+                )
+            given["claim"] = Claim(*claim)
         encoder = fixture("image_encoder")
         given["image_encoder"] = self._once(
             "encoder", settings.encoder if encoder is None else encoder, as_encoder

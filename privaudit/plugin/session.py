@@ -39,12 +39,54 @@ class PrivacyBudgetExceeded(pytest.fail.Exception):  # type: ignore[name-defined
         super().__init__(message, pytrace=False)
 
 
+class PrivacyClaimExceeded(PrivacyBudgetExceeded):
+    """The failure of a test that found more ε than a ``privacy_claim`` marker claims."""
+
+
+class AuditInconclusive(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+    """The failure of a test whose samples were too few for the gate to decide."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)
+
+
+class AuditInvalid(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+    """The failure of a test from which nothing could be concluded, whatever the model."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)
+
+
 def item_settings(node: pytest.Item | pytest.Function, session: Settings) -> Settings:
     """Apply the item's markers, the farthest first, so that the closest one wins."""
     settings = session
     for marker in reversed(list(node.iter_markers("privacy_budget"))):
         settings = marker_settings(settings, marker.args, marker.kwargs)
     return settings
+
+
+def item_claim(node: pytest.Item | pytest.Function) -> tuple[float, float] | None:
+    """Return ε and δ of the closest ``privacy_claim`` marker, or ``None``.
+
+    Raises
+    ------
+    SettingError
+        If it does not name two numbers in their ranges.
+    """
+    marker = node.get_closest_marker("privacy_claim")
+    if marker is None:
+        return None
+    given = dict(zip(("epsilon", "delta"), marker.args, strict=False)) | dict(marker.kwargs)
+    if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
+        msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon and delta"
+        raise SettingError(msg)
+    ranges = {"epsilon": (0.0, float("inf")), "delta": (0.0, 1.0)}
+    for name, (low, high) in ranges.items():
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+            msg = f"privacy_claim({name}={value!r}) must be a number in [{low:g}, {high:g})"
+            raise SettingError(msg)
+    return float(given["epsilon"]), float(given["delta"])
 
 
 def audit_of(item: pytest.Item) -> tuple[str, str] | None:
@@ -83,7 +125,10 @@ class AuditSession:
         if result is not None and result.verdict != "pass":
             from privaudit.gate import explain
 
-            raise PrivacyBudgetExceeded(explain(result, pyfuncitem.nodeid)) from cause
+            kind = AuditInconclusive if result.verdict == "inconclusive" else PrivacyBudgetExceeded
+            if result.claim_exceeded:
+                kind = PrivacyClaimExceeded
+            raise kind(explain(result, pyfuncitem.nodeid)) from cause
         return outcome
 
     # -- reporting: entries travel on the test reports, which xdist carries
@@ -94,7 +139,8 @@ class AuditSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach the item's entry to its report."""
         report = yield
-        if call.excinfo is not None and isinstance(call.excinfo.value, PrivacyBudgetExceeded):
+        gated = (PrivacyBudgetExceeded, AuditInconclusive, AuditInvalid)
+        if call.excinfo is not None and isinstance(call.excinfo.value, gated):
             crash = getattr(report.longrepr, "reprcrash", None)
             if crash is not None:
                 # The short summary has room for one line: the numbers, not the class's name.
@@ -105,6 +151,8 @@ class AuditSession:
         if audit is not None and (report.when == "call" or ended_early):
             settings = item_settings(item, self._settings)
             outcome = "completed" if result else "skipped" if report.skipped else "error"
+            if call.excinfo is not None and isinstance(call.excinfo.value, AuditInvalid):
+                outcome = "invalid"
             report.privaudit = {  # type: ignore[attr-defined]
                 "audit": item.nodeid.partition("[")[0],
                 "scenario": f"attack-{audit[0]}",
@@ -141,6 +189,7 @@ class AuditSession:
                 continue
             try:
                 item_settings(item, self._settings)
+                item_claim(item)
             except SettingError as error:
                 message = f"{item.nodeid.partition('[')[0]}: {error}"
                 if not hasattr(self._config, "workeroutput"):

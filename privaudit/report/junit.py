@@ -13,6 +13,9 @@ FIELDS = (
     "scenario",
     "attack",
     "auc",
+    "auc_low",
+    "auc_high",
+    "gate",
     "budget",
     "budget_source",
     "verdict",
@@ -20,6 +23,7 @@ FIELDS = (
     "n_non_members",
     "attack_success_rate",
     "tpr_at_1_percent_fpr",
+    "epsilon",
 )
 
 

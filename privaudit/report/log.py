@@ -15,7 +15,7 @@ class AuditLog:
 
     An entry is a JSON object with ``audit`` (the test id without the bracket), ``scenario``,
     ``attack``, ``budget``, ``budget_source``, ``settings``, ``outcome`` (``"completed"``,
-    ``"skipped"`` or ``"error"``), ``reason`` and ``result`` (of a completed one).
+    ``"skipped"``, ``"invalid"`` or ``"error"``), ``reason`` and ``result`` (of a completed one).
     """
 
     def __init__(self) -> None:

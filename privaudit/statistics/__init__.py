@@ -2,6 +2,41 @@
 
 from __future__ import annotations
 
-from privaudit.statistics.roc import OperatingPoint, auc, success_rate, tpr_at_fpr
+from privaudit.statistics.epsilon import EpsilonBound, epsilon_from_rates, epsilon_one_run
+from privaudit.statistics.intervals import (
+    AucInterval,
+    Interval,
+    auc_interval,
+    delong_variance,
+    proportion_interval,
+    success_rate_interval,
+)
+from privaudit.statistics.power import detectable_auc, samples_factor
+from privaudit.statistics.roc import (
+    OperatingPoint,
+    auc,
+    rates_at,
+    success_rate,
+    threshold_at_fpr,
+)
+from privaudit.statistics.sequential import SequentialAUC
 
-__all__ = ["OperatingPoint", "auc", "success_rate", "tpr_at_fpr"]
+__all__ = [
+    "AucInterval",
+    "EpsilonBound",
+    "Interval",
+    "OperatingPoint",
+    "SequentialAUC",
+    "auc",
+    "auc_interval",
+    "delong_variance",
+    "detectable_auc",
+    "epsilon_from_rates",
+    "epsilon_one_run",
+    "proportion_interval",
+    "rates_at",
+    "samples_factor",
+    "success_rate",
+    "success_rate_interval",
+    "threshold_at_fpr",
+]

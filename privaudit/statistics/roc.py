@@ -1,4 +1,4 @@
-"""ROC-AUC, accuracy at a threshold, and true positives at a low false positive rate."""
+"""ROC-AUC, accuracy at a threshold, and thresholds for a low false positive rate."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from privaudit.errors import ScoreError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["OperatingPoint", "auc", "success_rate", "tpr_at_fpr"]
+__all__ = ["OperatingPoint", "auc", "checked", "rates_at", "success_rate", "threshold_at_fpr"]
 
 
-def _checked(member_scores: ArrayLike, non_member_scores: ArrayLike) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
+def checked(
+    member_scores: ArrayLike, non_member_scores: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both classes as flat float64 arrays.
+
+    Raises
+    ------
+    ScoreError
+        If a class is empty or a score is not finite.
+    """
     arrays = []
     for name, scores in (("member", member_scores), ("non-member", non_member_scores)):
         array = np.asarray(scores, dtype=np.float64).ravel()
@@ -38,7 +47,7 @@ def auc(member_scores: ArrayLike, non_member_scores: ArrayLike) -> float:
     ScoreError
         If a class is empty or a score is not finite.
     """
-    members, non_members = _checked(member_scores, non_member_scores)
+    members, non_members = checked(member_scores, non_member_scores)
     labels = np.concatenate([np.ones(len(members)), np.zeros(len(non_members))])
     return float(roc_auc_score(labels, np.concatenate([members, non_members])))
 
@@ -53,13 +62,13 @@ def success_rate(member_scores: ArrayLike, non_member_scores: ArrayLike, thresho
     ScoreError
         If a class is empty or a score is not finite.
     """
-    members, non_members = _checked(member_scores, non_member_scores)
+    members, non_members = checked(member_scores, non_member_scores)
     return float(((members > threshold).mean() + (non_members <= threshold).mean()) / 2)
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A point of the empirical ROC curve.
+    """What a threshold does on an evaluation set.
 
     Attributes
     ----------
@@ -75,34 +84,45 @@ class OperatingPoint:
     false_positives: int
 
 
-def tpr_at_fpr(
-    member_scores: ArrayLike, non_member_scores: ArrayLike, target: float
-) -> OperatingPoint | None:
-    """Largest true positive rate at a false positive rate of at most ``target``.
+def threshold_at_fpr(non_member_scores: ArrayLike, target: float) -> float | None:
+    """Lowest threshold at which at most a share of the given non-members is above.
 
     Parameters
     ----------
-    member_scores, non_member_scores
-        The scores.
+    non_member_scores
+        Of calibration samples, so that evaluation samples have no say in it.
     target
-        False positive rate, in (0, 1]. No interpolation: the point returned exists.
+        False positive rate, in (0, 1]. Nothing is interpolated.
 
     Returns
     -------
-    OperatingPoint or None
-        ``None`` when there are fewer than 1 / target non-members: the rate cannot be observed.
+    float or None
+        ``None`` when there are fewer than 1 / target non-members: they cannot show such a rate.
+
+    Raises
+    ------
+    ScoreError
+        If there are none or a score is not finite.
+    """
+    _, non_members = checked([0.0], non_member_scores)
+    allowed = int(np.floor(target * len(non_members) + 1e-9))
+    if allowed < 1:
+        return None
+    # Called a member: above the (allowed + 1)-th largest non-member score.
+    ordered = np.sort(non_members)[::-1]
+    return float(ordered[allowed]) if allowed < len(ordered) else -np.inf
+
+
+def rates_at(
+    member_scores: ArrayLike, non_member_scores: ArrayLike, threshold: float
+) -> OperatingPoint:
+    """Count who is above a threshold.
 
     Raises
     ------
     ScoreError
         If a class is empty or a score is not finite.
     """
-    members, non_members = _checked(member_scores, non_member_scores)
-    allowed = int(np.floor(target * len(non_members) + 1e-9))
-    if allowed < 1:
-        return None
-    # Called a member: above the (allowed + 1)-th largest non-member score.
-    ordered = np.sort(non_members)[::-1]
-    threshold = ordered[allowed] if allowed < len(ordered) else -np.inf
+    members, non_members = checked(member_scores, non_member_scores)
     hits, alarms = int((members > threshold).sum()), int((non_members > threshold).sum())
     return OperatingPoint(hits / len(members), alarms / len(non_members), hits, alarms)

@@ -1,0 +1,274 @@
+"""Is this audit able to say anything at all? Asked before a single image is generated.
+
+A difference between members and non-members that is there without the model makes every AUC
+meaningless; so does an encoder that cannot see a copy, or the same picture on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from privaudit.statistics import AucInterval, auc_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "NearDuplicate",
+    "Validity",
+    "blind_baseline",
+    "blind_caption_baseline",
+    "judge",
+    "near_duplicates",
+]
+
+FOLDS = 5
+LEAST = 2 * FOLDS
+"""Samples of each class below which no classifier is worth cross-validating."""
+LARGEST_SHARE = 0.05
+"""Share of the evaluation set that may have a near-duplicate elsewhere."""
+CONTROL_AUC = 0.95
+"""What the attack must reach on a model that returns its training images."""
+BLOCK = 1024
+COMPARED = 20_000
+"""Samples compared with one another; of more, the first so many in order of ids."""
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """Two samples of different sets that look the same to the encoder."""
+
+    first: str
+    second: str
+    first_set: str
+    second_set: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What was found before anything was generated.
+
+    Attributes
+    ----------
+    blind_image, blind_caption
+        How well members are told from non-members without the model, from the query images'
+        features and from the captions alone; ``None`` where there are too few samples, or no
+        captions.
+    near_duplicates
+        The most alike pairs across sets, at most ten.
+    n_near_duplicates
+        Evaluation samples that have such a pair.
+    control_auc
+        AUC of the attack when a memorising generator takes the target's place.
+    reasons
+        Why no conclusion may be drawn from this audit; empty when one may.
+    """
+
+    blind_image: AucInterval | None
+    blind_caption: AucInterval | None
+    near_duplicates: tuple[NearDuplicate, ...]
+    n_near_duplicates: int
+    control_auc: float
+    reasons: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the findings as a JSON object."""
+
+        def interval(found: AucInterval | None) -> dict[str, float] | None:
+            if found is None:
+                return None
+            return {"auc": found.auc, "low": found.low, "high": found.high}
+
+        return {
+            "blind_image": interval(self.blind_image),
+            "blind_caption": interval(self.blind_caption),
+            "n_near_duplicates": self.n_near_duplicates,
+            "near_duplicates": [vars(pair) for pair in self.near_duplicates],
+            "control_auc": self.control_auc,
+            "reasons": list(self.reasons),
+        }
+
+
+def _cross_validated(
+    model: Any, inputs: Any, labels: NDArray[np.bool_], confidence: float, seed: int
+) -> AucInterval:
+    cv = StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
+    with threadpool_limits(limits=1):
+        scores = cross_val_predict(model, inputs, labels, cv=cv, method="decision_function")
+    return auc_interval(scores[labels], scores[~labels], confidence)
+
+
+def blind_baseline(
+    member_features: NDArray[np.floating[Any]],
+    non_member_features: NDArray[np.floating[Any]],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> AucInterval | None:
+    """Tell members from non-members by the query images alone, without any model.
+
+    A logistic regression on up to 32 principal components of the encoder's features, scored
+    out of fold; the interval is of the AUC of those scores (Das, Zhang & Tramèr 2024 name such
+    baselines blind).
+
+    Parameters
+    ----------
+    member_features, non_member_features
+        Pooled features of shape (n, channels).
+    confidence
+        Of both sides of the interval.
+    seed
+        Of the folds.
+
+    Returns
+    -------
+    AucInterval or None
+        ``None`` with fewer than ten samples of a class.
+    """
+    if min(len(member_features), len(non_member_features)) < LEAST:
+        return None
+    inputs = np.concatenate([member_features, non_member_features])
+    labels = np.arange(len(inputs)) < len(member_features)
+    components = min(32, inputs.shape[1], int(len(inputs) * (1 - 1 / FOLDS)) - 1)
+    model = make_pipeline(
+        StandardScaler(),
+        PCA(components, svd_solver="full", whiten=True),
+        LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced"),
+    )
+    return _cross_validated(model, inputs, labels, confidence, seed)
+
+
+def blind_caption_baseline(
+    member_captions: Sequence[str],
+    non_member_captions: Sequence[str],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> AucInterval | None:
+    """Tell members from non-members by their captions alone, without any model.
+
+    A logistic regression on TF-IDF weights of one to four letters inside words, scored out of
+    fold.
+
+    Returns
+    -------
+    AucInterval or None
+        ``None`` with fewer than ten samples of a class, or when a caption is blank.
+    """
+    captions = [*member_captions, *non_member_captions]
+    few = min(len(member_captions), len(non_member_captions)) < LEAST
+    if few or not all(caption.strip() for caption in captions):
+        return None
+    labels = np.arange(len(captions)) < len(member_captions)
+    model = make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True),
+        LogisticRegression(max_iter=1000, class_weight="balanced"),
+    )
+    return _cross_validated(model, captions, labels, confidence, seed)
+
+
+def near_duplicates(
+    sets: Mapping[str, tuple[Sequence[str], NDArray[np.floating[Any]]]], limit: float
+) -> list[NearDuplicate]:
+    """Find samples of different sets that look the same.
+
+    Parameters
+    ----------
+    sets
+        Ids and pooled features (n, channels) of each set, by its name.
+    limit
+        Cosine from which two count as the same, of features from which the mean over all sets
+        was subtracted: encoders give all images much in common.
+
+    Returns
+    -------
+    list of NearDuplicate
+        Every pair across sets, the most alike first.
+    """
+    names = [name for name, (ids, _) in sets.items() for _ in ids]
+    ids = [sample for members, _ in sets.values() for sample in members]
+    rows = np.concatenate([np.asarray(f, dtype=np.float32) for _, f in sets.values()])
+    rows = rows - rows.mean(axis=0)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    kept = np.sort(np.argsort(ids, kind="stable")[:COMPARED])
+    found = []
+    for start in range(0, len(kept), BLOCK):
+        block = kept[start : start + BLOCK]
+        cosines = rows[block] @ rows[kept].T
+        for i, j in zip(*np.nonzero(cosines >= limit), strict=True):
+            a, b = int(block[i]), int(kept[j])
+            if a < b and names[a] != names[b]:
+                cosine = min(1.0, float(cosines[i, j]))
+                found.append(NearDuplicate(ids[a], ids[b], names[a], names[b], cosine))
+    return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
+
+
+def judge(
+    *,
+    blind_image: AucInterval | None,
+    blind_caption: AucInterval | None,
+    blind_limit: float,
+    duplicates: Sequence[NearDuplicate],
+    evaluation_ids: Sequence[str],
+    control_auc: float,
+) -> Validity:
+    """Decide whether an audit may conclude anything.
+
+    Parameters
+    ----------
+    blind_image, blind_caption
+        The blind baselines.
+    blind_limit
+        The largest AUC that the lower bound of a baseline may have.
+    duplicates
+        All near-duplicates across sets.
+    evaluation_ids
+        Who is evaluated.
+    control_auc
+        AUC of the positive control.
+    """
+    reasons = []
+    for what, found in (("images", blind_image), ("captions", blind_caption)):
+        # Written so that NaN is a reason.
+        if found is not None and not found.low <= blind_limit:
+            reasons.append(
+                f"blind AUC {found.auc:.3f} (at least {found.low:.3f}) > {blind_limit:g}: members "
+                f"are told from non-members by their {what} alone, without the model; take both "
+                "from one source, and decide membership by privaudit.split_by_coin"
+            )
+    evaluated = set(evaluation_ids)
+    doubled = {s for pair in duplicates for s in (pair.first, pair.second) if s in evaluated}
+    if len(doubled) > LARGEST_SHARE * len(evaluated):
+        first = duplicates[0]
+        reasons.append(
+            f"{len(doubled)} of {len(evaluated)} evaluated samples have a near-duplicate in "
+            f"another set, such as {first.first!r} of {first.first_set} and {first.second!r} of "
+            f"{first.second_set} (cosine {first.cosine:.3f}): remove one of each pair"
+        )
+    if not control_auc >= CONTROL_AUC:
+        reasons.append(
+            f"positive control AUC {control_auc:.3f} < {CONTROL_AUC:g}: this encoder and "
+            "similarity do not see even an exact copy; use another --privaudit-encoder or "
+            "--privaudit-similarity"
+        )
+    return Validity(
+        blind_image=blind_image,
+        blind_caption=blind_caption,
+        near_duplicates=tuple(duplicates[:10]),
+        n_near_duplicates=len(doubled),
+        control_auc=control_auc,
+        reasons=tuple(reasons),
+    )
