@@ -132,8 +132,8 @@ def auc_interval(
         Of both sides together, in (0, 1).
     method
         ``"delong"``, or ``"bootstrap"``: percentiles over 2,000 resamples of members and of
-        non-members, each among themselves. Where either would have no width, as when the
-        classes are apart, it is widened as above.
+        non-members, each among themselves; as above where they have no width, because
+        the classes are apart or all scores equal.
     seed
         Of the bootstrap.
 
@@ -158,9 +158,6 @@ def auc_interval(
     if value in (0.0, 1.0):
         far = tail ** (1 / k)
         low, high = (far, 1.0) if value == 1.0 else (0.0, 1 - far)
-    elif method == "bootstrap":
-        low, high = _bootstrap(members, non_members, confidence, seed)
-        low, high = min(low, value), max(high, value)
     else:
         shrunk = (k * variance + PRIOR_SAMPLES * hanley_mcneil_variance(value, m, n)) / (
             k + PRIOR_SAMPLES
@@ -169,6 +166,11 @@ def auc_interval(
         reach = -float(norm.ppf(tail)) * math.sqrt(shrunk) / (value * (1 - value))
         # Rounding must not put the estimate outside of its own interval.
         low, high = min(_expit(centre - reach), value), max(_expit(centre + reach), value)
+        if method == "bootstrap":
+            resampled = _bootstrap(members, non_members, confidence, seed)
+            # Scores all equal, or two of each, may have nothing to resample.
+            if resampled[0] < resampled[1]:
+                low, high = min(resampled[0], value), max(resampled[1], value)
     return AucInterval(value, low, high, confidence, math.sqrt(variance), method)
 
 
