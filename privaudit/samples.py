@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from privaudit.errors import SampleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["CoinSplit", "Sample", "check_disjoint", "check_set", "load_samples", "split_by_coin"]
 
@@ -134,27 +134,41 @@ def _open(path: Path, where: str) -> Image.Image:
         raise SampleError(msg) from error
 
 
-@dataclass(frozen=True)
-class CoinSplit:
+class CoinSplit(tuple[list[Sample], list[Sample]]):
     """Members and non-members decided by independent fair coins, and the proof of it.
 
-    It unpacks like a pair: ``members, non_members = split_by_coin(samples, seed)``.
+    It is the pair ``members, non_members = split_by_coin(samples, seed)``, and remembers its
+    seed, from which anyone can flip the coins again.
 
     Attributes
     ----------
     members, non_members
         Both in the order given; their sizes differ by chance, as fair coins do.
     seed
-        Seed of the coins, from which anyone can flip them again.
+        Seed of the coins.
     """
 
-    members: list[Sample]
-    non_members: list[Sample]
     seed: int
 
-    def __iter__(self) -> Iterator[list[Sample]]:
-        """Yield the members, then the non-members."""
-        return iter((self.members, self.non_members))
+    def __new__(cls, members: list[Sample], non_members: list[Sample], seed: int) -> CoinSplit:
+        """Make the pair."""
+        pair = super().__new__(cls, (members, non_members))
+        pair.seed = seed
+        return pair
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """Let copies and pickles keep the seed."""
+        return (*self, self.seed)
+
+    @property
+    def members(self) -> list[Sample]:
+        """Samples whose coin fell on heads."""
+        return self[0]
+
+    @property
+    def non_members(self) -> list[Sample]:
+        """Samples whose coin fell on tails."""
+        return self[1]
 
     def check(self, members: Iterable[Sample], non_members: Iterable[Sample]) -> None:
         """Flip the coins again, and check that they made the sets of an audit.

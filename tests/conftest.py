@@ -182,7 +182,8 @@ class AuditFolder:
         self.path = pytester.path
         self._workers = workers
         pytester.makepyfile(conftest_of_tests=Path(__file__).read_text(encoding="utf-8"))
-        pytester.makeini("[pytest]\nprivaudit_queries = 1\n")
+        # To raw pixels the phases of the moon are one picture.
+        pytester.makeini("[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n")
 
     def write(self, *parts: str, name: str = "audit_model") -> None:
         """Write an audit file: the control audit's fixtures and the given code."""

@@ -92,7 +92,7 @@ def _images(
             [queries[i].prompt for i in missing], [queries[i].seed for i in missing]
         )
 
-    if not generator.persistent:
+    if not (generator.persistent and getattr(generator, "worth_storing", True)):
         return generate(range(len(queries)))
     with store.lock(generator.fingerprint):
         found = [store.image(key) for key in keys]

@@ -43,6 +43,8 @@ class MemorizingGenerator:
     """
 
     persistent = True
+    worth_storing = False
+    """Looking an image up is quicker than reading it, and one more copy is one too many."""
 
     def __init__(self, members: Iterable[Sample], aliases: dict[str, Sample] | None = None) -> None:
         members = list(members)
@@ -78,6 +80,8 @@ class ObliviousGenerator:
     """
 
     persistent = True
+    worth_storing = False
+    """Drawing an image is quicker than reading it."""
 
     def __init__(self, size: tuple[int, int] = (32, 32)) -> None:
         self._size = size

@@ -41,10 +41,10 @@ def _row(result: dict[str, Any]) -> list[str]:
 def _legend(results: list[dict[str, Any]]) -> str:
     """Say what the bounds are and what they are corrected for."""
     first = results[0]
-    kind = "at every time of stopping" if first["sequential"] is not None else "DeLong or bootstrap"
+    when = ", whenever one stops" if first["sequential"] is not None else ""
     return (
-        f"gate {first['gate']}; bounds ({kind}) hold for {first['n_results']} results together "
-        f"with {first['confidence']:.0%} confidence (Bonferroni)"
+        f"gate {first['gate']}; bounds hold for {first['n_results']} results together "
+        f"with {first['confidence']:.0%} confidence (Bonferroni){when}"
     )
 
 
@@ -63,17 +63,22 @@ def _validity(results: list[dict[str, Any]]) -> Iterator[str]:
         f"across sets: {max(v['n_near_duplicates'] for v in found)} evaluated samples"
     )
     powers = {
-        (r["n_members"], r["n_non_members"]): (r["detectable_from_half"], r["budget"], r)
+        (
+            r["n_members"],
+            r["n_non_members"],
+            r["budget"],
+            r["detectable_from_half"],
+            r["detectable_from_budget"],
+        )
         for r in results
         if r["sequential"] is None
     }
-    for (m, n), (half, budget, result) in powers.items():
-        over = result["detectable_from_budget"]
-        texts = ["none" if value is None else f"{value:.3f}" for value in (half, over)]
-        yield (
-            f"{m}+{n} samples tell from 0.5 an AUC of {texts[0]} or more, from {budget:g} one of "
-            f"{texts[1]} or more (4 times in 5)"
-        )
+    for m, n, budget, half, over in sorted(powers, key=lambda power: power[:3]):
+        texts = [
+            f"none from {what:g}" if value is None else f"{value:.3f} from {what:g}"
+            for what, value in ((0.5, half), (budget, over))
+        ]
+        yield f"smallest AUC told 4 times in 5 by {m}+{n} samples: {', '.join(texts)}"
 
 
 def _epsilon(results: list[dict[str, Any]]) -> Iterator[str]:
