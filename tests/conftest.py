@@ -180,7 +180,7 @@ class AuditFolder:
     def __init__(self, pytester: pytest.Pytester, workers: list[str]) -> None:
         self.pytester = pytester
         self.path = pytester.path
-        self._workers = workers
+        self.workers = workers
         pytester.makepyfile(conftest_of_tests=Path(__file__).read_text(encoding="utf-8"))
         # To raw pixels the phases of the moon are one picture.
         pytester.makeini("[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n")
@@ -193,10 +193,10 @@ class AuditFolder:
     def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
         """Run pytest with a store of its own; with workers always in a process of its own."""
         run = self.pytester.runpytest_inprocess
-        if subprocess or self._workers:
+        if subprocess or self.workers:
             run = self.pytester.runpytest_subprocess
         store = f"--privaudit-store={self.path / 'store'}"
-        return run("-p", "no:cacheprovider", store, *self._workers, *args)
+        return run("-p", "no:cacheprovider", store, *self.workers, *args)
 
 
 @pytest.fixture(params=["plain", "xdist"])

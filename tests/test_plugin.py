@@ -376,3 +376,123 @@ def test_a_json_file_that_cannot_be_written_is_red(audit_folder: AuditFolder) ->
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["file/out.json could not be written*"])
+
+
+# -- gate modes, the sequential gate, invalid audits, claims
+
+ONE = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold", "--privaudit-json=out.json"]
+
+
+def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, GATED)
+    result = audit_folder.run(*ONE, "--privaudit-gate=certify")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["AUC 0.* [[]0.*] straddles budget 0.6 (default): 12 members*"])
+    row = results(audit_folder)["attack-III-threshold"]
+    assert (row["verdict"], row["supported"]) == ("inconclusive", False)
+    audit_folder.run(*ONE, "--privaudit-gate=evidence").assert_outcomes(passed=1)
+
+
+def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
+    audit_folder.write(LEAKING, GATED)
+    result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["AUC 1.000, at least 0.735 > budget 0.6 (default)*"])
+    # Twelve results share the error, and then twelve samples are too few to be sure.
+    twelve = audit_folder.run("--privaudit-gate=evidence", "-k", "attack-III-threshold")
+    twelve.assert_outcomes(passed=1)
+    twelve.stdout.fnmatch_lines(["*pass, n too small to tell"])
+
+
+def test_a_sequential_audit_stops_when_it_can_decide(audit_folder: AuditFolder) -> None:
+    audit_folder.write(LEAKING, GATED)
+    arguments = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold,distribution"]
+    result = audit_folder.run(
+        *arguments, "--privaudit-sequential", "--privaudit-batch-size=4", "--privaudit-json=o.json"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    found = results(audit_folder, "o.json")
+    first = next(iter(found.values()))
+    assert first["verdict"] == "fail"
+    assert first["sequential"]["n_pairs"] < 12
+    assert first["sequential"]["path"][-1]["low"] >= 0.6
+    assert first["n_queries"] < 24 + 24
+    if not audit_folder.workers:  # two workers may decide at the same time
+        result.assert_outcomes(failed=1, skipped=1)
+        result.stdout.fnmatch_lines(
+            ["*already decided: attack-III-threshold failed after * of 12 pairs; nothing more*"]
+        )
+
+
+def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, GATED)
+    result = audit_folder.run(*ONE, "--privaudit-sequential")
+    result.assert_outcomes(failed=1)
+    assert results(audit_folder)["attack-III-threshold"]["verdict"] == "inconclusive"
+    audit_folder.run(*ONE, "--privaudit-sequential", "--privaudit-gate=evidence").assert_outcomes(
+        passed=1
+    )
+
+
+def test_sets_from_two_sources_are_an_invalid_audit(audit_folder: AuditFolder) -> None:
+    foreign = """
+@pytest.fixture(scope="session")
+def non_members():
+    samples = emoji_sets.twemoji("non_member")[:N]
+    return [privaudit.Sample(s.image, f"clip art, {s.caption}", id=s.id) for s in samples]
+"""
+    audit_folder.write(SAFE, foreign, GATED)
+    result = audit_folder.run(*ONE)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["blind AUC 1.000 (at least *) > 0.55: members are told*"])
+    result.stdout.fnmatch_lines(["invalid: attack-III-threshold: blind AUC*"])
+    document = json.loads((audit_folder.path / "out.json").read_text())
+    assert document["audits"][0]["not_completed"][0]["outcome"] == "invalid"
+    # An expected leak does not excuse an invalid audit.
+    expected = """
+@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)
+def test_leak(membership_attack):
+    pass
+"""
+    audit_folder.write(LEAKING, foreign, expected)
+    assert audit_folder.run(*ONE).ret == pytest.ExitCode.TESTS_FAILED
+
+
+CLAIMED = """
+@pytest.mark.privacy_claim(epsilon=0.2, delta=1e-3)
+@pytest.mark.privacy_budget(1.0)
+def test_leak(membership_attack):
+    pass
+"""
+COINS = """
+@pytest.fixture(scope="session")
+def coin_split():
+    return privaudit.split_by_coin(emoji_sets.twemoji("member")[:2 * N], 1)
+
+@pytest.fixture(scope="session")
+def members(coin_split):
+    return coin_split.members
+
+@pytest.fixture(scope="session")
+def non_members(coin_split):
+    return coin_split.non_members
+"""
+
+
+def test_a_claim_that_the_attack_disproves_fails(audit_folder: AuditFolder) -> None:
+    audit_folder.write(LEAKING, COINS, CLAIMED)
+    result = audit_folder.run(*ONE)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["epsilon >= * > claimed 0.2 at delta 0.001: attack-III tells*"])
+    result.stdout.fnmatch_lines(["epsilon >= * at delta 0.001, claimed 0.2 (one-run bound*"])
+
+
+def test_a_claim_that_cannot_be_checked_is_not_green(audit_folder: AuditFolder) -> None:
+    audit_folder.write(LEAKING, CLAIMED)
+    result = audit_folder.run(*ONE)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["a privacy_claim without a coin_split cannot be checked*"])
+    audit_folder.write(LEAKING, CLAIMED.replace("epsilon=0.2", "epsilon=-1"))
+    result = audit_folder.run(*ONE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *privacy_claim(epsilon=-1) must be a number in*"])

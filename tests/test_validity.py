@@ -1,0 +1,194 @@
+"""What an audit is asked before it generates anything."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from privaudit import MemorizingGenerator, Sample, load_encoder, split_by_coin
+from privaudit.arms import Claim, Ingredients
+from privaudit.audit import run_attack
+from privaudit.config import resolve
+from privaudit.errors import InvalidAuditError, SampleError
+from privaudit.generators import as_generator
+from privaudit.statistics import AucInterval
+from privaudit.store import Store
+from privaudit.validity import blind_baseline, blind_caption_baseline, judge, near_duplicates
+from tests.conftest import PixelEncoder
+
+SETTINGS = resolve({}, {})
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Any:
+    return load_encoder("efficientnet-lite0", device="cpu")
+
+
+def pooled(encoder: Any, images: list[Image.Image]) -> np.ndarray:
+    return encoder.encode(images).mean(axis=1)
+
+
+def warmer(image: Image.Image) -> Image.Image:
+    """The same picture from another printer: a little redder."""
+    pixels = np.asarray(image.convert("RGB"), dtype=float) * [1.0, 0.93, 0.85]
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def jpeg(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "JPEG", quality=75)
+    return Image.open(file).convert("RGB")
+
+
+def test_two_sources_are_told_apart_and_two_halves_of_one_are_not(
+    encoder: Any, emoji: dict[str, Any]
+) -> None:
+    samples = emoji["member"] + emoji["non_member"]
+    flagged = {"halves": 0, "sources": 0}
+    for seed in range(10):
+        members, non_members = split_by_coin(samples, seed)
+        inside, outside = [s.image for s in members], [s.image for s in non_members]
+        same = blind_baseline(pooled(encoder, inside), pooled(encoder, outside), seed=seed)
+        other = [warmer(image) for image in outside]
+        apart = blind_baseline(pooled(encoder, inside), pooled(encoder, other), seed=seed)
+        assert same is not None
+        assert apart is not None
+        flagged["halves"] += same.low > SETTINGS.blind_limit
+        flagged["sources"] += apart.low > SETTINGS.blind_limit
+    assert flagged["sources"] == 10
+    assert flagged["halves"] <= 1
+
+
+def test_captions_of_two_sources_are_told_apart(emoji: dict[str, Any]) -> None:
+    inside = [s.caption for s in emoji["member"]]
+    outside = [s.caption for s in emoji["non_member"]]
+    same = blind_caption_baseline(inside, outside)
+    apart = blind_caption_baseline(inside, [f"a picture of a {text}" for text in outside])
+    assert same is not None
+    assert apart is not None
+    assert same.low < 0.5 < 0.9 < apart.low
+    assert blind_caption_baseline(inside, ["", *outside]) is None
+    assert blind_caption_baseline(inside[:9], outside) is None
+
+
+def test_recompressed_copies_are_near_duplicates_and_other_emoji_are_not(
+    encoder: Any, emoji: dict[str, Any]
+) -> None:
+    members, others = emoji["member"][:60], emoji["non_member"][:60]
+    copies = [jpeg(sample.image) for sample in members[:5]]
+    found = near_duplicates(
+        {
+            "members": ([s.id for s in members], pooled(encoder, [s.image for s in members])),
+            "non-members": (
+                [*(s.id for s in others), *(f"copy-{s.id}" for s in members[:5])],
+                pooled(encoder, [*(s.image for s in others), *copies]),
+            ),
+        },
+        SETTINGS.duplicate_limit,
+    )
+    assert {(pair.first, pair.second) for pair in found} == {
+        (s.id, f"copy-{s.id}") for s in members[:5]
+    }
+    assert all(pair.first_set == "members" for pair in found)
+
+
+def test_every_reason_is_given() -> None:
+    interval = AucInterval(0.9, 0.8, 0.95, 0.95, 0.02, "delong")
+    found = judge(
+        blind_image=interval,
+        blind_caption=None,
+        blind_limit=0.55,
+        duplicates=[],
+        evaluation_ids=["a"],
+        control_auc=float("nan"),
+    )
+    assert len(found.reasons) == 2
+    assert found.reasons[0].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
+    assert found.reasons[1].startswith("positive control AUC nan < 0.95")
+
+
+def ingredients(emoji: dict[str, Any], **changes: Any) -> Ingredients:
+    given: dict[str, Any] = {
+        "target_model": MemorizingGenerator(emoji["member"][:40]),
+        "members": emoji["member"][:40],
+        "non_members": emoji["non_member"][:40],
+        "image_encoder": PixelEncoder(),
+    }
+    return Ingredients(**{**given, **changes})
+
+
+def never(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+    msg = "an invalid audit generated something"
+    raise AssertionError(msg)
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "said"),
+    [
+        ("sources", {}, "blind AUC .* by their images alone"),
+        ("captions", {}, "blind AUC .* by their captions alone"),
+        ("copies", {}, "3 of 40 evaluated samples have a near-duplicate in another set"),
+        ("", {"similarity": "hamming"}, "positive control AUC 0.500 < 0.95"),
+    ],
+)
+def test_an_invalid_audit_is_refused_before_it_generates(
+    changes: str, settings: dict[str, Any], said: str, emoji: dict[str, Any]
+) -> None:
+    others = list(emoji["non_member"][:40])
+    if changes == "sources":
+        others = [Sample(warmer(s.image), s.caption, id=s.id) for s in others]
+    if changes == "captions":
+        others = [Sample(s.image, f"a picture of a {s.caption}", id=s.id) for s in others]
+    if changes == "copies":
+        others[:3] = [Sample(jpeg(s.image), s.caption, id=f"c{s.id}") for s in emoji["member"][:3]]
+    given = ingredients(emoji, non_members=others, target_model=as_generator(never))
+    # Raw pixels are between 0 and 1: truncated to whole numbers, as hamming does, all are alike.
+    chosen = SETTINGS._replace(**{"duplicate_limit": 0.999, **settings})
+    with pytest.raises(InvalidAuditError, match=said):
+        run_attack("I", "threshold", given, chosen, Store(None))
+
+
+def test_the_record_says_what_was_found(emoji: dict[str, Any]) -> None:
+    settings = SETTINGS._replace(duplicate_limit=2.0)
+    found = run_attack("I", "threshold", ingredients(emoji), settings, Store(None)).validity
+    assert found["control_auc"] == 1.0
+    assert found["reasons"] == []
+    assert found["blind_image"]["low"] < 0.55
+    assert found["n_near_duplicates"] == 0
+
+
+def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str, Any]) -> None:
+    split = split_by_coin(emoji["member"][:40] + emoji["non_member"][:40], 5)
+    shadow = {
+        "shadow_model": MemorizingGenerator(emoji["shadow_member"][:20]),
+        "shadow_members": emoji["shadow_member"][:20],
+        "shadow_non_members": emoji["shadow_non_member"][:20],
+    }
+    given = ingredients(
+        emoji,
+        members=split.members,
+        non_members=split.non_members,
+        target_model=MemorizingGenerator(split.members),
+        coin_split=split,
+        claim=Claim(1.0, 1e-3),
+        **shadow,
+    )
+    settings = SETTINGS._replace(duplicate_limit=2.0, budget=1.0)
+    found = run_attack("III", "threshold", given, settings, Store(None))
+    assert found.epsilon is not None
+    assert found.epsilon > 1
+    assert found.claim_exceeded
+    assert found.verdict == "fail"
+    assert found.coin_split is not None
+    assert found.coin_split["seed"] == 5
+    refused = run_attack("I", "threshold", given, settings, Store(None))
+    assert refused.epsilon is None
+    assert "chosen by their membership" in refused.epsilon_refused
+    assert refused.verdict == "pass"
+    moved = ingredients(emoji, members=split.members[1:], coin_split=split, **shadow)
+    with pytest.raises(SampleError, match="are not where the coins of seed 5 put them"):
+        run_attack("III", "threshold", moved, settings, Store(None))
