@@ -6,7 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from privaudit import statistics
+from privaudit.errors import ScoreError
 from privaudit.gate import decide, is_supported
+from privaudit.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,6 +145,7 @@ def bound_epsilon(
     answer: dict[str, Any] = {
         "epsilon": None,
         "epsilon_delta": None,
+        "epsilon_provable": None,
         "epsilon_from_rates": None,
         "epsilon_refused": refused,
         "claimed_epsilon": claim and claim.epsilon,
@@ -150,14 +153,28 @@ def bound_epsilon(
     }
     if refused or split is None:
         return answer
-    level = 1 - (1 - settings.confidence) / settings.n_results
-    bound = statistics.epsilon_one_run(*scores, delta=delta, confidence=level)
+    results = sum(not SCENARIOS[name].knows_members for name in settings.scenarios)
+    level = 1 - (1 - settings.confidence) / (results * len(settings.attacks))
+    bound = statistics.epsilon_one_run(scores[0], scores[1], delta=delta, confidence=level)
+    if claim and not bound.provable:
+        msg = (
+            f"{sum(map(len, scores))} samples cannot prove any epsilon at delta {delta:g} with "
+            f"{level:.2%} confidence, so a privacy_claim would never fail: add samples, audit "
+            "fewer scenarios or inference models, or claim a smaller delta"
+        )
+        raise ScoreError(msg)
     rates = statistics.epsilon_from_rates(
-        *scores, delta=delta, confidence=level, rule="fixed", threshold=model.threshold
+        scores[0],
+        scores[1],
+        delta=delta,
+        confidence=level,
+        rule="fixed",
+        threshold=model.threshold,
     )
     return answer | {
         "epsilon": bound.epsilon,
         "epsilon_delta": delta,
+        "epsilon_provable": bound.provable,
         "epsilon_from_rates": rates.epsilon,
         "coin_split": split.record(),
     }

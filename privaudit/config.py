@@ -242,7 +242,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "duplicate_limit",
         _number(0, 2),
-        0.97,
+        0.95,
         "centred cosine from which two images of different sets count as the same; above 1: never",
     ),
     Option("json", _path, None, "write the results to this JSON file", in_marker=False),

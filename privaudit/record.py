@@ -79,8 +79,11 @@ class AttackResult:
         Of a sequential audit: ``n_pairs``, ``max_pairs``, and ``path``, the state after every
         chunk. Otherwise ``None``.
     epsilon, epsilon_delta
-        Lower bound on ε at this δ, for all results of the audit together (Steinke, Nasr &
-        Jagielski 2023); ``None`` where it cannot be concluded.
+        Lower bound on ε at this δ (Steinke, Nasr & Jagielski 2023, guessing the surest half);
+        it holds for all results of attack-III and attack-IV together. ``None`` where it cannot
+        be concluded.
+    epsilon_provable
+        The largest ε that so many samples could have proved of any model.
     epsilon_from_rates
         The same by Clopper–Pearson bounds on the rates at the calibrated threshold, which take
         samples for independent.
@@ -125,6 +128,7 @@ class AttackResult:
     sequential: dict[str, Any] | None
     epsilon: float | None
     epsilon_delta: float | None
+    epsilon_provable: float | None
     epsilon_from_rates: float | None
     epsilon_refused: str
     claimed_epsilon: float | None

@@ -408,14 +408,18 @@ def test_a_sequential_audit_stops_when_it_can_decide(audit_folder: AuditFolder) 
     audit_folder.write(LEAKING, GATED)
     arguments = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold,distribution"]
     result = audit_folder.run(
-        *arguments, "--privaudit-sequential", "--privaudit-batch-size=4", "--privaudit-json=o.json"
+        *arguments,
+        "--privaudit-sequential",
+        "--privaudit-batch-size=4",
+        "--privaudit-budget=0.55",
+        "--privaudit-json=o.json",
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     found = results(audit_folder, "o.json")
     first = next(iter(found.values()))
     assert first["verdict"] == "fail"
     assert first["sequential"]["n_pairs"] < 12
-    assert first["sequential"]["path"][-1]["low"] >= 0.6
+    assert first["sequential"]["path"][-1]["low"] >= 0.55
     assert first["n_queries"] < 24 + 24
     if not audit_folder.workers:  # two workers may decide at the same time
         result.assert_outcomes(failed=1, skipped=1)
@@ -444,7 +448,7 @@ def non_members():
     audit_folder.write(SAFE, foreign, GATED)
     result = audit_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["blind AUC 1.000 (at least *) > 0.55: members are told*"])
+    result.stdout.fnmatch_lines(["blind AUC * (at least *) > 0.55: members are told*"])
     result.stdout.fnmatch_lines(["invalid: attack-III-threshold: blind AUC*"])
     document = json.loads((audit_folder.path / "out.json").read_text())
     assert document["audits"][0]["not_completed"][0]["outcome"] == "invalid"

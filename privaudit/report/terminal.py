@@ -90,7 +90,8 @@ def _epsilon(results: list[dict[str, Any]]) -> Iterator[str]:
         claimed = "" if claim is None else f", claimed {claim:g}"
         yield (
             f"epsilon >= {best['epsilon']:.2f} at delta {best['epsilon_delta']:g}{claimed} "
-            f"(one-run bound, {best['scenario']}-{best['attack']})"
+            f"(one-run bound, {best['scenario']}-{best['attack']}; so many samples can prove "
+            f"{best['epsilon_provable']:.2f} at most)"
         )
 
 

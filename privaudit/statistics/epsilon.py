@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EpsilonBound", "epsilon_from_rates", "epsilon_one_run", "one_run_p_value"]
 
+SHARE = 0.5
+"""Share of the samples that the rule ``"surest"`` guesses."""
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the samples that the rule ``"corrected"`` guesses, the surest first."""
 LARGEST = 50.0
@@ -43,9 +45,12 @@ class EpsilonBound:
     confidence
         The probability that such a bound is right.
     rule
-        How the guesses were made: ``"fixed"``, ``"split"`` or ``"corrected"``.
+        How the guesses were made, see the function.
     correct, guesses
         Guesses that were right, and how many were made, at the bound reported.
+    provable
+        What the bound would be had all these guesses been right: no model, however bad, is
+        shown to have more by so few samples. NaN of a bound from rates.
     """
 
     epsilon: float
@@ -54,6 +59,7 @@ class EpsilonBound:
     rule: str
     correct: int
     guesses: int
+    provable: float = math.nan
 
 
 def one_run_p_value(correct: int, guesses: int, n: int, epsilon: float, delta: float) -> float:
@@ -82,15 +88,17 @@ def _one_run(correct: int, guesses: int, n: int, delta: float, error: float) -> 
     return LARGEST if excess(LARGEST) < 0 else float(brentq(excess, 0.0, LARGEST, xtol=1e-6))
 
 
-def _check(delta: float, confidence: float, rule: str, threshold: float | None) -> None:
+def _check(
+    delta: float, confidence: float, rule: str, threshold: float | None, rules: tuple[str, ...]
+) -> None:
     if not 0 <= delta < 1:
         msg = f"delta={delta!r} is outside [0, 1)"
         raise SettingError(msg)
     if not 0 < confidence < 1:
         msg = f"confidence={confidence!r} is outside (0, 1)"
         raise SettingError(msg)
-    if rule not in ("fixed", "split", "corrected"):
-        msg = f"rule={rule!r} is unknown: use 'fixed', 'split' or 'corrected'"
+    if rule not in rules:
+        msg = f"rule={rule!r} is unknown: use one of {', '.join(rules)}"
         raise SettingError(msg)
     if rule == "fixed" and threshold is None:
         msg = "rule='fixed' needs a threshold that was chosen on other samples"
@@ -103,7 +111,7 @@ def epsilon_one_run(
     *,
     delta: float,
     confidence: float = 0.95,
-    rule: str = "corrected",
+    rule: str = "surest",
     threshold: float | None = None,
     seed: int = 0,
 ) -> EpsilonBound:
@@ -120,11 +128,13 @@ def epsilon_one_run(
     confidence
         In (0, 1).
     rule
-        ``"fixed"``: above ``threshold`` is guessed a member, all else a non-member.
-        ``"corrected"``: the surest 5, 10, 20, 50 and 100 % are guessed, the highest scores as
-        members and as many of the lowest as non-members, and each of the five bounds gets a
-        fifth of the error. ``"split"``: a random half decides which of these shares to guess,
-        and the other half is guessed.
+        ``"surest"``: a quarter of the samples, the highest scores, is guessed members, the
+        lowest quarter non-members, and nothing is guessed of the rest. ``"fixed"``: above
+        ``threshold`` is guessed a member, all else a non-member. ``"corrected"``: the surest 5,
+        10, 20, 50 and 100 % are guessed, the highest scores as members and as many of the
+        lowest as non-members, and each of the five bounds gets a fifth of the error.
+        ``"split"``: a random half decides which of these shares to guess, and the other half
+        is guessed.
     threshold
         Of ``"fixed"``, chosen on other samples.
     seed
@@ -137,16 +147,19 @@ def epsilon_one_run(
     SettingError
         If a parameter is out of its range.
     """
-    _check(delta, confidence, rule, threshold)
+    _check(delta, confidence, rule, threshold, ("surest", "fixed", "split", "corrected"))
     members, non_members = checked(member_scores, non_member_scores)
     scores = np.concatenate([members, non_members])
     labels = np.arange(len(scores)) < len(members)
-    error = 1 - confidence
+    n, error = len(scores), 1 - confidence
     if rule == "fixed":
         correct, guesses = int(((scores > threshold) == labels).sum()), len(scores)
-        found = [(_one_run(correct, guesses, len(scores), delta, error), correct, guesses)]
+        found = [(_one_run(correct, guesses, n, delta, error), correct, guesses)]
+    elif rule == "surest":
+        found = _surest(scores, labels, (SHARE,), delta, error)
     elif rule == "corrected":
-        found = _surest(scores, labels, SHARES, delta, error / len(SHARES))
+        error /= len(SHARES)
+        found = _surest(scores, labels, SHARES, delta, error)
     else:
         # Halved over all samples together: the guessed half's coins are then still fair.
         order = np.random.default_rng(seed).permutation(len(scores))
@@ -154,8 +167,10 @@ def epsilon_one_run(
         tried = _surest(scores[first], labels[first], SHARES, delta, error)
         best = max(range(len(SHARES)), key=lambda i: tried[i][0])
         found = _surest(scores[second], labels[second], SHARES[best : best + 1], delta, error)
+        n = len(second)
     epsilon, correct, guesses = max(found)
-    return EpsilonBound(epsilon, delta, confidence, rule, correct, guesses)
+    provable = _one_run(guesses, guesses, n, delta, error)
+    return EpsilonBound(epsilon, delta, confidence, rule, correct, guesses, provable)
 
 
 def _surest(
@@ -213,7 +228,7 @@ def epsilon_from_rates(
     SettingError
         If a parameter is out of its range.
     """
-    _check(delta, confidence, rule, threshold)
+    _check(delta, confidence, rule, threshold, ("fixed", "split", "corrected"))
     members, non_members = checked(member_scores, non_member_scores)
     scores = np.concatenate([members, non_members])
     labels = np.arange(len(scores)) < len(members)
