@@ -130,7 +130,7 @@ def never(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
     [
         ("sources", {}, "blind AUC .* by their images alone"),
         ("captions", {}, "blind AUC .* by their captions alone"),
-        ("copies", {}, "3 of 40 evaluated samples have a near-duplicate in another set"),
+        ("copies", {}, "[0-9]+ of 40 evaluated samples have a near-duplicate in another set"),
         ("", {"similarity": "hamming"}, "positive control AUC 0.500 < 0.95"),
     ],
 )
@@ -143,12 +143,12 @@ def test_an_invalid_audit_is_refused_before_it_generates(
     if changes == "captions":
         others = [Sample(s.image, f"a picture of a {s.caption}", id=s.id) for s in others]
     if changes == "copies":
-        others[:3] = [
-            Sample(dimmed(s.image), s.caption, id=f"c{s.id}") for s in emoji["member"][:3]
+        others[:12] = [
+            Sample(dimmed(s.image), s.caption, id=f"c{s.id}") for s in emoji["member"][:12]
         ]
     given = ingredients(emoji, non_members=others, target_model=as_generator(never))
     # Raw pixels are between 0 and 1: truncated to whole numbers, as hamming does, all are alike.
-    chosen = SETTINGS._replace(**{"duplicate_limit": 0.999, **settings})
+    chosen = SETTINGS._replace(**{"duplicate_limit": 0.995, **settings})
     with pytest.raises(InvalidAuditError, match=said):
         run_attack("I", "threshold", given, chosen, Store(None))
 
