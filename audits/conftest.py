@@ -23,6 +23,14 @@ def non_members() -> list[privaudit.Sample]:
 
 
 @pytest.fixture(scope="session")
+def coin_split(
+    members: list[privaudit.Sample], non_members: list[privaudit.Sample]
+) -> privaudit.CoinSplit:
+    """Flip the coins of emoji_split.json again, to prove that they decided membership."""
+    return privaudit.split_by_coin([*members, *non_members], emoji_sets.SEED)
+
+
+@pytest.fixture(scope="session")
 def image_encoder() -> Any:
     """EfficientNet-Lite0 with its ImageNet weights, which come in a pip package."""
     return privaudit.load_encoder("efficientnet-lite0", device="cpu")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
 SPLIT = HERE / "emoji_split.json"
+SEED = 20231208
+"""Of the coins that made the target's members and non-members, and of every training."""
 RESOLUTION = 32
 """Edge of the training and query images, in pixels."""
 

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 import emoji_sets
 
-SEED = 20231208
+SEED = emoji_sets.SEED
 TARGET_POOL = 280
 SHADOW_POOL = 280
 NEAR_DUPLICATE = 0.95
