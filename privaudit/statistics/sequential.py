@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaln
-from scipy.stats import beta
+from scipy.special import betaincc, betaln
 
 from privaudit.errors import ScoreError, SettingError
 from privaudit.statistics.roc import checked
@@ -39,11 +38,13 @@ def _log_evidence(
     section 4; Ville's inequality does the rest).
     """
     a, b = prior
-    posterior = betaln(a + total, b + n - total) + beta.logsf(bound, a + total, b + n - total)
+    with np.errstate(divide="ignore"):  # no weight left above the bound: evidence of -inf
+        left = np.log(betaincc(a + total, b + n - total, bound))
     return np.asarray(
-        posterior
+        betaln(a + total, b + n - total)
+        + left
         - betaln(a, b)
-        - beta.logsf(bound, a, b)
+        - math.log(betaincc(a, b, bound))
         - total * math.log(bound)
         - (n - total) * math.log1p(-bound)
     )
@@ -70,8 +71,6 @@ class SequentialAUC:
         ``"pass"``, ``"fail"``, or ``None`` while undecided. A verdict is final.
     n_pairs
         Pairs it took; pairs given after the verdict are not counted.
-    low, high
-        Bounds of the AUC, each of which holds at all times with the confidence.
 
     Raises
     ------
@@ -88,7 +87,6 @@ class SequentialAUC:
         self.confidence = float(confidence)
         self.verdict: Literal["pass", "fail"] | None = None
         self.n_pairs = 0
-        self.low, self.high = 0.0, 1.0
         self._won = 0.0
         self._needed = -math.log(1 - self.confidence)
 
@@ -96,6 +94,17 @@ class SequentialAUC:
     def auc(self) -> float:
         """Share of pairs won, NaN before the first."""
         return self._won / self.n_pairs if self.n_pairs else math.nan
+
+    @property
+    def low(self) -> float:
+        """Lower bound of the AUC: it holds, with the confidence, at all times at once."""
+        return _bound(self._won, self.n_pairs, self._needed, LEAK_PRIOR)
+
+    @property
+    def high(self) -> float:
+        """Upper bound of the AUC: it holds, with the confidence, at all times at once."""
+        lost = self.n_pairs - self._won
+        return 1 - _bound(lost, self.n_pairs, self._needed, NO_LEAK_PRIOR)
 
     @property
     def pairs_needed(self) -> int | None:
@@ -150,10 +159,6 @@ class SequentialAUC:
         decided = np.flatnonzero(leaks | tight)
         last = int(decided[0]) if len(decided) else len(outcomes) - 1
         self._won, self.n_pairs = float(won[last]), int(n[last])
-        self.low = max(self.low, _bound(self._won, self.n_pairs, needed, LEAK_PRIOR))
-        self.high = min(
-            self.high, 1 - _bound(self.n_pairs - self._won, self.n_pairs, needed, NO_LEAK_PRIOR)
-        )
         if len(decided):
             self.verdict = "fail" if leaks[last] else "pass"
         return self.verdict
@@ -161,6 +166,8 @@ class SequentialAUC:
 
 def _bound(total: float, n: int, needed: float, prior: tuple[float, float]) -> float:
     """Largest mean that the evidence says is too low; 0 if there is none."""
+    if n == 0:
+        return 0.0
     mean = total / n
 
     def excess(bound: float) -> float:
