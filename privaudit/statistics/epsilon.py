@@ -105,6 +105,21 @@ def _check(
         raise SettingError(msg)
 
 
+def _labelled(
+    member_scores: ArrayLike, non_member_scores: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """All scores, and whose are members'."""
+    members, non_members = checked(member_scores, non_member_scores)
+    scores = np.concatenate([members, non_members])
+    return scores, np.arange(len(scores)) < len(members)
+
+
+def _halves(n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Halve all samples together, whatever their side: each half's coins are then still fair."""
+    order = np.random.default_rng(seed).permutation(n)
+    return order[: n // 2], order[n // 2 :]
+
+
 def epsilon_one_run(
     member_scores: ArrayLike,
     non_member_scores: ArrayLike,
@@ -148,9 +163,7 @@ def epsilon_one_run(
         If a parameter is out of its range.
     """
     _check(delta, confidence, rule, threshold, ("surest", "fixed", "split", "corrected"))
-    members, non_members = checked(member_scores, non_member_scores)
-    scores = np.concatenate([members, non_members])
-    labels = np.arange(len(scores)) < len(members)
+    scores, labels = _labelled(member_scores, non_member_scores)
     n, error = len(scores), 1 - confidence
     if rule == "fixed":
         correct, guesses = int(((scores > threshold) == labels).sum()), len(scores)
@@ -161,9 +174,7 @@ def epsilon_one_run(
         error /= len(SHARES)
         found = _surest(scores, labels, SHARES, delta, error)
     else:
-        # Halved over all samples together: the guessed half's coins are then still fair.
-        order = np.random.default_rng(seed).permutation(len(scores))
-        first, second = order[: len(order) // 2], order[len(order) // 2 :]
+        first, second = _halves(len(scores), seed)
         tried = _surest(scores[first], labels[first], SHARES, delta, error)
         best = max(range(len(SHARES)), key=lambda i: tried[i][0])
         found = _surest(scores[second], labels[second], SHARES[best : best + 1], delta, error)
@@ -229,9 +240,7 @@ def epsilon_from_rates(
         If a parameter is out of its range.
     """
     _check(delta, confidence, rule, threshold, ("fixed", "split", "corrected"))
-    members, non_members = checked(member_scores, non_member_scores)
-    scores = np.concatenate([members, non_members])
-    labels = np.arange(len(scores)) < len(members)
+    scores, labels = _labelled(member_scores, non_member_scores)
     error = 1 - confidence
     if rule == "fixed":
         found = [_rates(scores, labels, threshold, delta, error)]  # type: ignore[arg-type]
@@ -239,8 +248,7 @@ def epsilon_from_rates(
         deciles = np.quantile(scores, np.arange(1, 10) / 10)
         found = [_rates(scores, labels, float(t), delta, error / len(deciles)) for t in deciles]
     else:
-        order = np.random.default_rng(seed).permutation(len(scores))
-        first, second = order[: len(order) // 2], order[len(order) // 2 :]
+        first, second = _halves(len(scores), seed)
         candidates = np.quantile(scores[first], np.arange(1, 20) / 20)
         tried = [_rates(scores[first], labels[first], float(t), delta, error) for t in candidates]
         best = max(range(len(candidates)), key=lambda i: tried[i][0])
