@@ -11,7 +11,7 @@ from tabulate import tabulate
 from privaudit.statistics import epsilon_from_rates, epsilon_one_run
 
 SEED = 20241124
-REPETITIONS = 2000
+REPETITIONS = 10_000
 RULES = {
     epsilon_one_run: ("surest", "fixed", "split", "corrected"),
     epsilon_from_rates: ("fixed", "split", "corrected"),

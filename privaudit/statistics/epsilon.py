@@ -165,7 +165,7 @@ def epsilon_one_run(
     _check(delta, confidence, rule, threshold, ("surest", "fixed", "split", "corrected"))
     scores, labels = _labelled(member_scores, non_member_scores)
     n, error = len(scores), 1 - confidence
-    if rule == "fixed":
+    if threshold is not None and rule == "fixed":
         correct, guesses = int(((scores > threshold) == labels).sum()), len(scores)
         found = [(_one_run(correct, guesses, n, delta, error), correct, guesses)]
     elif rule == "surest":

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap, norm, rankdata
+from scipy.special import betaincinv
+from scipy.stats import bootstrap, norm, rankdata
 
 from privaudit.errors import ScoreError, SettingError
 from privaudit.statistics.roc import auc, checked
@@ -200,7 +201,7 @@ def _bootstrap(
 
 
 def proportion_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Clopper and Pearson's exact interval of a proportion (1934), by SciPy.
+    """Clopper and Pearson's exact interval of a proportion (1934), by quantiles of Beta.
 
     Raises
     ------
@@ -210,8 +211,10 @@ def proportion_interval(successes: int, n: int, confidence: float = 0.95) -> Int
     if n < 1:
         msg = f"{n} trials: a proportion of nothing has no interval"
         raise ScoreError(msg)
-    found = binomtest(successes, n).proportion_ci(confidence, method="exact")
-    return Interval(successes / n, float(found.low), float(found.high))
+    k, tail = successes, (1 - confidence) / 2
+    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    return Interval(k / n, low, high)
 
 
 def success_rate_interval(
