@@ -64,7 +64,7 @@ def explain(result: AttackResult, nodeid: str) -> str:
             f"tells {who} by {result.attack}"
         )
     else:
-        support = "" if result.supported else f"; the sample size alone allows {bounds}"
+        support = "" if result.supported else f"; too few samples to be sure: {bounds}"
         head = (
             f"AUC {result.auc:.3f} > {where}: {result.scenario} tells {who} by {result.attack}, "
             f"right {result.attack_success_rate:.0%} of the time{support}"

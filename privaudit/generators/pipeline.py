@@ -45,7 +45,7 @@ def load_pipeline(
     device
         Where to run; by default a GPU when there is one.
     **from_pretrained
-        Passed on, such as ``torch_dtype=torch.float16``. A CPU gets float32 unless told.
+        Passed on, such as ``dtype=torch.float16``. A CPU gets float32 unless told.
 
     Returns
     -------
@@ -60,7 +60,8 @@ def load_pipeline(
     from diffusers import AutoPipelineForText2Image
 
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    from_pretrained.setdefault("torch_dtype", torch.float32 if device.type == "cpu" else None)
+    if not {"dtype", "torch_dtype"} & set(from_pretrained) and device.type == "cpu":
+        from_pretrained[_dtype_argument()] = torch.float32
     try:
         pipeline = AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
         if lora is not None:
@@ -82,6 +83,12 @@ def load_pipeline(
         raise GeneratorError(msg) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def _dtype_argument() -> str:
+    """Name it as the installed diffusers does: 0.42 warns of the older name."""
+    major, minor = importlib.metadata.version("diffusers").split(".")[:2]
+    return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
 
 
 def _put_biases(unet: Any, file: Path) -> None:
