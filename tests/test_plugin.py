@@ -390,7 +390,13 @@ def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) ->
     result.stdout.fnmatch_lines(["AUC 0.* [[]0.*] straddles budget 0.6 (default): 12 members*"])
     row = results(audit_folder)["attack-III-threshold"]
     assert (row["verdict"], row["supported"]) == ("inconclusive", False)
-    audit_folder.run(*ONE, "--privaudit-gate=evidence").assert_outcomes(passed=1)
+
+
+def test_evidence_passes_what_it_cannot_tell(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
+    evidence = (*ONE, "--privaudit-gate=evidence")
+    plain_folder.run(*evidence).assert_outcomes(passed=1)
+    plain_folder.run(*evidence, "--privaudit-sequential").assert_outcomes(passed=1)
 
 
 def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
@@ -398,8 +404,12 @@ def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
     result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["AUC 1.000, at least 0.735 > budget 0.6 (default)*"])
-    # Twelve results share the error, and then twelve samples are too few to be sure.
-    twelve = audit_folder.run("--privaudit-gate=evidence", "-k", "attack-III-threshold")
+
+
+def test_twelve_results_share_the_error(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
+    # Twelve samples are then too few to be sure.
+    twelve = plain_folder.run("--privaudit-gate=evidence", "-k", "attack-III-threshold")
     twelve.assert_outcomes(passed=1)
     twelve.stdout.fnmatch_lines(["*pass, n too small to tell"])
 
@@ -433,33 +443,34 @@ def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: Au
     result = audit_folder.run(*ONE, "--privaudit-sequential")
     result.assert_outcomes(failed=1)
     assert results(audit_folder)["attack-III-threshold"]["verdict"] == "inconclusive"
-    audit_folder.run(*ONE, "--privaudit-sequential", "--privaudit-gate=evidence").assert_outcomes(
-        passed=1
-    )
 
 
-def test_sets_from_two_sources_are_an_invalid_audit(audit_folder: AuditFolder) -> None:
-    foreign = """
+FOREIGN = """
 @pytest.fixture(scope="session")
 def non_members():
     samples = emoji_sets.twemoji("non_member")[:N]
     return [privaudit.Sample(s.image, f"clip art, {s.caption}", id=s.id) for s in samples]
 """
-    audit_folder.write(SAFE, foreign, GATED)
+
+
+def test_sets_from_two_sources_are_an_invalid_audit(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, FOREIGN, GATED)
     result = audit_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["blind AUC * (at least *) > 0.55: members are told*"])
     result.stdout.fnmatch_lines(["invalid: attack-III-threshold: blind AUC*"])
     document = json.loads((audit_folder.path / "out.json").read_text())
     assert document["audits"][0]["not_completed"][0]["outcome"] == "invalid"
-    # An expected leak does not excuse an invalid audit.
+
+
+def test_an_expected_leak_does_not_excuse_an_invalid_audit(plain_folder: AuditFolder) -> None:
     expected = """
 @pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)
 def test_leak(membership_attack):
     pass
 """
-    audit_folder.write(LEAKING, foreign, expected)
-    assert audit_folder.run(*ONE).ret == pytest.ExitCode.TESTS_FAILED
+    plain_folder.write(LEAKING, FOREIGN, expected)
+    assert plain_folder.run(*ONE).ret == pytest.ExitCode.TESTS_FAILED
 
 
 CLAIMED = """
@@ -491,12 +502,12 @@ def test_a_claim_that_the_attack_disproves_fails(audit_folder: AuditFolder) -> N
     result.stdout.fnmatch_lines(["epsilon >= * at delta 0.001, claimed 0.2 (one-run bound*"])
 
 
-def test_a_claim_that_cannot_be_checked_is_not_green(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, CLAIMED)
-    result = audit_folder.run(*ONE)
+def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, CLAIMED)
+    result = plain_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["a privacy_claim without a coin_split cannot be checked*"])
-    audit_folder.write(LEAKING, CLAIMED.replace("epsilon=0.2", "epsilon=-1"))
-    result = audit_folder.run(*ONE)
+    plain_folder.write(LEAKING, CLAIMED.replace("epsilon=0.2", "epsilon=-1"))
+    result = plain_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *privacy_claim(epsilon=-1) must be a number in*"])

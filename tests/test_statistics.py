@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import ville
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -118,6 +118,7 @@ def test_delongs_variance_is_statsmodels(members: list[int], non_members: list[i
 
 
 @pytest.mark.parametrize("method", ["delong", "bootstrap"])
+@settings(max_examples=30)
 @given(several, several, st.floats(0.5, 0.999))
 def test_intervals_hold_their_estimate_and_stay_in_bounds(
     method: str, members: list[int], non_members: list[int], confidence: float
