@@ -1,7 +1,7 @@
 """Settings, resolved once: marker > command line > ini file > default, each with its source.
 
-Pytest imports this at every start, audits or none, so it defines named tuples: they are made
-faster than dataclasses.
+Pytest imports this at every start, audits or none, and is allowed 2 ms with all the rest of the
+plugin: no dataclass is made here, and the errors are imported by who raises them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import math
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from privaudit.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,10 +20,10 @@ DEFAULT_ENCODER = "facebook/deit-base-distilled-patch16-384"
 """The encoder of the paper's reference implementation."""
 
 
-class Option(NamedTuple):
+class Option:
     """One setting.
 
-    Attributes
+    Parameters
     ----------
     name
         Its name in the marker and in :class:`Settings`; ``--privaudit-name`` on the command line
@@ -44,13 +42,19 @@ class Option(NamedTuple):
         Whether the command line takes it without a value.
     """
 
-    name: str
-    parse: Callable[[Any], Any]
-    default: Any
-    help: str
-    aliases: tuple[str, ...] = ()
-    in_marker: bool = True
-    switch: bool = False
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[Any], Any],
+        default: Any,
+        help: str,  # noqa: A002  # as argparse and pytest call it
+        aliases: tuple[str, ...] = (),
+        *,
+        in_marker: bool = True,
+        switch: bool = False,
+    ) -> None:
+        self.name, self.parse, self.default, self.help = name, parse, default, help
+        self.aliases, self.in_marker, self.switch = aliases, in_marker, switch
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -316,6 +320,8 @@ def _parsed(option: Option, given: Any, spelled: str) -> Any:
         return option.parse(given)
     except (ValueError, TypeError, OverflowError) as error:
         reason = str(error) if str(error).startswith("must") else f"is not valid: {option.help}"
+        from privaudit.errors import SettingError
+
         msg = f"{spelled}={given!r} {reason}"
         raise SettingError(msg) from error
 
@@ -360,6 +366,8 @@ def marker_settings(
     SettingError
         If an argument is unknown, positional beyond the first, or has a bad value.
     """
+    from privaudit.errors import SettingError
+
     spelled = {name: o for o in OPTIONS if o.in_marker for name in (o.name, *o.aliases)}
     given = dict(kwargs)
     if len(args) > 1 or (args and {"budget", "max_auc"} & set(given)):

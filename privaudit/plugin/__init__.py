@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.config import OPTIONS, resolve
-from privaudit.errors import SettingError
 from privaudit.plugin.session import (
     FIXTURE,
     SETTINGS,
@@ -71,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
             {name: config.getoption(f"privaudit_{name}") for name in names},
             {name: config.getini(f"privaudit_{name}") for name in names},
         )
-    except SettingError as error:
+    except ValueError as error:
         raise pytest.UsageError(str(error)) from None
     if settings.json is not None and settings.json.is_dir():
         msg = f"--privaudit-json={str(settings.json)!r} is a folder: name a file"
@@ -88,7 +87,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if FIXTURE not in metafunc.fixturenames:
         return
     session = metafunc.config.stash[SETTINGS]
-    with contextlib.suppress(SettingError):  # raised as a usage error once all is collected
+    with contextlib.suppress(ValueError):  # raised as a usage error once all is collected
         session = item_settings(metafunc.definition, session)
     pairs = [(scenario, attack) for scenario in session.scenarios for attack in session.attacks]
     ids = [f"attack-{scenario}-{attack}" for scenario, attack in pairs]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.config import Settings, marker_settings
-from privaudit.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
     from privaudit.report.log import AuditLog
 
 FIXTURE = "membership_attack"
-AUDIT_ITEM = re.compile(
-    r"\[.*\battack-(?:I|II|III|IV)-(?:threshold|distribution|classifier)\b.*\]$"
-)
+AUDIT_ITEM = r"\[.*\battack-(?:I|II|III|IV)-(?:threshold|distribution|classifier)\b.*\]$"
 
 SETTINGS = pytest.StashKey[Settings]()
 RESULT: pytest.StashKey[AttackResult] = pytest.StashKey()
@@ -76,6 +73,8 @@ def item_claim(node: pytest.Item | pytest.Function) -> tuple[float, float] | Non
     marker = node.get_closest_marker("privacy_claim")
     if marker is None:
         return None
+    from privaudit.errors import SettingError
+
     given = dict(zip(("epsilon", "delta"), marker.args, strict=False)) | dict(marker.kwargs)
     if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
         msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon and delta"
@@ -190,7 +189,7 @@ class AuditSession:
             try:
                 item_settings(item, self._settings)
                 item_claim(item)
-            except SettingError as error:
+            except ValueError as error:
                 message = f"{item.nodeid.partition('[')[0]}: {error}"
                 if not hasattr(self._config, "workeroutput"):
                     raise pytest.UsageError(message) from None
@@ -207,7 +206,7 @@ class AuditSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Remember which results must arrive from the workers."""
-        self._expected |= {nodeid for nodeid in ids if AUDIT_ITEM.search(nodeid)}
+        self._expected |= {nodeid for nodeid in ids if re.search(AUDIT_ITEM, nodeid)}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
