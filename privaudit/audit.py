@@ -14,7 +14,7 @@ from privaudit.conclusions import bound_epsilon, conclude, low_fpr_rates
 from privaudit.errors import InvalidAuditError, SampleError
 from privaudit.preflight import check_validity
 from privaudit.record import AttackResult
-from privaudit.samples import check_disjoint, check_set, split_by_coin
+from privaudit.samples import CoinSplit, check_disjoint, check_set, split_by_coin
 from privaudit.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -70,8 +70,15 @@ def run_attack(
     """
     plan = SCENARIOS[scenario]
     calibration, evaluation = make_arms(plan, ingredients, settings)
-    if ingredients.coin_split is not None:
-        ingredients.coin_split.check(ingredients.members, ingredients.non_members)
+    split = ingredients.coin_split
+    if split is not None:
+        if not isinstance(split, CoinSplit):
+            msg = (
+                f"coin_split is a {type(split).__name__}: return what privaudit.split_by_coin "
+                "returned, which knows its seed"
+            )
+            raise SampleError(msg)
+        split.check(ingredients.members, ingredients.non_members)
     findings = check_validity(attack, calibration, evaluation, ingredients, settings, store)
     if findings.reasons:
         raise InvalidAuditError("; ".join(findings.reasons))

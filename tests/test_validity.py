@@ -196,6 +196,9 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
     vague = dataclasses.replace(given, claim=Claim(1.0, 0.1))
     with pytest.raises(ScoreError, match=r"80 samples cannot prove any epsilon at delta 0\.1"):
         run_attack("III", "threshold", vague, settings, Store(None))
+    bare = dataclasses.replace(given, coin_split=tuple(split))
+    with pytest.raises(SampleError, match="coin_split is a tuple: return what"):
+        run_attack("III", "threshold", bare, settings, Store(None))
     fewer = {"members": split.members[1:], "non_members": split.non_members}
     moved = ingredients(emoji, **fewer, coin_split=split, **shadow)
     with pytest.raises(SampleError, match="are not where the coins of seed 5 put them"):
