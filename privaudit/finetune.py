@@ -22,7 +22,6 @@ from tqdm.auto import tqdm
 from privaudit.denoising import denoising_errors, latents_of, tokens_of, training_scheduler
 from privaudit.dp_sgd import DifferentialPrivacy, PrivateOptimizer
 from privaudit.errors import FineTuneError, MissingExtraError, SettingError
-from privaudit.generators.pipeline import BIASES_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DifferentialPrivacy", "FineTuned", "finetune"]
 
+BIASES_FILE = "unet_biases.safetensors"
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "proj_in", "proj_out")
 """Attention projections and the convolutions of the residual blocks, by diffusers' names."""
 

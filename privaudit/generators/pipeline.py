@@ -18,10 +18,7 @@ from privaudit.padding import padded, rounded_batch_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BIASES_FILE", "PipelineGenerator", "load_pipeline"]
-
-BIASES_FILE = "unet_biases.safetensors"
-"""What ``privaudit.finetune`` writes of a fine-tune with ``method="bias"``."""
+__all__ = ["PipelineGenerator", "load_pipeline"]
 
 
 def load_pipeline(
@@ -69,7 +66,7 @@ def load_pipeline(
             pipeline.fuse_lora()
             pipeline.unload_lora_weights()
         if biases is not None:
-            _put_biases(pipeline.unet, Path(biases) / BIASES_FILE)
+            _put_biases(pipeline.unet, Path(biases))
     except (OSError, ValueError) as error:
         extra = "".join(
             f" with {name} {str(given)!r}"
@@ -91,9 +88,12 @@ def _dtype_argument() -> str:
     return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
 
 
-def _put_biases(unet: Any, file: Path) -> None:
+def _put_biases(unet: Any, folder: Path) -> None:
     from safetensors.torch import load_file
 
+    from privaudit.finetune import BIASES_FILE
+
+    file = folder / BIASES_FILE
     found = load_file(file)
     wanted = {name: p.shape for name, p in unet.named_parameters() if name.endswith("bias")}
     if {name: value.shape for name, value in found.items()} != wanted:
