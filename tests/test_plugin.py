@@ -297,9 +297,9 @@ def captioner():
     assert results(audit_folder)["attack-II-threshold"]["auc"] != 1.0
 
 
-def test_the_shadow_model_is_made_once_a_session(plain_folder: AuditFolder) -> None:
-    write_minimal(plain_folder)
-    with (plain_folder.path / "audit_minimal.py").open("a") as file:
+def test_the_shadow_model_is_made_once_a_session(audit_folder: AuditFolder) -> None:
+    write_minimal(audit_folder)
+    with (audit_folder.path / "audit_minimal.py").open("a") as file:
         file.write(
             """
 @pytest.fixture(scope="session")
@@ -320,13 +320,13 @@ def fine_tune():
     return tune
 """
         )
-    result = plain_folder.run(
+    result = audit_folder.run(
         "--privaudit-scenarios=III",
         "--privaudit-budget=1",
         "--privaudit-attacks=threshold,distribution",
     )
     result.assert_outcomes(passed=2)
-    calls = (plain_folder.path / "calls").read_text().split()
+    calls = (audit_folder.path / "calls").read_text().split()
     assert len(calls) == 1
     assert 0 < int(calls[0]) < 12
 

@@ -59,6 +59,7 @@ class AttackRunner:
         from privaudit.audit import make_shadow, run_attack
         from privaudit.encoders import as_encoder
         from privaudit.generators import as_generator
+        from privaudit.plugin.sharing import made_once
         from privaudit.scenarios import SCENARIOS
 
         plan = SCENARIOS[scenario]
@@ -89,11 +90,17 @@ class AttackRunner:
                         plan.name,
                         f"{', '.join(lacking)} (or auxiliary_samples and fine_tune)",
                     )
+                # Of xdist's workers each has a folder of its own, in one that they share.
+                folder = request.getfixturevalue("tmp_path_factory").getbasetemp().parent
                 trio = self._once(
                     "shadow",
                     (auxiliary, tune),
                     lambda _: make_shadow(
-                        tune, auxiliary, given["members"], given["non_members"], settings.seed
+                        made_once(tune, folder),
+                        auxiliary,
+                        given["members"],
+                        given["non_members"],
+                        settings.seed,
                     ),
                 )
                 given |= dict(zip(shadow, trio, strict=True))
