@@ -126,9 +126,9 @@ def make_arms(plan: Scenario, ingredients: Ingredients, settings: Settings) -> t
         evaluation = Arm(ingredients.target_model, members, non_members)
     check_disjoint(
         "the calibration set",
-        [*calibration.members, *calibration.non_members],
+        calibration.samples,
         "the evaluation set",
-        [*evaluation.members, *evaluation.non_members],
+        evaluation.samples,
     )
     return calibration, evaluation
 
@@ -141,7 +141,7 @@ def write_captions(
     store: Store,
 ) -> dict[str, str]:
     """Give every sample the text its attacker would ask with, by id."""
-    samples = [sample for arm in arms for sample in (*arm.members, *arm.non_members)]
+    samples = [sample for arm in arms for sample in arm.samples]
     if plan.knows_captions:
         return {sample.id: sample.caption for sample in samples}
     if ingredients.captioner is None:

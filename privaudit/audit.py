@@ -136,9 +136,7 @@ def _in_chunks(
     )
     n = min(len(members), len(non_members))
     chunk = max(1, settings.batch_size // (2 * settings.queries))
-    test = statistics.SequentialAUC(
-        settings.budget, 1 - (1 - settings.confidence) / settings.n_results
-    )
+    test = statistics.SequentialAUC(settings.budget, settings.result_confidence)
     scores: list[list[NDArray[np.float64]]] = [[], []]
     path, start = [], 0
     while test.verdict is None and start < n:

@@ -32,7 +32,7 @@ def conclude(
     scores: Scores, sequential: dict[str, Any] | None, settings: Settings
 ) -> dict[str, Any]:
     """Decide, and say on what."""
-    budget = settings.budget
+    budget, level = settings.budget, settings.result_confidence
     needed: list[int] | None = None
     if sequential is not None:
         end = sequential["path"][-1]
@@ -46,7 +46,6 @@ def conclude(
         if not supported and sequential["pairs_needed"]:
             needed = [sequential["pairs_needed"]] * 2
     else:
-        level = 1 - (1 - settings.confidence) / settings.n_results
         found = statistics.auc_interval(
             scores[0], scores[1], level, method=settings.interval, seed=settings.seed
         )
@@ -57,7 +56,6 @@ def conclude(
             factor = statistics.samples_factor(value, low if value > budget else high, budget)
             needed = [math.ceil(factor * len(side)) for side in scores] if factor else None
     m, n = (len(side) for side in scores)
-    one_sided = 1 - (1 - settings.confidence) / settings.n_results
     return {
         "auc": value,
         "auc_low": low,
@@ -65,8 +63,8 @@ def conclude(
         "verdict": verdict,
         "supported": supported,
         "samples_needed": needed,
-        "detectable_from_half": statistics.detectable_auc(m, n, 0.5, one_sided),
-        "detectable_from_budget": statistics.detectable_auc(m, n, budget, one_sided),
+        "detectable_from_half": statistics.detectable_auc(m, n, 0.5, level),
+        "detectable_from_budget": statistics.detectable_auc(m, n, budget, level),
     }
 
 

@@ -62,25 +62,21 @@ class Option:
         return tuple(f"--privaudit-{n.replace('_', '-')}" for n in (self.name, *self.aliases))
 
 
-def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[Any], float]:
+def _number(
+    low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> Callable[[Any], float]:
     def parse(given: Any) -> float:
         value = float(given)
-        above = value > low if open_low else value >= low
-        if isinstance(given, bool) or not math.isfinite(value) or not (above and value <= high):
-            bounds = f"{'(' if open_low else '['}{low:g}, {high:g}]"
+        inside = (value > low if open_low else value >= low) and (
+            value < high if open_high else value <= high
+        )
+        if isinstance(given, bool) or not math.isfinite(value) or not inside:
+            bounds = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
             msg = f"must be a number in {bounds}"
             raise ValueError(msg)
         return value
 
     return parse
-
-
-def _confidence(given: Any) -> float:
-    value = float(given)
-    if not 0.5 <= value < 1:
-        msg = "must be a number in [0.5, 1), such as 0.95"
-        raise ValueError(msg)
-    return value
 
 
 def _whole(low: int) -> Callable[[Any], int]:
@@ -219,7 +215,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "confidence",
-        _confidence,
+        _number(0.5, 1, open_high=True),
         0.95,
         "of all intervals of an audit together, in [0.5, 1)",
     ),
@@ -305,6 +301,11 @@ class Settings(NamedTuple):
     def n_results(self) -> int:
         """Results that an audit with these settings has: what its bounds are corrected for."""
         return len(self.scenarios) * len(self.attacks)
+
+    @property
+    def result_confidence(self) -> float:
+        """Confidence of each result's bounds, so that all hold together (Bonferroni)."""
+        return 1 - (1 - self.confidence) / self.n_results
 
     def to_dict(self) -> dict[str, Any]:
         """Return what decides an audit's numbers, as a JSON object."""

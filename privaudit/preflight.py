@@ -8,7 +8,7 @@ import numpy as np
 
 from privaudit import statistics, validity
 from privaudit.arms import Arm, Reader
-from privaudit.encoders.base import encode_in_batches
+from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.fingerprint import fingerprint_values
 from privaudit.generators.controls import MemorizingGenerator
 
@@ -38,21 +38,22 @@ def check_validity(
     encoder = ingredients.image_encoder
 
     def remembered(make: Callable[[], Any], **causes: Any) -> Any:
-        key = fingerprint_values(encoder=_encoder_print(encoder), seed=settings.seed, **causes)
+        identity, _ = encoder_identity(encoder)
+        key = fingerprint_values(encoder=identity, seed=settings.seed, **causes)
         if key not in store.memo:
             store.memo[key] = make()
         return store.memo[key]
 
     members, non_members = ingredients.members, ingredients.non_members
     sides = [[sample.digest for sample in side] for side in (members, non_members)]
-    pooled = _pooled([*calibration.samples, *evaluation.samples], encoder, settings, store)
+    everyone = [*calibration.samples, *evaluation.samples, *members, *non_members]
+    pooled = _pooled(everyone, encoder, settings, store)
 
     def rows(samples: Sequence[Sample]) -> NDArray[np.float32]:
         return np.stack([pooled[sample.digest] for sample in samples])
 
     # Two baselines share the error, so that two equal sets are called different in 5 % at most.
     level = 1 - (1 - settings.confidence) / 2
-    pooled |= _pooled([*members, *non_members], encoder, settings, store)
     blind_image = remembered(
         lambda: validity.blind_baseline(
             rows(members), rows(non_members), confidence=level, seed=settings.seed
@@ -131,17 +132,13 @@ def _control(
     return statistics.auc(*scores)
 
 
-def _encoder_print(encoder: Encoder) -> str:
-    return getattr(encoder, "fingerprint", None) or f"object:{id(encoder)}"
-
-
 def _pooled(
     samples: Sequence[Sample], encoder: Encoder, settings: Settings, store: Store
 ) -> dict[str, NDArray[np.float32]]:
     """Mean over tokens of each query image's features, by digest of the image."""
-    persistent = getattr(encoder, "fingerprint", None) is not None
+    identity, persistent = encoder_identity(encoder)
     keys = {
-        sample.digest: fingerprint_values(pooled=sample.digest, encoder=_encoder_print(encoder))
+        sample.digest: fingerprint_values(pooled=sample.digest, encoder=identity)
         for sample in samples
     }
     images = {sample.digest: sample.image for sample in samples}

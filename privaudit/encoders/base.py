@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Encoder", "TorchEncoder", "encode_in_batches"]
+__all__ = ["Encoder", "TorchEncoder", "encode_in_batches", "encoder_identity"]
 
 
 @runtime_checkable
@@ -103,6 +103,12 @@ class TorchEncoder:
             raise EncoderError(msg)
         result: NDArray[np.float32] = states[:n].float().cpu().numpy()
         return result
+
+
+def encoder_identity(encoder: Encoder) -> tuple[str, bool]:
+    """Return what identifies an encoder, and whether it means the same in another process."""
+    stated = getattr(encoder, "fingerprint", None)
+    return (f"object:{id(encoder)}", False) if stated is None else (stated, True)
 
 
 def encode_in_batches(

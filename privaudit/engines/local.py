@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from privaudit.encoders.base import encode_in_batches
+from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.fingerprint import fingerprint_values
 from privaudit.similarity import pooled_similarity, similarity_vector
 
@@ -38,8 +38,8 @@ def run_queries(
     Batches are embedded and reduced as they come, so memory does not grow with the number of
     images, and what was answered before a failure is kept.
     """
-    encoder_print = getattr(encoder, "fingerprint", None)
-    persistent = generator.persistent and encoder_print is not None
+    identity, lasting = encoder_identity(encoder)
+    persistent = generator.persistent and lasting
     image_keys = [
         fingerprint_values(model=generator.fingerprint, prompt=q.prompt, seed=q.seed)
         for q in queries
@@ -48,7 +48,7 @@ def run_queries(
         fingerprint_values(
             image=image_key,
             query=query.sample.digest,
-            encoder=encoder_print or f"object:{id(encoder)}",
+            encoder=identity,
             similarity=settings.similarity,
             axis=settings.similarity_axis,
         )

@@ -25,33 +25,31 @@ SETTINGS = pytest.StashKey[Settings]()
 RESULT: pytest.StashKey[AttackResult] = pytest.StashKey()
 
 
-class PrivacyBudgetExceeded(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+class GateFailure(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+    """Any failure that the plugin itself decided on: its message says all, without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)
+
+
+class PrivacyBudgetExceeded(GateFailure):
     """The failure of a test whose membership attack went over the privacy budget.
 
     Use it in ``pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)`` to
     expect a leak without hiding any other failure.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, pytrace=False)
-
 
 class PrivacyClaimExceeded(PrivacyBudgetExceeded):
     """The failure of a test that found more ε than a ``privacy_claim`` marker claims."""
 
 
-class AuditInconclusive(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+class AuditInconclusive(GateFailure):
     """The failure of a test whose samples were too few for the gate to decide."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, pytrace=False)
 
-
-class AuditInvalid(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+class AuditInvalid(GateFailure):
     """The failure of a test from which nothing could be concluded, whatever the model."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, pytrace=False)
 
 
 def item_settings(node: pytest.Item | pytest.Function, session: Settings) -> Settings:
@@ -138,8 +136,7 @@ class AuditSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach the item's entry to its report."""
         report = yield
-        gated = (PrivacyBudgetExceeded, AuditInconclusive, AuditInvalid)
-        if call.excinfo is not None and isinstance(call.excinfo.value, gated):
+        if call.excinfo is not None and isinstance(call.excinfo.value, GateFailure):
             crash = getattr(report.longrepr, "reprcrash", None)
             if crash is not None:
                 # The short summary has room for one line: the numbers, not the class's name.
