@@ -331,6 +331,32 @@ def fine_tune():
     assert 0 < int(calls[0]) < 12
 
 
+RECIPES = """
+@pytest.fixture(scope="session", params=[1, 2])
+def fine_tune(request):
+    def tune(samples):
+        with open("recipes", "a") as made:
+            made.write(f"{request.param}\\n")
+        return privaudit.MemorizingGenerator(samples)
+    return tune
+
+@pytest.fixture(scope="session")
+def auxiliary_samples():
+    return emoji_sets.twemoji("shadow_member")[:12]
+
+@pytest.fixture(scope="session")
+def shadow_model():
+    return None
+"""
+
+
+def test_two_recipes_under_one_name_are_two_shadow_models(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, RECIPES, "def test_leak(membership_attack, fine_tune): pass")
+    settings = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold")
+    audit_folder.run(*settings, "--privaudit-budget=1").assert_outcomes(passed=2)
+    assert sorted((audit_folder.path / "recipes").read_text().split()) == ["1", "2"]
+
+
 def test_a_session_without_audits_prints_and_imports_nothing(audit_folder: AuditFolder) -> None:
     audit_folder.pytester.makepyfile(
         test_other="""
@@ -438,6 +464,20 @@ def test_a_sequential_audit_stops_when_it_can_decide(audit_folder: AuditFolder) 
         )
 
 
+def test_one_model_that_leaks_does_not_decide_for_another(plain_folder: AuditFolder) -> None:
+    both = """
+@pytest.fixture(scope="session", params=["leaking", "safe"])
+def target_model(request, members):
+    if request.param == "safe":
+        return privaudit.ObliviousGenerator()
+    return privaudit.MemorizingGenerator(members)
+"""
+    plain_folder.write(both, "def test_leak(membership_attack, target_model): pass")
+    result = plain_folder.run(*ONE, "--privaudit-sequential", "--privaudit-batch-size=4")
+    result.assert_outcomes(failed=2)  # one leaks, of the other twelve pairs cannot tell
+    result.stdout.fnmatch_lines(["*AUC *straddles budget 0.6 (default)*"])
+
+
 def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     result = audit_folder.run(*ONE, "--privaudit-sequential")
@@ -507,6 +547,11 @@ def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) 
     result = plain_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["a privacy_claim without a coin_split cannot be checked*"])
+    plain_folder.write(LEAKING, COINS, CLAIMED)
+    for others in (["--privaudit-sequential"], ["--privaudit-scenarios=I"]):
+        result = plain_folder.run(*ONE, *others)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(["a privacy_claim is checked by attack-III and attack-IV*"])
     plain_folder.write(LEAKING, CLAIMED.replace("epsilon=0.2", "epsilon=-1"))
     result = plain_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.USAGE_ERROR

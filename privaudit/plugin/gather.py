@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.errors import InvalidAuditError, PrivauditError
-from privaudit.plugin.session import RESULT, AuditInvalid, item_claim, item_settings
+from privaudit.plugin.session import (
+    RESULT,
+    AuditInvalid,
+    audit_variant,
+    item_claim,
+    item_settings,
+    parameter_indices,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +39,7 @@ class AttackRunner:
         """Gather the fixtures and run the attack of the requesting item."""
         scenario, attack = request.param
         settings = item_settings(request.node, self._settings)
-        audit = request.node.nodeid.partition("[")[0]
+        audit = audit_variant(request.node)
         if settings.sequential and audit in self._decided:
             pytest.skip(f"already decided: {self._decided[audit]}; nothing more was generated")
         try:
@@ -92,11 +99,12 @@ class AttackRunner:
                     )
                 # Of xdist's workers each has a folder of its own, in one that they share.
                 folder = request.getfixturevalue("tmp_path_factory").getbasetemp().parent
+                indices = parameter_indices(request.node)
                 trio = self._once(
                     "shadow",
                     (auxiliary, tune),
                     lambda _: make_shadow(
-                        made_once(tune, folder),
+                        made_once(tune, folder, indices),
                         auxiliary,
                         given["members"],
                         given["non_members"],
@@ -127,6 +135,13 @@ class AttackRunner:
             given["captioner"] = self._once("captioner", given["captioner"], as_captioner)
         claim = item_claim(request.node)
         if claim is not None:
+            if settings.sequential or all(SCENARIOS[s].knows_members for s in settings.scenarios):
+                pytest.fail(
+                    "a privacy_claim is checked by attack-III and attack-IV of an audit that is "
+                    "not sequential, and here are none: drop --privaudit-sequential, or add a "
+                    "scenario",
+                    pytrace=False,
+                )
             if given["coin_split"] is None:
                 pytest.fail(
                     "a privacy_claim without a coin_split cannot be checked: split with "

@@ -92,6 +92,17 @@ def audit_of(item: pytest.Item) -> tuple[str, str] | None:
     return callspec.params.get(FIXTURE) if callspec else None
 
 
+def parameter_indices(item: Any) -> list[tuple[str, int]]:
+    """Return the user's own parameters of an item, by positions: the same in every worker."""
+    indices = item.callspec.indices.items()
+    return sorted((name, int(i)) for name, i in indices if name != FIXTURE)
+
+
+def audit_variant(item: Any) -> str:
+    """Name the audit that an item belongs to: its test, with the user's own parameters."""
+    return f"{item.nodeid.partition('[')[0]} {parameter_indices(item)}"
+
+
 class AuditSession:
     """What one pytest process knows of its audits: the results so far, and those still due."""
 

@@ -20,7 +20,7 @@ __all__ = ["made_once"]
 
 
 def made_once(
-    fine_tune: Callable[[Sequence[Sample]], Any], folder: Path
+    fine_tune: Callable[[Sequence[Sample]], Any], folder: Path, indices: list[tuple[str, int]]
 ) -> Callable[[Sequence[Sample]], Any]:
     """Wrap a user's ``fine_tune``, so that the workers of one session call it once.
 
@@ -31,6 +31,9 @@ def made_once(
     folder
         A folder that the workers share, and nobody else can write to: what is read from it is
         unpickled.
+    indices
+        Positions of the audit's own parameters: two parametrizations of one fixture may hold
+        different recipes under one name.
 
     Returns
     -------
@@ -46,7 +49,9 @@ def made_once(
 
         name = f"{fine_tune.__module__}.{getattr(fine_tune, '__qualname__', type(fine_tune))}"
         key = fingerprint_values(
-            fine_tune=name, samples=[(sample.digest, sample.caption) for sample in samples]
+            fine_tune=name,
+            indices=indices,
+            samples=[(sample.digest, sample.caption) for sample in samples],
         )
         file = folder / f"privaudit-shadow-{key}.pt"
         with FileLock(file.with_suffix(".lock")):
