@@ -5,20 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from privaudit.attacks import make_attack
-from privaudit.engines.local import run_queries
 from privaudit.errors import SampleError
-from privaudit.queries import plan_queries
+from privaudit.fingerprint import fingerprint_values
 from privaudit.samples import check_disjoint, check_set
 from privaudit.scenarios import split_calibration
-from privaudit.similarity import Features, aggregate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from privaudit.attacks import InferenceModel
     from privaudit.captioners import Captioner
     from privaudit.config import Settings
     from privaudit.encoders import Encoder
@@ -27,7 +21,9 @@ if TYPE_CHECKING:
     from privaudit.scenarios import Scenario
     from privaudit.store import Store
 
-__all__ = ["Arm", "Claim", "Ingredients", "Reader", "make_arms", "write_captions"]
+CAPTIONED_AT_ONCE = 16
+
+__all__ = ["Arm", "Claim", "Ingredients", "make_arms", "write_captions"]
 
 
 @dataclass(frozen=True)
@@ -66,40 +62,6 @@ class Arm:
     def samples(self) -> list[Sample]:
         """Members, then non-members."""
         return [*self.members, *self.non_members]
-
-
-@dataclass
-class Reader:
-    """Turns samples into the features of one encoder, through one generator at a time."""
-
-    encoder: Encoder
-    settings: Settings
-    store: Store
-    prompts: Mapping[str, str]
-    total: int = 0
-    progress: Callable[[int, int], None] | None = None
-    answered: int = 0
-
-    def features(self, generator: Generator, samples: Sequence[Sample], m: int) -> Features:
-        """Query the generator m times for each sample, and compare."""
-        prompts = [self.prompts[sample.id] for sample in samples]
-        queries = plan_queries(samples, prompts, m, self.settings.seed)
-
-        def report(answered: int) -> None:
-            if self.progress is not None:
-                self.progress(self.answered + answered, self.total)
-
-        rows = run_queries(queries, generator, self.encoder, self.settings, self.store, report)
-        self.answered += len(queries)
-        rows = rows.reshape(len(samples), m, -1)
-        reduced = aggregate(rows, self.settings.aggregation, axis=1)
-        return Features(vectors=reduced[:, 1:], pooled=reduced[:, 0])
-
-    def calibrated(self, attack: str, arm: Arm, m: int) -> InferenceModel:
-        """Fit an inference model on the calibration set."""
-        known = self.features(arm.generator, arm.samples, m)
-        labels = np.arange(len(known)) < len(arm.members)
-        return make_attack(attack, self.settings.seed).fit(known, labels)
 
 
 def make_arms(plan: Scenario, ingredients: Ingredients, settings: Settings) -> tuple[Arm, Arm]:
@@ -147,13 +109,22 @@ def write_captions(
     if ingredients.captioner is None:
         msg = f"{plan.name} asks with a captioner's captions, and there is no captioner"
         raise SampleError(msg)
-    from privaudit.captioners import checked_captions
+    from privaudit.captioners import captioner_identity, checked_captions
 
     # The true captions stay behind: the captioner sees images alone.
     captioner = ingredients.captioner
-    new = [sample for sample in samples if (id(captioner), sample.digest) not in store.captions]
-    written = checked_captions(captioner, [sample.image for sample in new], settings.batch_size)
-    store.captions.update(
-        ((id(captioner), sample.digest), text) for sample, text in zip(new, written, strict=True)
-    )
-    return {sample.id: store.captions[id(captioner), sample.digest] for sample in samples}
+    identity, persistent = captioner_identity(captioner)
+    keys = {s.digest: fingerprint_values(caption=s.digest, captioner=identity) for s in samples}
+    images = {sample.digest: sample.image for sample in samples}
+    absent = set(store.absent(list(keys.values())))
+    new = [digest for digest, key in keys.items() if key in absent]
+    at_once = settings.batch_size or CAPTIONED_AT_ONCE
+    for start in range(0, len(new), at_once):
+        part = new[start : start + at_once]
+        written = checked_captions(captioner, [images[digest] for digest in part], at_once)
+        store.put_texts(
+            {keys[digest]: text for digest, text in zip(part, written, strict=True)},
+            persistent=persistent,
+        )
+    found = store.texts(list(keys.values()))
+    return {sample.id: found[keys[sample.digest]] for sample in samples}

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from privaudit import statistics
-from privaudit.arms import Arm, Claim, Ingredients, Reader, make_arms, write_captions
+from privaudit.arms import Arm, Claim, Ingredients, make_arms, write_captions
 from privaudit.conclusions import bound_epsilon, conclude, low_fpr_rates
+from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SampleError
 from privaudit.preflight import check_validity
+from privaudit.reader import Reader, Scored
 from privaudit.record import AttackResult
 from privaudit.samples import CoinSplit, check_disjoint, check_set, split_by_coin
 from privaudit.scenarios import SCENARIOS
@@ -25,10 +27,15 @@ if TYPE_CHECKING:
     from privaudit.attacks import InferenceModel
     from privaudit.conclusions import Scores
     from privaudit.config import Settings
+    from privaudit.engines import Engine
+    from privaudit.plan import Plan
     from privaudit.samples import Sample
     from privaudit.store import Store
 
-__all__ = ["Claim", "Ingredients", "make_shadow", "run_attack"]
+LEAST_CHUNK = 16
+"""Queries that a sequential audit asks at a time, unless a batch size is set."""
+
+__all__ = ["Claim", "Ingredients", "plan_attack", "run_attack", "split_auxiliary"]
 
 
 def run_attack(
@@ -37,7 +44,8 @@ def run_attack(
     ingredients: Ingredients,
     settings: Settings,
     store: Store,
-    progress: Callable[[int, int], None] | None = None,
+    engine: Engine | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> AttackResult:
     """Run one scenario with one inference model.
 
@@ -53,8 +61,11 @@ def run_attack(
         The audit's settings.
     store
         Where generated images and similarities are kept; what is there is not made again.
+    engine
+        Where the target and the shadow model run; by default in this process. What is asked
+        before, without either, always does.
     progress
-        Called with the number of queries answered and their total.
+        Called after each batch with the number of images generated.
 
     Returns
     -------
@@ -70,6 +81,7 @@ def run_attack(
     """
     plan = SCENARIOS[scenario]
     calibration, evaluation = make_arms(plan, ingredients, settings)
+    local = engine if isinstance(engine, LocalEngine) else LocalEngine()
     split = ingredients.coin_split
     if split is not None:
         if not isinstance(split, CoinSplit):
@@ -79,25 +91,26 @@ def run_attack(
             )
             raise SampleError(msg)
         split.check(ingredients.members, ingredients.non_members)
-    findings = check_validity(attack, calibration, evaluation, ingredients, settings, store)
+    findings = check_validity(attack, calibration, evaluation, ingredients, settings, store, local)
     if findings.reasons:
         raise InvalidAuditError("; ".join(findings.reasons))
     captions = write_captions(plan, (calibration, evaluation), ingredients, settings, store)
     m = settings.queries
-    total = m * (len(calibration.samples) + len(evaluation.samples))
-    reader = Reader(ingredients.image_encoder, settings, store, captions, total, progress)
-    model = reader.calibrated(attack, calibration, m)
+    reader = Reader(
+        ingredients.image_encoder, settings, store, captions, m, engine or local, progress
+    )
     members: Sequence[Sample]
     non_members: Sequence[Sample]
+    model: InferenceModel | Scored
     sequential: dict[str, Any] | None
     if settings.sequential:
+        reader.prefetch([calibration])
+        model = reader.calibrated(attack, calibration)
         members, non_members, scores, sequential = _in_chunks(reader, model, evaluation, settings)
     else:
         members, non_members, sequential = evaluation.members, evaluation.non_members, None
-        scores = (
-            model.score(reader.features(evaluation.generator, members, m)),
-            model.score(reader.features(evaluation.generator, non_members, m)),
-        )
+        model = reader.scored(attack, calibration, evaluation)
+        scores = (model.members, model.non_members)
     n_calibration = (len(calibration.members), len(calibration.non_members))
     result = AttackResult(
         scenario=plan.name,
@@ -135,14 +148,14 @@ def _in_chunks(
         for name, samples in (("members", arm.members), ("non-members", arm.non_members))
     )
     n = min(len(members), len(non_members))
-    chunk = max(1, settings.batch_size // (2 * settings.queries))
+    chunk = max(1, (settings.batch_size or LEAST_CHUNK) // (2 * settings.queries))
     test = statistics.SequentialAUC(settings.budget, settings.result_confidence)
     scores: list[list[NDArray[np.float64]]] = [[], []]
     path, start = [], 0
     while test.verdict is None and start < n:
         pairs = slice(start, min(start + chunk, n))
         asked = (members[pairs], non_members[pairs])
-        both = reader.features(arm.generator, [*asked[0], *asked[1]], settings.queries)
+        both = reader.features(arm.generator, [*asked[0], *asked[1]])
         scored = np.split(model.score(both), [len(asked[0])])
         for kept, new in zip(scores, scored, strict=True):
             kept.append(new)
@@ -167,22 +180,50 @@ def _by_id(samples: Sequence[Sample], scores: NDArray[np.float64]) -> dict[str, 
     return {sample.id: float(score) for sample, score in zip(samples, scores, strict=True)}
 
 
-def make_shadow(
-    fine_tune: Callable[[Sequence[Sample]], Any],
+def plan_attack(
+    scenario: str, label: str, ingredients: Ingredients, settings: Settings, plan: Plan
+) -> None:
+    """Add to a plan what one scenario asks, whatever the inference model.
+
+    Captions are written if they are not stored: what is asked decides what has an answer.
+
+    Parameters
+    ----------
+    scenario
+        ``"I"`` to ``"IV"``.
+    label
+        What to call the audit.
+    ingredients
+        Models and samples; an :class:`privaudit.plan.Unmade` may stand for the shadow model.
+    settings
+        The audit's settings.
+    plan
+        The plan to add to.
+    """
+    arms = make_arms(SCENARIOS[scenario], ingredients, settings)
+    captions = write_captions(SCENARIOS[scenario], arms, ingredients, settings, plan.store)
+    reader = Reader(
+        ingredients.image_encoder, settings, plan.store, captions, settings.queries, LocalEngine()
+    )
+    for arm in arms:
+        shadow = arm.generator is ingredients.shadow_model
+        name = f"{'shadow_model' if shadow else 'target_model'} of {label}"
+        plan.add(name, reader.task(arm.generator), reader.queries(arm.samples))
+    plan.at_most |= settings.sequential
+
+
+def split_auxiliary(
     auxiliary: Sequence[Sample],
     members: Sequence[Sample],
     non_members: Sequence[Sample],
     seed: int,
-) -> tuple[Any, list[Sample], list[Sample]]:
-    """Make the attacker's shadow model from auxiliary samples.
+) -> tuple[list[Sample], list[Sample]]:
+    """Decide by fair coins which auxiliary samples a shadow model is to be fine-tuned on.
 
     Parameters
     ----------
-    fine_tune
-        The user's: from samples to a model.
     auxiliary
-        Samples like the target's; a fair coin decides for each whether the shadow is trained
-        on it.
+        Samples like the target's.
     members, non_members
         The audit's samples, with which the auxiliary ones must share nothing.
     seed
@@ -190,7 +231,7 @@ def make_shadow(
 
     Returns
     -------
-    shadow model, shadow members, shadow non-members
+    shadow members, shadow non-members
 
     Raises
     ------
@@ -210,4 +251,4 @@ def make_shadow(
             f"{len(tails)} non-members: supply more"
         )
         raise SampleError(msg)
-    return fine_tune(heads), heads, tails
+    return heads, tails

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from tqdm.auto import tqdm
 
-from privaudit.encoders.base import encode_in_batches
+from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.errors import CaptionerError
+from privaudit.fingerprint import fingerprint_module, fingerprint_values
 from privaudit.padding import padded
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ __all__ = [
     "RetrievalCaptioner",
     "TransformersCaptioner",
     "as_captioner",
+    "captioner_identity",
     "checked_captions",
     "finetune_captioner",
     "load_captioner",
@@ -40,7 +43,11 @@ IGNORED = -100
 
 @runtime_checkable
 class Captioner(Protocol):
-    """Anything with ``caption``: images to one text each."""
+    """Anything with ``caption``: images to one text each.
+
+    A captioner may carry a ``fingerprint`` string that identifies its weights and settings. With
+    one, captions are kept in the store; without, they are written again in every run.
+    """
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
         """Write one caption for each image."""
@@ -50,6 +57,9 @@ class Captioner(Protocol):
 class _CallableCaptioner:
     def __init__(self, function: Callable[[list[Image.Image]], list[str]]) -> None:
         self._function = function
+        stated = getattr(function, "fingerprint", None)
+        if stated is not None:
+            self.fingerprint = f"callable:{stated}"
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
         return self._function(list(images))
@@ -75,6 +85,16 @@ class TransformersCaptioner:
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.max_new_tokens = max_new_tokens
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of what decides which caption an image gets."""
+        return fingerprint_values(
+            weights=fingerprint_module(self.model),
+            image_processor=self.image_processor.to_json_string(),
+            vocabulary=self.tokenizer.get_vocab(),
+            max_new_tokens=self.max_new_tokens,
+        )
 
     def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Preprocess images to (n, 3, height, width) on the model's device."""
@@ -131,6 +151,19 @@ class RetrievalCaptioner:
         self._mean, self._projection = mean.float(), projection.float()
         self._vectors = vectors.float()
         self._captions = list(captions)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Identity of what decides which caption an image gets, if the encoder has one."""
+        identity, lasting = encoder_identity(self._encoder)
+        if not lasting:
+            return None
+        tensors = (self._mean, self._projection, self._vectors)
+        return fingerprint_values(
+            encoder=identity,
+            tensors=[hashlib.sha256(t.contiguous().numpy().tobytes()).hexdigest() for t in tensors],
+            captions=self._captions,
+        )
 
     @classmethod
     def from_samples(
@@ -260,6 +293,12 @@ def as_captioner(given: Any) -> Captioner:
         "an object with caption(images), or a callable from images to texts"
     )
     raise CaptionerError(msg)
+
+
+def captioner_identity(captioner: Captioner) -> tuple[str, bool]:
+    """Return what identifies a captioner, and whether it means the same in another process."""
+    stated = getattr(captioner, "fingerprint", None)
+    return (f"object:{id(captioner)}", False) if stated is None else (stated, True)
 
 
 def checked_captions(

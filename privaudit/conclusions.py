@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from privaudit.arms import Ingredients
     from privaudit.attacks import InferenceModel
     from privaudit.config import Settings
+    from privaudit.reader import Scored
     from privaudit.scenarios import Scenario
 
     Scores = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -69,7 +70,7 @@ def conclude(
 
 
 def low_fpr_rates(
-    model: InferenceModel,
+    model: InferenceModel | Scored,
     scores: Scores,
     n_calibration_members: int,
     settings: Settings,
@@ -119,7 +120,7 @@ def low_fpr_rates(
 
 def bound_epsilon(
     plan: Scenario,
-    model: InferenceModel,
+    model: InferenceModel | Scored,
     scores: Scores,
     ingredients: Ingredients,
     settings: Settings,

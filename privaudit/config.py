@@ -38,6 +38,8 @@ class Option:
         Further spellings on the command line and in the marker.
     in_marker
         Whether an audit may set it for itself.
+    in_ini
+        Whether a project may set it for good.
     switch
         Whether the command line takes it without a value.
     """
@@ -51,10 +53,12 @@ class Option:
         aliases: tuple[str, ...] = (),
         *,
         in_marker: bool = True,
+        in_ini: bool = True,
         switch: bool = False,
     ) -> None:
         self.name, self.parse, self.default, self.help = name, parse, default, help
-        self.aliases, self.in_marker, self.switch = aliases, in_marker, switch
+        self.aliases, self.switch = aliases, switch
+        self.in_marker, self.in_ini = in_marker, in_ini
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -110,6 +114,24 @@ def _several(*choices: str, prefix: str = "") -> Callable[[Any], tuple[str, ...]
         return tuple(choice for choice in choices if choice in names)
 
     return parse
+
+
+def _batch_size(given: Any) -> int | None:
+    return None if given == "auto" else _whole(1)(given)
+
+
+def _size(given: Any) -> int | None:
+    """Read bytes, with a decimal unit or none."""
+    text = str(given).strip().upper().removesuffix("B")
+    if text == "NONE":
+        return None
+    units = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    factor = units.get(text[-1:], 1)
+    value = float(text[:-1] if factor > 1 else text) * factor
+    if not math.isfinite(value) or value < 1:
+        msg = "must be a size from 1 byte, such as 20GB, or none"
+        raise ValueError(msg)
+    return int(value)
 
 
 def _calibration(given: Any) -> float:
@@ -199,7 +221,33 @@ OPTIONS: tuple[Option, ...] = (
         DEFAULT_ENCODER,
         "image encoder: a transformers, open_clip:… or timm:… model, by hub name or folder",
     ),
-    Option("batch_size", _whole(1), 16, "queries in one call of the generator"),
+    Option(
+        "batch_size",
+        _batch_size,
+        None,
+        "queries in one call of the generator (default: auto, found while they are answered)",
+    ),
+    Option("scheduler", _text, None, "scheduler of a diffusers pipeline, by its class"),
+    Option(
+        "dtype",
+        _choice("float32", "float16", "bfloat16"),
+        None,
+        "cast a diffusers pipeline: float32, float16 or bfloat16",
+    ),
+    Option(
+        "channels_last",
+        _flag,
+        default=False,
+        help="keep a diffusers pipeline's convolutions in channels-last memory format",
+        switch=True,
+    ),
+    Option(
+        "compile",
+        _flag,
+        default=False,
+        help="compile a diffusers pipeline's denoiser with torch.compile",
+        switch=True,
+    ),
     Option(
         "calibration",
         _calibration,
@@ -255,6 +303,43 @@ OPTIONS: tuple[Option, ...] = (
         in_marker=False,
     ),
     Option(
+        "store_limit",
+        _size,
+        20 * 10**9,
+        "size that the store may take, such as 20GB; the longest unused images go first",
+        in_marker=False,
+    ),
+    Option(
+        "engine",
+        _choice("local", "ray"),
+        "local",
+        "where images are generated: local (this process) or ray (a cluster; extra 'ray')",
+        in_marker=False,
+    ),
+    Option(
+        "ray_address",
+        _text,
+        None,
+        "address of a running Ray cluster (default: $RAY_ADDRESS, or one started here)",
+        in_marker=False,
+    ),
+    Option(
+        "ray_workers",
+        _whole(1),
+        None,
+        "workers of the ray engine (default: one for each GPU of the cluster, or each CPU)",
+        in_marker=False,
+    ),
+    Option(
+        "plan",
+        _flag,
+        default=False,
+        help="show what would be generated, and for how long, and stop",
+        in_marker=False,
+        in_ini=False,
+        switch=True,
+    ),
+    Option(
         "strict",
         _flag,
         default=False,
@@ -280,7 +365,11 @@ class Settings(NamedTuple):
     similarity_axis: str
     aggregation: str
     encoder: str
-    batch_size: int
+    batch_size: int | None
+    scheduler: str | None
+    dtype: str | None
+    channels_last: bool
+    compile: bool
     calibration: float
     gate: str
     confidence: float
@@ -290,6 +379,11 @@ class Settings(NamedTuple):
     duplicate_limit: float
     json: Path | None
     store: Path | None
+    store_limit: int | None
+    engine: str
+    ray_address: str | None
+    ray_workers: int | None
+    plan: bool
     strict: bool
     sources: Mapping[str, str]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "CaptionerError",
     "EncoderError",
+    "EngineError",
     "FineTuneError",
     "GeneratorError",
     "InvalidAuditError",
@@ -16,6 +17,7 @@ __all__ = [
     "SampleError",
     "ScoreError",
     "SettingError",
+    "StoreError",
 ]
 
 
@@ -37,6 +39,10 @@ class GeneratorError(PrivauditError, RuntimeError):
 
 class EncoderError(PrivauditError, RuntimeError):
     """The image encoder could not be loaded, or returned unusable features."""
+
+
+class EngineError(PrivauditError, RuntimeError):
+    """The engine cannot be started, or lost more workers than it may."""
 
 
 class CaptionerError(PrivauditError, RuntimeError):
@@ -72,3 +78,7 @@ class MissingExtraError(PrivauditError, ImportError):
 
 class ScoreError(PrivauditError, ValueError):
     """Scores, or the features they are computed from, allow no conclusion."""
+
+
+class StoreError(PrivauditError, RuntimeError):
+    """The store cannot be written; what was computed before is kept."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
-__all__ = ["fingerprint_module", "fingerprint_values"]
+__all__ = [
+    "fingerprint_code",
+    "fingerprint_module",
+    "fingerprint_pixels",
+    "fingerprint_values",
+    "pace_key",
+]
 
 
 def fingerprint_module(module: torch.nn.Module) -> str:
@@ -32,3 +42,32 @@ def fingerprint_values(**values: Any) -> str:
     """Hash named plain values; anything JSON cannot hold enters by its ``repr``."""
     text = json.dumps(values, sort_keys=True, default=repr)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def fingerprint_pixels(image: Image.Image) -> str:
+    """Hash an image's size, mode and pixels."""
+    digest = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def fingerprint_code() -> str:
+    """Hash this package's own source and the versions of the libraries that fit its models.
+
+    Numbers kept from an earlier run are only those of this run while neither has changed.
+    """
+    from importlib.metadata import version
+
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return fingerprint_values(
+        source=digest.hexdigest(),
+        libraries=[version(name) for name in ("numpy", "scipy", "scikit-learn")],
+    )
+
+
+def pace_key(fingerprint: str) -> str:
+    """Name what is known of a model's speed on this machine: a batch size, seconds an image."""
+    return fingerprint_values(pace=fingerprint, machine=platform.node())

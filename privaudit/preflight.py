@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit import statistics, validity
-from privaudit.arms import Arm, Reader
-from privaudit.encoders.base import encode_in_batches, encoder_identity
-from privaudit.fingerprint import fingerprint_values
+from privaudit.arms import Arm
+from privaudit.encoders.base import encoder_identity
+from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.generators.controls import MemorizingGenerator
+from privaudit.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
 
     from privaudit.arms import Ingredients
     from privaudit.config import Settings
-    from privaudit.encoders import Encoder
+    from privaudit.engines.local import LocalEngine
     from privaudit.samples import Sample
     from privaudit.store import Store
 
 __all__ = ["check_validity"]
+
+POOLED_AT_ONCE = 64
 
 
 def check_validity(
@@ -33,126 +38,129 @@ def check_validity(
     ingredients: Ingredients,
     settings: Settings,
     store: Store,
+    engine: LocalEngine,
 ) -> validity.Validity:
     """Ask what can be asked without the model; nothing here generates an image."""
-    encoder = ingredients.image_encoder
-
-    def remembered(make: Callable[[], Any], **causes: Any) -> Any:
-        identity, _ = encoder_identity(encoder)
-        key = fingerprint_values(encoder=identity, seed=settings.seed, **causes)
-        if key not in store.memo:
-            store.memo[key] = make()
-        return store.memo[key]
-
-    members, non_members = ingredients.members, ingredients.non_members
-    sides = [[sample.digest for sample in side] for side in (members, non_members)]
-    everyone = [*calibration.samples, *evaluation.samples, *members, *non_members]
-    pooled = _pooled(everyone, encoder, settings, store)
-
-    def rows(samples: Sequence[Sample]) -> NDArray[np.float32]:
-        return np.stack([pooled[sample.digest] for sample in samples])
-
-    # Two baselines share the error, so that two equal sets are called different in 5 % at most.
-    level = 1 - (1 - settings.confidence) / 2
-    blind_image = remembered(
-        lambda: validity.blind_baseline(
-            rows(members), rows(non_members), confidence=level, seed=settings.seed
-        ),
-        what="blind images",
-        sides=sides,
-        level=level,
-    )
-    texts = [[sample.caption for sample in side] for side in (members, non_members)]
-    blind_caption = remembered(
-        lambda: validity.blind_caption_baseline(*texts, confidence=level, seed=settings.seed),
-        what="blind captions",
-        texts=texts,
-        level=level,
-    )
-    sets = {
-        "the calibration members": calibration.members,
-        "the calibration non-members": calibration.non_members,
-        "the evaluated members": evaluation.members,
-        "the evaluated non-members": evaluation.non_members,
-    }
-    parts = {name: [sample.digest for sample in samples] for name, samples in sets.items()}
-    duplicates = remembered(
-        lambda: validity.near_duplicates(
-            {name: ([s.id for s in samples], rows(samples)) for name, samples in sets.items()},
-            settings.duplicate_limit,
-        ),
-        what="near-duplicates",
-        parts=parts,
-        limit=settings.duplicate_limit,
-    )
-    control = remembered(
-        lambda: _control(attack, calibration, evaluation, encoder, settings, store),
-        what="control",
-        parts=parts,
-        attack=attack,
-        similarity=settings.similarity,
-        axis=settings.similarity_axis,
-    )
+    check = _Preflight(attack, calibration, evaluation, ingredients, settings, store, engine)
     return validity.judge(
-        blind_image=blind_image,
-        blind_caption=blind_caption,
+        blind_image=check.blind("images"),
+        blind_caption=check.blind("captions"),
         blind_limit=settings.blind_limit,
-        duplicates=duplicates,
+        duplicates=check.duplicates(),
         evaluation_ids=[sample.id for sample in evaluation.samples],
-        control_auc=control,
+        control_auc=check.control(),
     )
 
 
-def _control(
-    attack: str,
-    calibration: Arm,
-    evaluation: Arm,
-    encoder: Encoder,
-    settings: Settings,
-    store: Store,
-) -> float:
-    """AUC of the attack on a model that returns its training images, whatever it is asked.
+@dataclasses.dataclass
+class _Preflight:
+    """The questions, each answered once for all sessions of the same sets and encoder."""
 
-    Asked for a member it returns the member; asked for a non-member, some member.
-    """
-    arms = []
-    for arm in (calibration, evaluation):
-        answers = {member.id: member for member in arm.members}
-        answers |= {
-            other.id: arm.members[i % len(arm.members)] for i, other in enumerate(arm.non_members)
+    attack: str
+    calibration: Arm
+    evaluation: Arm
+    ingredients: Ingredients
+    settings: Settings
+    store: Store
+    engine: LocalEngine
+
+    def _remembered(self, make: Callable[[], Any], **causes: Any) -> Any:
+        identity, persistent = encoder_identity(self.ingredients.image_encoder)
+        key = fingerprint_values(
+            encoder=identity, seed=self.settings.seed, code=fingerprint_code(), **causes
+        )
+        return self.store.remembered(key, make, persistent=persistent)
+
+    def blind(self, what: str) -> statistics.AucInterval | None:
+        """Tell members from non-members by their images or captions alone."""
+        sides = (self.ingredients.members, self.ingredients.non_members)
+        # Two baselines share the error, so that two equal sets are called different in 5 % at
+        # most.
+        level, seed = 1 - (1 - self.settings.confidence) / 2, self.settings.seed
+
+        def ask() -> dict[str, Any] | None:
+            if what == "images":
+                found = validity.blind_baseline(
+                    *map(self._rows, sides), confidence=level, seed=seed
+                )
+            else:
+                texts = [[sample.caption for sample in side] for side in sides]
+                found = validity.blind_caption_baseline(*texts, confidence=level, seed=seed)
+            return None if found is None else dataclasses.asdict(found)
+
+        given = [[s.digest if what == "images" else s.caption for s in side] for side in sides]
+        found = self._remembered(ask, what=f"blind {what}", sides=given, level=level)
+        return None if found is None else statistics.AucInterval(**found)
+
+    def duplicates(self) -> list[validity.NearDuplicate]:
+        """Find the pictures that are on both sides of a divide."""
+        sets = {
+            "the calibration members": self.calibration.members,
+            "the calibration non-members": self.calibration.non_members,
+            "the evaluated members": self.evaluation.members,
+            "the evaluated non-members": self.evaluation.non_members,
         }
-        arms.append(Arm(MemorizingGenerator(arm.members, answers), arm.members, arm.non_members))
-    prompts = {sample.id: sample.id for arm in arms for sample in arm.samples}
-    reader = Reader(encoder, settings, store, prompts)
-    model = reader.calibrated(attack, arms[0], 1)
-    scores = [
-        model.score(reader.features(arms[1].generator, samples, 1))
-        for samples in (arms[1].members, arms[1].non_members)
-    ]
-    return statistics.auc(*scores)
 
+        def ask() -> list[dict[str, Any]]:
+            rows = {
+                name: ([sample.id for sample in samples], self._rows(samples))
+                for name, samples in sets.items()
+            }
+            found = validity.near_duplicates(rows, self.settings.duplicate_limit)
+            return [vars(pair) for pair in found]
 
-def _pooled(
-    samples: Sequence[Sample], encoder: Encoder, settings: Settings, store: Store
-) -> dict[str, NDArray[np.float32]]:
-    """Mean over tokens of each query image's features, by digest of the image."""
-    identity, persistent = encoder_identity(encoder)
-    keys = {
-        sample.digest: fingerprint_values(pooled=sample.digest, encoder=identity)
-        for sample in samples
-    }
-    images = {sample.digest: sample.image for sample in samples}
-    new = [
-        digest
-        for digest, key in keys.items()
-        if store.similarity(key, persistent=persistent) is None
-    ]
-    for start in range(0, len(new), settings.batch_size):
-        part = new[start : start + settings.batch_size]
-        states = encode_in_batches(encoder, [images[d] for d in part], settings.batch_size)
-        for digest, values in zip(part, states.mean(axis=1), strict=True):
-            store.put_similarity(keys[digest], values, persistent=persistent)
-    found: dict[str, Any] = {
-        digest: store.similarity(key, persistent=persistent) for digest, key in keys.items()
-    }
-    return found
+        found = self._remembered(
+            ask,
+            what="near-duplicates",
+            sets={name: [(s.id, s.digest) for s in samples] for name, samples in sets.items()},
+            limit=self.settings.duplicate_limit,
+        )
+        return [validity.NearDuplicate(**pair) for pair in found]
+
+    def control(self) -> float:
+        """AUC of the attack on a model that returns its training images, whatever it is asked.
+
+        Asked for a member it returns the member; asked for a non-member, some member.
+        """
+        arms = []
+        for arm in (self.calibration, self.evaluation):
+            answers = {member.id: member for member in arm.members}
+            answers |= {
+                other.id: arm.members[i % len(arm.members)]
+                for i, other in enumerate(arm.non_members)
+            }
+            control = MemorizingGenerator(arm.members, answers)
+            arms.append(Arm(control, arm.members, arm.non_members))
+        prompts = {sample.id: sample.id for arm in arms for sample in arm.samples}
+        encoder = self.ingredients.image_encoder
+        reader = Reader(encoder, self.settings, self.store, prompts, 1, self.engine)
+        scored = reader.scored(self.attack, *arms)
+        return statistics.auc(scored.members, scored.non_members)
+
+    def _rows(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        return np.stack([self._pooled[sample.digest] for sample in samples])
+
+    @functools.cached_property
+    def _pooled(self) -> dict[str, NDArray[np.float32]]:
+        """Mean over tokens of each query image's features, by digest of the image."""
+        encoder = self.ingredients.image_encoder
+        identity, persistent = encoder_identity(encoder)
+        everyone = [
+            *self.calibration.samples,
+            *self.evaluation.samples,
+            *self.ingredients.members,
+            *self.ingredients.non_members,
+        ]
+        images = {sample.digest: sample.image for sample in everyone}
+        keys = {digest: fingerprint_values(pooled=digest, encoder=identity) for digest in images}
+        absent = set(self.store.absent(list(keys.values())))
+        new = [digest for digest, key in keys.items() if key in absent]
+        for start in range(0, len(new), POOLED_AT_ONCE):
+            part = {digest: images[digest] for digest in new[start : start + POOLED_AT_ONCE]}
+            states = self.engine.features.encode(encoder, part, {})
+            self.store.put_arrays(
+                {keys[digest]: states[digest].mean(axis=0) for digest in part},
+                persistent=persistent,
+            )
+        found = self.store.arrays(list(keys.values()))
+        return {digest: found[key] for digest, key in keys.items()}

@@ -32,8 +32,11 @@ class ThresholdAttack:
         check_calibration(features, labels, least=1)
         scores = np.unique(features.pooled)
         candidates = np.concatenate([[-np.inf], (scores[:-1] + scores[1:]) / 2, [np.inf]])
-        called = features.pooled > candidates[:, None]
-        best = int((called == labels).mean(axis=1).argmax())
+        # Right above a candidate: the members above it, and the non-members not above it.
+        ranked = [np.sort(features.pooled[side]) for side in (labels, ~labels)]
+        above = len(ranked[0]) - np.searchsorted(ranked[0], candidates, side="right")
+        below = np.searchsorted(ranked[1], candidates, side="right")
+        best = int((above + below).argmax())
         # An end of the line means that no threshold beats calling all samples alike.
         self.calibration_scores = features.pooled  # no fit has a say in them
         self.threshold = float(np.clip(candidates[best], scores[0] - 1, scores[-1]))

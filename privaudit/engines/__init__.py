@@ -1,1 +1,52 @@
-"""Where the queries run."""
+"""Where queries are answered: in this process, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from privaudit.config import Settings
+    from privaudit.engines.task import Task
+    from privaudit.queries import Query
+    from privaudit.store import Store
+
+__all__ = ["Engine", "make_engine"]
+
+
+class Engine(Protocol):
+    """Puts the answers to queries into a store; which engine did it cannot change them.
+
+    Attributes
+    ----------
+    n_workers
+        Batches it works on at one time.
+    """
+
+    n_workers: int
+
+    def run(
+        self, task: Task, queries: Sequence[Query], store: Store, report: Callable[[int], None]
+    ) -> None:
+        """Put the similarities of all queries into the store, see :class:`LocalEngine`."""
+        ...
+
+
+def make_engine(settings: Settings) -> Engine:
+    """Make the engine that the settings name.
+
+    Raises
+    ------
+    MissingExtraError
+        If its library is not installed.
+    EngineError
+        If its cluster cannot be reached.
+    """
+    if settings.engine == "ray":
+        from privaudit.engines.ray import RayEngine
+
+        return RayEngine(settings.ray_address, settings.ray_workers)
+    from privaudit.engines.local import LocalEngine
+
+    return LocalEngine()

@@ -1,104 +1,117 @@
-"""Queries answered in this process: images, features and similarities, batch by batch."""
+"""Queries answered in this process, batch by batch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from privaudit.encoders.base import encode_in_batches, encoder_identity
-from privaudit.fingerprint import fingerprint_values
-from privaudit.similarity import pooled_similarity, similarity_vector
+from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.engines.task import QueryFeatures, compare
+from privaudit.errors import EncoderError, GeneratorError
+from privaudit.fingerprint import pace_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
     from PIL import Image
 
-    from privaudit.config import Settings
-    from privaudit.encoders import Encoder
-    from privaudit.generators import Generator
+    from privaudit.engines.task import Task
     from privaudit.queries import Query
     from privaudit.store import Store
 
-__all__ = ["run_queries"]
+__all__ = ["LocalEngine", "pace_key"]
 
 
-def run_queries(
-    queries: Sequence[Query],
-    generator: Generator,
-    encoder: Encoder,
-    settings: Settings,
-    store: Store,
-    report: Callable[[int], None],
-) -> NDArray[np.float32]:
-    """Answer queries: rows of (1 + d), the pooled similarity and the vector, in their order.
+class LocalEngine:
+    """The engine that needs nothing but this process."""
 
-    Batches are embedded and reduced as they come, so memory does not grow with the number of
-    images, and what was answered before a failure is kept.
-    """
-    identity, lasting = encoder_identity(encoder)
-    persistent = generator.persistent and lasting
-    image_keys = [
-        fingerprint_values(model=generator.fingerprint, prompt=q.prompt, seed=q.seed)
-        for q in queries
-    ]
-    keys = [
-        fingerprint_values(
-            image=image_key,
-            query=query.sample.digest,
-            encoder=identity,
-            similarity=settings.similarity,
-            axis=settings.similarity_axis,
-        )
-        for image_key, query in zip(image_keys, queries, strict=True)
-    ]
-    missing = [
-        i for i, key in enumerate(keys) if store.similarity(key, persistent=persistent) is None
-    ]
-    size = generator.batch_size(settings.batch_size)
-    for start in range(0, len(missing), size):
-        part = missing[start : start + size]
-        images = _images(
-            [queries[i] for i in part], [image_keys[i] for i in part], generator, store
-        )
-        asked = {queries[i].sample.id: queries[i].sample.image for i in part}
-        encoded = encode_in_batches(encoder, [*asked.values(), *images], size)
-        of_query = dict(zip(asked, encoded, strict=False))
-        for i, generated in zip(part, encoded[len(asked) :], strict=True):
-            query = of_query[queries[i].sample.id]
-            row = np.concatenate(
-                [
-                    pooled_similarity(query, generated, settings.similarity)[None],
-                    similarity_vector(
-                        query, generated, settings.similarity, settings.similarity_axis
-                    ),
-                ]
-            )
-            store.put_similarity(keys[i], row.astype(np.float32), persistent=persistent)
-        report(len(queries) - len(missing) + start + len(part))
-    rows: list[Any] = [store.similarity(key, persistent=persistent) for key in keys]
-    return np.stack(rows)
+    n_workers = 1
+
+    def __init__(self) -> None:
+        self.features = QueryFeatures()
+
+    def run(
+        self,
+        task: Task,
+        queries: Sequence[Query],
+        store: Store,
+        report: Callable[[int], None],
+    ) -> None:
+        """Put the similarities of all queries into the store.
+
+        A batch is embedded and reduced as it comes, so memory does not grow with the number of
+        queries, and what was answered before a failure is kept. Queries that another process
+        is answering are waited for, not answered again.
+
+        Parameters
+        ----------
+        task
+            The model and the measure.
+        queries
+            What to ask, none twice.
+        store
+            Where the answers are, and go.
+        report
+            Called after each batch with the number of images generated.
+        """
+        image_keys, value_keys = task.keys(queries)
+        missing = set(store.absent(value_keys))
+        of_image = {
+            image: i
+            for i, (image, value) in enumerate(zip(image_keys, value_keys, strict=True))
+            if value in missing
+        }
+        earlier = store.texts([pace_key(task.generator.fingerprint)])
+        known = next((int(text.split()[0]) for text in earlier.values()), None)
+        pace: float | None = None
+        batch = BatchSize(task.generator, task.batch_size, known)
+
+        def absent(images: Sequence[str]) -> list[str]:
+            of_value = {value_keys[of_image[image]]: image for image in images}
+            return [of_value[value] for value in store.absent(list(of_value))]
+
+        while of_image:
+            with store.claim(list(of_image), batch.size, absent) as claimed:
+                if not claimed:
+                    done = set(of_image) - set(absent(list(of_image)))
+                    of_image = {k: i for k, i in of_image.items() if k not in done}
+                    continue
+                part = [queries[of_image[key]] for key in claimed]
+                started = time.perf_counter()
+                try:
+                    images, made = generate(task, part, claimed, store)
+                    rows = compare(task, part, images, self.features)
+                except (GeneratorError, EncoderError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    batch.halve(error)
+                    continue
+                store.put_arrays(
+                    {value_keys[of_image[k]]: row for k, row in zip(claimed, rows, strict=True)},
+                    persistent=task.persistent,
+                )
+            if made == len(part) and (pace is None or made == batch.size):
+                pace = (time.perf_counter() - started) / made
+                batch.took(made, pace)
+            for key in claimed:
+                del of_image[key]
+            report(made)
+        if pace is not None and task.keeps_images:
+            store.put_texts({pace_key(task.generator.fingerprint): f"{batch.size} {pace}"})
 
 
-def _images(
-    queries: Sequence[Query], keys: Sequence[str], generator: Generator, store: Store
-) -> list[Image.Image]:
-    """Fetch a batch of images from the store, generating those it lacks."""
-
-    def generate(missing: Sequence[int]) -> list[Image.Image]:
-        return generator.generate(
+def generate(
+    task: Task, queries: Sequence[Query], keys: Sequence[str], store: Store
+) -> tuple[list[Image.Image], int]:
+    """Fetch images from the store and generate those it lacks; count the latter."""
+    found = [store.image(key) if task.keeps_images else None for key in keys]
+    missing = [i for i, image in enumerate(found) if image is None]
+    if missing:
+        made = task.generator.generate(
             [queries[i].prompt for i in missing], [queries[i].seed for i in missing]
         )
-
-    if not (generator.persistent and getattr(generator, "worth_storing", True)):
-        return generate(range(len(queries)))
-    with store.lock(generator.fingerprint):
-        found = [store.image(key) for key in keys]
-        missing = [i for i, image in enumerate(found) if image is None]
-        if missing:
-            for i, image in zip(missing, generate(missing), strict=True):
+        for i, image in zip(missing, made, strict=True):
+            found[i] = image
+            if task.keeps_images:
                 store.put_image(keys[i], image)
-                found[i] = image
-    return [image for image in found if image is not None]
+    return [image for image in found if image is not None], len(missing)

@@ -14,6 +14,8 @@ from privaudit.errors import GeneratorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from privaudit.generators.acceleration import Acceleration
+
 __all__ = ["CallableGenerator", "Generator", "as_generator", "checked"]
 
 
@@ -126,7 +128,11 @@ def checked(name: str, answer: Any, prompts: Sequence[str]) -> list[Image.Image]
 
 
 def as_generator(
-    given: Any, *, num_inference_steps: int = 30, guidance_scale: float = 7.5
+    given: Any,
+    *,
+    num_inference_steps: int = 30,
+    guidance_scale: float = 7.5,
+    acceleration: Acceleration | None = None,
 ) -> Generator:
     """Turn what a ``target_model`` or ``shadow_model`` fixture returned into a generator.
 
@@ -135,7 +141,7 @@ def as_generator(
     given
         A diffusers pipeline, a generator of this package, or a callable
         ``generate(prompts, seeds)``.
-    num_inference_steps, guidance_scale
+    num_inference_steps, guidance_scale, acceleration
         For a diffusers pipeline; a generator that comes ready-made keeps its own.
 
     Raises
@@ -151,7 +157,10 @@ def as_generator(
         from privaudit.generators.pipeline import PipelineGenerator
 
         return PipelineGenerator(
-            given, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale
+            given,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            acceleration=acceleration,
         )
     if callable(given):
         return CallableGenerator(given)

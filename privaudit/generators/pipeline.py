@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import inspect
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from PIL import Image
 
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.generators.acceleration import Acceleration
+from privaudit.generators.text import PromptEncoder
 from privaudit.padding import padded, rounded_batch_size
 
 if TYPE_CHECKING:
@@ -113,6 +117,8 @@ class PipelineGenerator:
         Denoising steps.
     guidance_scale
         Weight of classifier-free guidance; 1 or less turns it off.
+    acceleration
+        Changes to a copy of the pipeline, see :class:`Acceleration`; none by default.
     **call
         Further arguments of the pipeline's call, such as ``height`` or ``negative_prompt``.
 
@@ -130,6 +136,7 @@ class PipelineGenerator:
         *,
         num_inference_steps: int = 30,
         guidance_scale: float = 7.5,
+        acceleration: Acceleration | None = None,
         **call: Any,
     ) -> None:
         accepted = inspect.signature(type(pipeline).__call__).parameters
@@ -142,7 +149,8 @@ class PipelineGenerator:
             "guidance_scale": guidance_scale,
             **call,
         }
-        self._pipeline = pipeline
+        self._given = pipeline
+        self._acceleration = acceleration or Acceleration()
         self._call = {name: value for name, value in wanted.items() if name in accepted}
         self.fingerprint = fingerprint_values(
             components={
@@ -151,13 +159,63 @@ class PipelineGenerator:
             },
             pipeline=type(pipeline).__qualname__,
             call=self._call,
+            acceleration=self._acceleration.to_dict(),
             device=pipeline.device.type,
             libraries={name: importlib.metadata.version(name) for name in ("torch", "diffusers")},
         )
 
+    @functools.cached_property
+    def _pipeline(self) -> Any:
+        return self._acceleration.apply(self._given)
+
+    @functools.cached_property
+    def _texts(self) -> PromptEncoder | None:
+        suits = PromptEncoder.suits(self._pipeline, self._call)
+        return PromptEncoder(self._pipeline, self._call) if suits else None
+
     def batch_size(self, wanted: int) -> int:
         """Round up to a size that gives the same images as any other, see ``padding``."""
-        return rounded_batch_size(wanted, self._pipeline.device)
+        return rounded_batch_size(wanted, self._given.device)
+
+    def seconds_per_image(self) -> float | None:
+        """Estimate, from a few denoising steps, how long an image takes in a small batch."""
+        steps = self._call.get("num_inference_steps")
+        if steps is None:
+            return None
+        batch, _ = padded([""], self._given.device)
+        # The first call warms up; the difference of the others is steps alone.
+        took = {n: self._time(batch, n) for n in (2, 2, 4)}
+        step = max(0.0, (took[4] - took[2]) / 2)
+        seconds: float = took[2] + (steps - 2) * step
+        return seconds / len(batch)
+
+    def _time(self, prompts: list[str], steps: int) -> float:
+        started = time.perf_counter()
+        self._run(prompts, [0] * len(prompts), num_inference_steps=steps)
+        return time.perf_counter() - started
+
+    def _run(self, prompts: list[str], seeds: list[int], **changes: Any) -> Any:
+        """Call the pipeline; what it raises is a GeneratorError."""
+        name = type(self._given).__name__
+        try:
+            text = {"prompt": prompts} if self._texts is None else self._texts.encode(prompts)
+            call = self._call | changes
+            if self._texts is not None:
+                call.pop("negative_prompt", None)  # it is in the encoded text
+            return self._pipeline(
+                **text,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                output_type="np",
+                **call,
+            )
+        except GeneratorError:
+            raise
+        except Exception as error:
+            msg = (
+                f"{name} raised {type(error).__name__} on a batch of {len(prompts)} prompts, the "
+                f"first {prompts[0]!r}: {error}"
+            )
+            raise GeneratorError(msg) from error
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Generate in one call of the pipeline, each image from its own seeded noise.
@@ -169,21 +227,9 @@ class PipelineGenerator:
         GeneratorError
             If the pipeline raises, a pixel is not finite, or a safety checker blanked an image.
         """
-        name = type(self._pipeline).__name__
-        batch, n = padded(list(zip(prompts, seeds, strict=True)), self._pipeline.device)
-        try:
-            output = self._pipeline(
-                [prompt for prompt, _ in batch],
-                generator=[torch.Generator("cpu").manual_seed(seed) for _, seed in batch],
-                output_type="np",
-                **self._call,
-            )
-        except Exception as error:
-            msg = (
-                f"{name} raised {type(error).__name__} on a batch of {n} prompts, the first "
-                f"{prompts[0]!r}: {error}"
-            )
-            raise GeneratorError(msg) from error
+        name = type(self._given).__name__
+        batch, n = padded(list(zip(prompts, seeds, strict=True)), self._given.device)
+        output = self._run([prompt for prompt, _ in batch], [seed for _, seed in batch])
         pixels = np.asarray(output.images)[:n]
         finite = np.isfinite(pixels).all(axis=(1, 2, 3))
         if not finite.all():

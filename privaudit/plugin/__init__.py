@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.config import OPTIONS, resolve
+from privaudit.plugin.planning import Planning
 from privaudit.plugin.session import (
     FIXTURE,
     SETTINGS,
@@ -23,12 +24,11 @@ from privaudit.plugin.session import (
 )
 
 if TYPE_CHECKING:
-    from privaudit.plugin.gather import AttackRunner
     from privaudit.record import AttackResult
 
 __all__ = ["AuditInconclusive", "AuditInvalid", "PrivacyBudgetExceeded", "PrivacyClaimExceeded"]
 
-RUNNER: pytest.StashKey[AttackRunner] = pytest.StashKey()
+PLANNING = pytest.StashKey[Planning]()
 
 
 # ---------------------------------------------------------------------------- options
@@ -48,7 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help=option.help,
             **form,
         )
-        parser.addini(f"privaudit_{option.name}", option.help, default=None)
+        if option.in_ini:
+            parser.addini(f"privaudit_{option.name}", option.help, default=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,11 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "test fails if the attack proves that it has less. It needs a coin_split fixture.",
     )
     config.addinivalue_line("python_files", "audit_*.py")
-    names = [option.name for option in OPTIONS]
     try:
         settings = resolve(
-            {name: config.getoption(f"privaudit_{name}") for name in names},
-            {name: config.getini(f"privaudit_{name}") for name in names},
+            {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS},
+            {o.name: config.getini(f"privaudit_{o.name}") for o in OPTIONS if o.in_ini},
         )
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
@@ -77,6 +77,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(msg)
     config.stash[SETTINGS] = settings
     config.pluginmanager.register(AuditSession(config, settings), "privaudit-session")
+    config.stash[PLANNING] = Planning(config, settings)
+    config.pluginmanager.register(config.stash[PLANNING], "privaudit-planning")
+    if settings.plan:
+        config.option.dist, config.option.tx = "no", []  # xdist's: one process makes the plan
 
 
 # ---------------------------------------------------------------------------- collection
@@ -127,9 +131,8 @@ def membership_attack(request: pytest.FixtureRequest) -> AttackResult:
     AttackResult
         With ``auc``, ``budget``, ``verdict`` and more, see :class:`privaudit.AttackResult`.
     """
-    from privaudit.plugin.gather import AttackRunner
-
-    runner = request.config.stash.setdefault(
-        RUNNER, AttackRunner(request.config, request.config.stash[SETTINGS])
-    )
-    return runner.attack(request)
+    planning = request.config.stash[PLANNING]
+    if planning.planning:
+        planning.add(request)
+        pytest.skip("planned")
+    return planning.runner.attack(request)

@@ -1,8 +1,7 @@
-"""From the fixtures of an audit to the result of one of its attacks."""
+"""From the fixtures of an audit to the result of one of its attacks, or to its part of the plan."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,32 +17,57 @@ from privaudit.plugin.session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from privaudit.arms import Ingredients
     from privaudit.config import Settings
+    from privaudit.engines import Engine
+    from privaudit.plan import Plan
     from privaudit.record import AttackResult
+    from privaudit.store import Store
+
+SHADOW = ("shadow_model", "shadow_members", "shadow_non_members")
 
 
 class AttackRunner:
-    """Runs attacks on what fixtures returned, and keeps what the next attack needs again."""
+    """Runs attacks on what fixtures returned, and keeps what the next attack needs again.
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._config = config
+    Parameters
+    ----------
+    settings
+        The session's settings.
+    progress
+        Called with the number of images generated since the last call.
+    """
+
+    def __init__(self, settings: Settings, progress: Callable[[int], None]) -> None:
+        from privaudit.engines import make_engine
+        from privaudit.store import Store, default_folder
+
+        folder = settings.store or default_folder()
+        self.store: Store = Store(None if str(folder) == "none" else folder, settings.store_limit)
+        self.engine: Engine = make_engine(settings)
         self._settings = settings
-        self._store: Any = None
+        self._progress = progress
         self._decided: dict[str, str] = {}
         """What decided each sequential audit that needs nothing more."""
         self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._generators: dict[str, Any] = {}
 
     def attack(self, request: pytest.FixtureRequest) -> AttackResult:
         """Gather the fixtures and run the attack of the requesting item."""
+        from privaudit.audit import run_attack
+
         scenario, attack = request.param
         settings = item_settings(request.node, self._settings)
         audit = audit_variant(request.node)
         if settings.sequential and audit in self._decided:
             pytest.skip(f"already decided: {self._decided[audit]}; nothing more was generated")
         try:
-            result = self._run(request, scenario, attack, settings)
+            given = self._gather(request, scenario, settings)
+            result = run_attack(
+                scenario, attack, given, settings, self.store, self.engine, self._progress
+            )
         except InvalidAuditError as error:
             raise AuditInvalid(str(error)) from None
         except PrivauditError as error:
@@ -59,21 +83,37 @@ class AttackRunner:
         request.node.user_properties.extend(properties(result))
         return result
 
-    def _run(
-        self, request: pytest.FixtureRequest, scenario: str, attack: str, settings: Settings
-    ) -> AttackResult:
+    def plan(self, request: pytest.FixtureRequest, plan: Plan) -> None:
+        """Gather the fixtures, and add to the plan what the scenario of the item asks."""
+        from privaudit.audit import plan_attack
+
+        scenario, _ = request.param
+        settings = item_settings(request.node, self._settings)
+        label = request.node.nodeid.partition("[")[0]
+        try:
+            given = self._gather(request, scenario, settings, planning=True)
+            plan_attack(scenario, label, given, settings, plan)
+        except PrivauditError as error:
+            pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
+
+    def _gather(
+        self,
+        request: pytest.FixtureRequest,
+        scenario: str,
+        settings: Settings,
+        *,
+        planning: bool = False,
+    ) -> Ingredients:
+        """Turn what the fixtures returned into what an audit works on."""
         from privaudit.arms import Claim, Ingredients
-        from privaudit.audit import make_shadow, run_attack
         from privaudit.encoders import as_encoder
-        from privaudit.generators import as_generator
-        from privaudit.plugin.sharing import made_once
         from privaudit.scenarios import SCENARIOS
 
-        plan = SCENARIOS[scenario]
+        scene = SCENARIOS[scenario]
         fixture = request.getfixturevalue
-        given = {name: fixture(name) for name in ("members", "non_members", "target_model")}
-        given["coin_split"] = fixture("coin_split")
         required = ("members", "non_members", "target_model")
+        given = {name: fixture(name) for name in required}
+        given["coin_split"] = fixture("coin_split")
         absent = [name for name in required if given[name] is None]
         if absent:
             pytest.fail(
@@ -81,82 +121,85 @@ class AttackRunner:
                 "in the audit file or a conftest.py",
                 pytrace=False,
             )
-        if not plan.knows_captions:
+        if not scene.knows_captions:
             given["captioner"] = fixture("captioner")
             if given["captioner"] is None:
-                self._lacks(settings, plan.name, "captioner")
-        if not plan.knows_members:
-            shadow = ("shadow_model", "shadow_members", "shadow_non_members")
-            given |= {name: fixture(name) for name in shadow}
-            lacking = [name for name in shadow if given[name] is None]
-            if lacking:
-                auxiliary, tune = fixture("auxiliary_samples"), fixture("fine_tune")
-                if auxiliary is None or tune is None:
-                    self._lacks(
-                        settings,
-                        plan.name,
-                        f"{', '.join(lacking)} (or auxiliary_samples and fine_tune)",
-                    )
-                # Of xdist's workers each has a folder of its own, in one that they share.
-                folder = request.getfixturevalue("tmp_path_factory").getbasetemp().parent
-                indices = parameter_indices(request.node)
-                trio = self._once(
-                    "shadow",
-                    (auxiliary, tune),
-                    lambda _: make_shadow(
-                        made_once(tune, folder, indices),
-                        auxiliary,
-                        given["members"],
-                        given["non_members"],
-                        settings.seed,
-                    ),
-                )
-                given |= dict(zip(shadow, trio, strict=True))
-
-        def generator(model: Any) -> Any:
-            return as_generator(
-                model,
-                num_inference_steps=settings.num_inference_steps,
-                guidance_scale=settings.guidance_scale,
-            )
-
+                self._lacks(settings, scene.name, "captioner")
+        if not scene.knows_members:
+            given |= self._shadow(request, scene.name, given, settings, planning=planning)
         for name in ("target_model", "shadow_model"):
-            model = given.get(name)
-            if model is not None:
-                # A pipeline can be changed between two tests, so its weights are hashed for
-                # each; a bare function is known by nothing but its identity.
-                is_pipeline = hasattr(model, "components")
-                given[name] = (
-                    generator(model) if is_pipeline else self._once(name, model, generator)
-                )
+            if given.get(name) is not None:
+                given[name] = self._generator(given[name], settings)
         if "captioner" in given:
             from privaudit.captioners import as_captioner
 
             given["captioner"] = self._once("captioner", given["captioner"], as_captioner)
         claim = item_claim(request.node)
         if claim is not None:
-            if settings.sequential or all(SCENARIOS[s].knows_members for s in settings.scenarios):
-                pytest.fail(
-                    "a privacy_claim is checked by attack-III and attack-IV of an audit that is "
-                    "not sequential, and here are none: drop --privaudit-sequential, or add a "
-                    "scenario",
-                    pytrace=False,
-                )
-            if given["coin_split"] is None:
-                pytest.fail(
-                    "a privacy_claim without a coin_split cannot be checked: split with "
-                    "privaudit.split_by_coin, and return its result from a coin_split fixture",
-                    pytrace=False,
-                )
+            _check_claim(settings, given["coin_split"])
             given["claim"] = Claim(*claim)
         encoder = fixture("image_encoder")
         given["image_encoder"] = self._once(
             "encoder", settings.encoder if encoder is None else encoder, as_encoder
         )
-        with self._progress(request.node.name) as progress:
-            return run_attack(
-                scenario, attack, Ingredients(**given), settings, self._open_store(), progress
+        return Ingredients(**given)
+
+    def _shadow(
+        self,
+        request: pytest.FixtureRequest,
+        scenario: str,
+        given: dict[str, Any],
+        settings: Settings,
+        *,
+        planning: bool,
+    ) -> dict[str, Any]:
+        """Take the shadow model and its samples from the fixtures, or make it."""
+        from privaudit.audit import split_auxiliary
+        from privaudit.plan import Unmade
+        from privaudit.plugin.sharing import made_once
+
+        fixture = request.getfixturevalue
+        found = {name: fixture(name) for name in SHADOW}
+        lacking = [name for name in SHADOW if found[name] is None]
+        if not lacking:
+            return found
+        auxiliary, tune = fixture("auxiliary_samples"), fixture("fine_tune")
+        if auxiliary is None or tune is None:
+            names = f"{', '.join(lacking)} (or auxiliary_samples and fine_tune)"
+            self._lacks(settings, scenario, names)
+        members, non_members = split_auxiliary(
+            auxiliary, given["members"], given["non_members"], settings.seed
+        )
+        model: Any = Unmade()
+        if not planning:
+            # Of xdist's workers each has a folder of its own, in one that they share.
+            folder = fixture("tmp_path_factory").getbasetemp().parent
+            shared = made_once(tune, folder, parameter_indices(request.node))
+            model = self._once("shadow", (auxiliary, tune), lambda _: shared(members))
+        return dict(zip(SHADOW, (model, members, non_members), strict=True))
+
+    def _generator(self, model: Any, settings: Settings) -> Any:
+        from privaudit.generators import as_generator
+        from privaudit.generators.acceleration import Acceleration
+        from privaudit.plan import Unmade
+
+        if isinstance(model, Unmade):
+            return model
+
+        def make(given: Any) -> Any:
+            return as_generator(
+                given,
+                num_inference_steps=settings.num_inference_steps,
+                guidance_scale=settings.guidance_scale,
+                acceleration=Acceleration.of(settings),
             )
+
+        if not hasattr(model, "components"):
+            # A bare function is known by nothing but its identity.
+            return self._once("generator", model, make)
+        # A pipeline can be changed between two tests, so its weights are hashed for each.
+        made = make(model)
+        return self._generators.setdefault(made.fingerprint, made)
 
     def _lacks(self, settings: Settings, scenario: str, names: str) -> None:
         message = f"{scenario} needs a fixture it does not have: write {names}"
@@ -173,38 +216,19 @@ class AttackRunner:
             self._known[key] = (given, make(given))
         return self._known[key][1]
 
-    def _open_store(self) -> Any:
-        if self._store is None:
-            from privaudit.store import Store, default_folder
 
-            folder = self._settings.store or default_folder()
-            self._store = Store(None if str(folder) == "none" else folder)
-        return self._store
+def _check_claim(settings: Settings, coin_split: Any) -> None:
+    from privaudit.scenarios import SCENARIOS
 
-    @contextlib.contextmanager
-    def _progress(self, name: str) -> Iterator[Callable[[int, int], None] | None]:
-        """Show a bar while an attack generates, where someone is watching."""
-        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        if not getattr(terminal, "isatty", False):  # xdist's workers have none at all
-            yield None
-            return
-        from tqdm import tqdm
-
-        capture = self._config.pluginmanager.get_plugin("capturemanager")
-        uncaptured = capture.global_and_fixture_disabled if capture else contextlib.nullcontext
-        bar: Any = None
-
-        def progress(done: int, total: int) -> None:
-            nonlocal bar
-            with uncaptured():
-                if bar is None:
-                    bar = tqdm(desc=name, total=total, unit="image", leave=False)
-                bar.n = done
-                bar.refresh()
-
-        try:
-            yield progress
-        finally:
-            if bar is not None:
-                with uncaptured():
-                    bar.close()
+    if settings.sequential or all(SCENARIOS[s].knows_members for s in settings.scenarios):
+        pytest.fail(
+            "a privacy_claim is checked by attack-III and attack-IV of an audit that is not "
+            "sequential, and here are none: drop --privaudit-sequential, or add a scenario",
+            pytrace=False,
+        )
+    if coin_split is None:
+        pytest.fail(
+            "a privacy_claim without a coin_split cannot be checked: split with "
+            "privaudit.split_by_coin, and return its result from a coin_split fixture",
+            pytrace=False,
+        )

@@ -168,7 +168,7 @@ class AuditSession:
                 "budget_source": settings.source("budget"),
                 "settings": settings.to_dict(),
                 "outcome": outcome,
-                "reason": "" if result else _reason(report),
+                "reason": "" if result else first_line(report),
                 "result": result.to_dict() if result else None,
             }
         return report
@@ -231,7 +231,8 @@ class AuditSession:
         """Turn a session red whose audits did not all report."""
         outcome = yield
         option = session.config.option
-        if hasattr(session.config, "workerinput") or option.collectonly or option.setupshow:
+        not_run = option.collectonly or option.setupshow or self._settings.plan
+        if hasattr(session.config, "workerinput") or not_run:
             return outcome
         if self._usage_error:
             raise pytest.UsageError(self._usage_error)
@@ -274,7 +275,7 @@ class AuditSession:
             terminalreporter.line(line)
 
 
-def _reason(report: pytest.TestReport) -> str:
+def first_line(report: pytest.TestReport) -> str:
     """Give the first line of why an item was skipped or failed."""
     longrepr = report.longrepr
     if isinstance(longrepr, tuple):

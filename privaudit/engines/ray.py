@@ -1,0 +1,297 @@
+"""Queries answered by the actors of a Ray cluster, on one machine or many.
+
+Ray decides where its actors run and carries models, queries and images to and from them. They
+share nothing: the store belongs to the process that runs the audit, so it needs no filesystem
+that all machines see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from privaudit.encoders.base import encoder_identity
+from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.engines.task import QueryFeatures, Task, compare
+from privaudit.errors import EncoderError, EngineError, GeneratorError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from privaudit.queries import Query
+    from privaudit.store import Store
+
+    Answer = tuple[list[NDArray[np.float32]], dict[int, Image.Image]]
+
+__all__ = ["RayEngine"]
+
+LIVES = 3
+"""Workers that a batch may be on when they die, before it is held to be the cause."""
+
+
+class RayEngine:
+    """The engine that spreads the batches of a plan over a cluster.
+
+    Parameters
+    ----------
+    address
+        A running cluster, as ``ray.init`` has it; with ``None`` the one in ``$RAY_ADDRESS``, or
+        one on this machine for as long as the process lives. Where the process has called
+        ``ray.init`` itself, that is used.
+    n_workers
+        Actors; with ``None`` one for each GPU of the cluster or, without GPUs, each CPU. Each
+        holds the model once.
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    EngineError
+        If the cluster cannot be reached.
+    """
+
+    def __init__(self, address: str | None = None, n_workers: int | None = None) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtraError("--privaudit-engine=ray", "ray", "ray") from error
+        if not ray.is_initialized():
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Ray's own affairs
+                    ray.init(address=address, log_to_driver=False, include_dashboard=None)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                msg = (
+                    f"Ray cluster {address!r} cannot be reached ({str(error).splitlines()[0]}): "
+                    "check --privaudit-ray-address"
+                )
+                raise EngineError(msg) from error
+        resources = ray.cluster_resources()
+        self._on_gpu = resources.get("GPU", 0) >= 1
+        slots = int(resources.get("GPU" if self._on_gpu else "CPU", 1))
+        self.n_workers = n_workers or max(1, slots)
+        self._pools: dict[tuple[str, str, str, str], _Pool] = {}
+
+    def run(
+        self, task: Task, queries: Sequence[Query], store: Store, report: Callable[[int], None]
+    ) -> None:
+        """Put the similarities of all queries into the store, see :class:`LocalEngine.run`.
+
+        Raises
+        ------
+        EngineError
+            If workers keep dying of one batch.
+        """
+        images, values = task.keys(queries)
+        missing = set(store.absent(values))
+        of_image = {
+            image: i
+            for i, (image, value) in enumerate(zip(images, values, strict=True))
+            if value in missing
+        }
+
+        def absent(keys: Sequence[str]) -> list[str]:
+            of_value = {values[of_image[key]]: key for key in keys}
+            return [of_value[value] for value in store.absent(list(of_value))]
+
+        while of_image:
+            # All at once: this process hands the work out, and another one waits for it.
+            with store.claim(list(of_image), len(of_image), absent) as claimed:
+                if claimed:
+                    self._answer(task, queries, [of_image[k] for k in claimed], store, report)
+            left = set(absent(list(of_image)))
+            of_image = {key: i for key, i in of_image.items() if key in left}
+
+    def _answer(
+        self,
+        task: Task,
+        queries: Sequence[Query],
+        chosen: Sequence[int],
+        store: Store,
+        report: Callable[[int], None],
+    ) -> None:
+        images, values = task.keys(queries)
+        size = BatchSize(task.generator, task.batch_size).size
+        batches = [
+            _Batch(list(chosen[start : start + size])) for start in range(0, len(chosen), size)
+        ]
+
+        def ask(actor: Any, batch: _Batch) -> Any:
+            known = {}
+            if task.keeps_images:
+                found = ((j, store.image(images[i])) for j, i in enumerate(batch.queries))
+                known = {j: image for j, image in found if image is not None}
+            return actor.answer.remote([queries[i] for i in batch.queries], known)
+
+        def keep(batch: _Batch, answer: Answer) -> None:
+            rows, made = answer
+            if task.keeps_images:
+                for j, image in made.items():
+                    store.put_image(images[batch.queries[j]], image)
+            store.put_arrays(
+                {values[i]: row for i, row in zip(batch.queries, rows, strict=True)},
+                persistent=task.persistent,
+            )
+            report(len(made))
+
+        self._pool(task).map(batches, ask, keep)
+
+    def _pool(self, task: Task) -> _Pool:
+        """Return the actors that hold a model and an encoder, the last ones if they do."""
+        encoder, _ = encoder_identity(task.encoder)
+        key = (task.generator.fingerprint, encoder, task.similarity, task.similarity_axis)
+        if key not in self._pools:
+            for pool in self._pools.values():
+                pool.close()  # a GPU has room for one model
+            self._pools = {key: _Pool(task, self.n_workers, on_gpu=self._on_gpu)}
+        return self._pools[key]
+
+
+@dataclass
+class _Batch:
+    """Positions of queries that are answered together."""
+
+    queries: list[int]
+    lives: int = LIVES
+
+
+@dataclass
+class _Pool:
+    """Actors of one model. Those that die are replaced, and what they were at is done again.
+
+    Whatever Ray has room for works: an actor gets batches once it is up, so one that waits for
+    a machine to come back holds nothing up.
+    """
+
+    task: Task
+    n_workers: int
+    on_gpu: bool
+    _starting: dict[Any, Any] = field(default_factory=dict)
+    _idle: list[Any] = field(default_factory=list)
+    _failures: int = 0
+
+    def __post_init__(self) -> None:
+        import ray
+
+        self._shared = ray.put(self.task)
+        for _ in range(self.n_workers):
+            self._start()
+
+    def map(
+        self,
+        batches: Sequence[_Batch],
+        ask: Callable[[Any, _Batch], Any],
+        keep: Callable[[_Batch, Answer], None],
+    ) -> None:
+        """Have every batch answered, and keep each answer as it comes."""
+        import ray
+
+        waiting = deque(batches)
+        running: dict[Any, tuple[Any, _Batch]] = {}
+        while waiting or running:
+            while waiting and self._idle:
+                actor, batch = self._idle.pop(), waiting.popleft()
+                running[ask(actor, batch)] = (actor, batch)
+            (done,), _ = ray.wait([*running, *self._starting], num_returns=1)
+            if done in self._starting:
+                self._greet(done)
+                continue
+            actor, batch = running.pop(done)
+            try:
+                answer = ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # what the model raised, not where it ran
+            except ray.exceptions.RayError as error:
+                batch.lives -= 1
+                if not batch.lives:
+                    msg = (
+                        f"{LIVES} workers died of one batch of {len(batch.queries)} queries "
+                        f"({type(error).__name__}): lower --privaudit-batch-size, or see the logs "
+                        "of Ray"
+                    )
+                    raise EngineError(msg) from error
+                waiting.appendleft(batch)
+                self._start()
+            else:
+                self._idle.append(actor)
+                keep(batch, answer)
+
+    def close(self) -> None:
+        """Let go of the actors."""
+        import ray
+
+        for actor in [*self._idle, *self._starting.values()]:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(actor)
+
+    def _start(self) -> None:
+        import ray
+
+        actor_class = ray.remote(
+            num_gpus=1 if self.on_gpu else 0, num_cpus=0 if self.on_gpu else 1
+        )(_Worker)
+        actor = actor_class.remote(self._shared)
+        self._starting[actor.ready.remote()] = actor
+
+    def _greet(self, ready: Any) -> None:
+        """Put a new actor to work, or start another one if it died before it was up."""
+        import ray
+
+        actor = self._starting.pop(ready)
+        try:
+            ray.get(ready)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            self._failures += 1
+            if self._failures >= LIVES * self.n_workers:
+                msg = (
+                    f"{self._failures} workers died before they were ready "
+                    f"({str(error).splitlines()[0]}): see the logs of Ray"
+                )
+                raise EngineError(msg) from error
+            self._start()
+        else:
+            self._idle.append(actor)
+
+
+class _Worker:
+    """One actor: a model, an encoder, and the features of the query images it met last."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._features = QueryFeatures()
+
+    def ready(self) -> None:
+        """Answer once the model is there."""
+
+    def answer(self, queries: list[Query], known: dict[int, Image.Image]) -> Answer:
+        """Generate what is not known, and compare; in smaller batches if memory runs out."""
+        size = BatchSize(self._task.generator, len(queries))
+        while True:
+            try:
+                return self._in_parts(queries, known, size.size)
+            except (GeneratorError, EncoderError) as error:  # noqa: PERF203
+                if not is_out_of_memory(error):
+                    raise
+                size.halve(error)
+
+    def _in_parts(self, queries: list[Query], known: dict[int, Image.Image], size: int) -> Answer:
+        missing = [i for i in range(len(queries)) if i not in known]
+        made: dict[int, Image.Image] = {}
+        for start in range(0, len(missing), size):
+            part = missing[start : start + size]
+            images = self._task.generator.generate(
+                [queries[i].prompt for i in part], [queries[i].seed for i in part]
+            )
+            made |= dict(zip(part, images, strict=True))
+        everything = known | made
+        images = [everything[i] for i in range(len(queries))]
+        return compare(self._task, queries, images, self._features), made

@@ -1,0 +1,150 @@
+"""What an engine is asked to do, and how one batch of it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from cachetools import LRUCache
+
+from privaudit.encoders.base import encode_in_batches, encoder_identity
+from privaudit.fingerprint import fingerprint_values
+from privaudit.similarity import pooled_similarity, similarity_vector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from privaudit.encoders import Encoder
+    from privaudit.generators import Generator
+    from privaudit.queries import Query
+
+__all__ = ["QueryFeatures", "Task", "compare", "image_key"]
+
+ENCODED_AT_ONCE = {"cpu": 16}
+"""Images in one forward pass, by device: more fall out of a CPU's cache, and take half as long
+again each. Elsewhere it is :data:`ENCODED_AT_ONCE_ELSEWHERE`."""
+ENCODED_AT_ONCE_ELSEWHERE = 64
+REMEMBERED_BYTES = 128 * 2**20
+"""Features of query images kept: a few batches' worth, whatever the number of samples."""
+
+
+def image_key(generator: Generator, query: Query) -> str:
+    """Name an image by all that determines it."""
+    return fingerprint_values(model=generator.fingerprint, prompt=query.prompt, seed=query.seed)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which model answers queries, and how its answers are compared with the query images."""
+
+    generator: Generator
+    encoder: Encoder
+    similarity: str
+    similarity_axis: str
+    batch_size: int | None
+    """Queries in one call of the generator; ``None`` to find out."""
+
+    @property
+    def persistent(self) -> bool:
+        """Whether what is computed means the same in another process."""
+        return self.generator.persistent and encoder_identity(self.encoder)[1]
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether generated images are stored."""
+        return self.generator.persistent and getattr(self.generator, "worth_storing", True)
+
+    def keys(self, queries: Sequence[Query]) -> tuple[list[str], list[str]]:
+        """Name the images of queries, and the similarities of these with the query images."""
+        images = [image_key(self.generator, query) for query in queries]
+        causes = {
+            "encoder": encoder_identity(self.encoder)[0],
+            "similarity": self.similarity,
+            "axis": self.similarity_axis,
+        }
+        values = [
+            fingerprint_values(image=image, query=query.sample.digest, **causes)
+            for image, query in zip(images, queries, strict=True)
+        ]
+        return images, values
+
+
+class QueryFeatures:
+    """Features of images that are asked about, so that none is encoded for each of its m answers.
+
+    The longest unused go first when there are more than :data:`REMEMBERED_BYTES`.
+    """
+
+    def __init__(self) -> None:
+        self._kept: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(
+            REMEMBERED_BYTES, lambda features: features.nbytes
+        )
+
+    def encode(
+        self,
+        encoder: Encoder,
+        asked: Mapping[str, Image.Image],
+        others: Mapping[str, Image.Image],
+    ) -> dict[str, NDArray[np.float32]]:
+        """Encode images, each once.
+
+        Parameters
+        ----------
+        encoder
+            The encoder.
+        asked
+            Query images by the digest of their pixels; their features are remembered.
+        others
+            Images by any other name, which are encoded and forgotten.
+
+        Returns
+        -------
+        dict of ndarray of float32, shape (tokens, channels)
+            Features by digest and name.
+        """
+        identity, _ = encoder_identity(encoder)
+        found = {}
+        for digest in asked:
+            if (identity, digest) in self._kept:
+                found[digest] = self._kept[identity, digest]
+        new = {digest: image for digest, image in asked.items() if digest not in found}
+        new.update(others)
+        if new:
+            device = getattr(getattr(encoder, "device", None), "type", "")
+            size = ENCODED_AT_ONCE.get(device, ENCODED_AT_ONCE_ELSEWHERE)
+            encoded = encode_in_batches(encoder, list(new.values()), size)
+            found |= dict(zip(new, encoded, strict=True))
+        for digest in asked.keys() & new.keys():
+            if found[digest].nbytes <= REMEMBERED_BYTES:
+                # A copy: a view would keep the whole batch alive.
+                self._kept[identity, digest] = found[digest].copy()
+        return found
+
+
+def compare(
+    task: Task,
+    queries: Sequence[Query],
+    images: Sequence[Image.Image],
+    features: QueryFeatures,
+) -> list[NDArray[np.float32]]:
+    """Compare each query's image with what was generated for it.
+
+    Returns
+    -------
+    list of ndarray of float32, shape (1 + d,)
+        The similarity of the pooled features, then the similarity vector.
+    """
+    asked = {query.sample.digest: query.sample.image for query in queries}
+    generated = {f"generated {i}": image for i, image in enumerate(images)}
+    found = features.encode(task.encoder, asked, generated)
+    rows: list[Any] = []
+    for i, query in enumerate(queries):
+        pair = found[query.sample.digest], found[f"generated {i}"]
+        vector = similarity_vector(*pair, task.similarity, task.similarity_axis)
+        pooled = pooled_similarity(*pair, task.similarity)
+        rows.append(np.concatenate([pooled[None], vector]).astype(np.float32))
+    return rows
