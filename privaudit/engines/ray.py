@@ -8,6 +8,7 @@ that all machines see.
 from __future__ import annotations
 
 import contextlib
+import socket
 import warnings
 from collections import deque
 from dataclasses import dataclass, field
@@ -64,10 +65,11 @@ class RayEngine:
             raise MissingExtraError("--privaudit-engine=ray", "ray", "ray") from error
         if not ray.is_initialized():
             try:
+                _check_reachable(address)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # Ray's own affairs
-                    ray.init(address=address, log_to_driver=False, include_dashboard=None)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+                    ray.init(address=address, log_to_driver=False)
+            except (OSError, RuntimeError, ValueError) as error:
                 msg = (
                     f"Ray cluster {address!r} cannot be reached ({str(error).splitlines()[0]}): "
                     "check --privaudit-ray-address"
@@ -77,6 +79,8 @@ class RayEngine:
         self._on_gpu = resources.get("GPU", 0) >= 1
         slots = int(resources.get("GPU" if self._on_gpu else "CPU", 1))
         self.n_workers = n_workers or max(1, slots)
+        self.n_lost = 0
+        """Workers that died with a batch of queries, which another worker then answered."""
         self._pools: dict[tuple[str, str, str, str], _Pool] = {}
 
     def run(
@@ -141,7 +145,16 @@ class RayEngine:
             )
             report(len(made))
 
-        self._pool(task).map(batches, ask, keep)
+        pool = self._pool(task)
+        try:
+            pool.map(batches, ask, keep)
+        except BaseException:
+            # Some actors are still at work on what nobody waits for.
+            self._pools.clear()
+            raise
+        finally:
+            self.n_lost += pool.n_lost
+            pool.n_lost = 0
 
     def _pool(self, task: Task) -> _Pool:
         """Return the actors that hold a model and an encoder, the last ones if they do."""
@@ -152,6 +165,13 @@ class RayEngine:
                 pool.close()  # a GPU has room for one model
             self._pools = {key: _Pool(task, self.n_workers, on_gpu=self._on_gpu)}
         return self._pools[key]
+
+
+def _check_reachable(address: str | None) -> None:
+    """Knock at the cluster's door, where Ray itself would go on knocking for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @dataclass
@@ -176,6 +196,7 @@ class _Pool:
     _starting: dict[Any, Any] = field(default_factory=dict)
     _idle: list[Any] = field(default_factory=list)
     _failures: int = 0
+    n_lost: int = 0
 
     def __post_init__(self) -> None:
         import ray
@@ -209,6 +230,7 @@ class _Pool:
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None  # what the model raised, not where it ran
             except ray.exceptions.RayError as error:
+                self.n_lost += 1
                 batch.lives -= 1
                 if not batch.lives:
                     msg = (

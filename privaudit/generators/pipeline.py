@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PipelineGenerator", "load_pipeline"]
 
+LIBRARIES = ("torch", "diffusers", "transformers")
+"""Whose versions are part of what determines an image."""
+
 
 def load_pipeline(
     base: str | Path,
@@ -161,7 +164,7 @@ class PipelineGenerator:
             call=self._call,
             acceleration=self._acceleration.to_dict(),
             device=pipeline.device.type,
-            libraries={name: importlib.metadata.version(name) for name in ("torch", "diffusers")},
+            libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         )
 
     @functools.cached_property
@@ -271,6 +274,10 @@ def _fingerprint_component(component: Any) -> Any:
 
 
 def _settings(config: Any) -> dict[str, Any]:
-    """Return a component's configuration, but for where it was loaded from."""
+    """Return a component's configuration, but for where it came from and who wrote it.
+
+    Names with an underscore are diffusers' own notes, one of which is a set in no order.
+    """
     values = config.to_dict() if hasattr(config, "to_dict") else dict(config or {})
-    return {name: value for name, value in values.items() if name != "_name_or_path"}
+    notes = ("_", "transformers_version")
+    return {name: value for name, value in values.items() if not name.startswith(notes)}

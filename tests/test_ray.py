@@ -1,0 +1,122 @@
+"""The Ray engine on real clusters of this machine: the same record, also when a node is lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from PIL import Image
+from ray.cluster_utils import Cluster
+
+from privaudit import ObliviousGenerator, PipelineGenerator
+from privaudit.audit import Ingredients, run_attack
+from privaudit.config import resolve
+from privaudit.encoders import as_encoder
+from privaudit.engines.ray import RayEngine
+from privaudit.errors import EngineError, GeneratorError
+from privaudit.generators import as_generator
+from privaudit.store import Store
+from tests.conftest import PixelEncoder, tiny_pipeline, tiny_vit
+
+pytestmark = pytest.mark.slow
+SETTINGS = resolve({}, {})._replace(duplicate_limit=2.0, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head that runs nothing, and two nodes with one processor each."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made.nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    made.wait_for_nodes()
+    ray.init(address=made.address, log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def ingredients(emoji: dict[str, Any], model: Any, encoder: Any, n: int = 40) -> Ingredients:
+    return Ingredients(
+        target_model=model,
+        members=emoji["member"][:n],
+        non_members=emoji["non_member"][:n],
+        image_encoder=encoder,
+    )
+
+
+class Failing:
+    """Draws pictures, but for one prompt, with which it does something else."""
+
+    fingerprint = "failing-1"
+
+    def __init__(self, prompt: str, *, dies: bool) -> None:
+        self.prompt, self.dies = prompt, dies
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        if self.prompt in prompts:
+            if self.dies:
+                os._exit(1)
+            msg = "no picture of that"
+            raise ValueError(msg)
+        return ObliviousGenerator().generate(prompts, seeds)
+
+
+def test_what_a_model_raises_on_a_worker_is_raised_here(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    model = as_generator(Failing(emoji["member"][7].caption, dies=False))
+    given = ingredients(emoji, model, PixelEncoder())
+    said = "Failing raised ValueError on a batch of 16 prompts, .* no picture of that"
+    with pytest.raises(GeneratorError, match=said):
+        run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), RayEngine())
+
+
+def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    given = ingredients(
+        emoji, as_generator(Failing(emoji["non_member"][39].caption, dies=True)), PixelEncoder()
+    )
+    engine = RayEngine()
+    with pytest.raises(EngineError, match="3 workers died of one batch of 16 queries"):
+        run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), engine)
+    assert engine.n_lost == 3
+    assert Store(tmp_path).usage()["images"][0] >= 160
+    # The same answers on the same store, without what kills: only the rest is made.
+    made: list[int] = []
+    healthy = replace(given, target_model=as_generator(Failing("", dies=True)))
+    ended = run_attack("I", "threshold", healthy, SETTINGS, Store(tmp_path), engine, made.append)
+    assert sum(made) <= 80
+    assert ended == run_attack("I", "threshold", healthy, SETTINGS, Store(None))
+
+
+def test_an_audit_that_loses_a_node_midway_ends_with_the_same_record(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    pipeline = PipelineGenerator(tiny_pipeline(), num_inference_steps=20)
+    given = ingredients(emoji, pipeline, as_encoder(tiny_vit(), device="cpu"))
+    engine = RayEngine()
+    assert engine.n_workers == 2
+    made: list[int] = []
+
+    def progress(n: int) -> None:
+        made.append(n)
+        if len(made) == 3:
+            cluster.remove_node(cluster.nodes[1], allow_graceful=False)
+
+    spread = run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), engine, progress)
+    assert sum(made) == 240
+    assert engine.n_lost == 1  # it was at work on a batch
+    assert spread == run_attack("I", "threshold", given, SETTINGS, Store(None))
+    assert Store(tmp_path).usage()["images"][0] == 240
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_engine_that_cannot_reach_its_cluster_says_so() -> None:
+    ray.shutdown()
+    with pytest.raises(EngineError, match=r"'127.0.0.1:1' cannot be reached .*ray-address"):
+        RayEngine("127.0.0.1:1")
