@@ -111,6 +111,42 @@ def tiny_pipeline(seed: int = 0, **scheduler: Any) -> Any:
     return pipeline
 
 
+def tiny_sdxl() -> Any:
+    """Build a Stable Diffusion XL pipeline of as few parameters, with its two text encoders."""
+    from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModelWithProjection
+
+    small = tiny_pipeline()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        config = small.text_encoder.config.__class__(
+            **{**small.text_encoder.config.to_dict(), "projection_dim": 16}
+        )
+        pipeline = StableDiffusionXLPipeline(
+            vae=small.vae,
+            text_encoder=small.text_encoder,
+            text_encoder_2=CLIPTextModelWithProjection(config).eval(),
+            tokenizer=small.tokenizer,
+            tokenizer_2=small.tokenizer,
+            unet=UNet2DConditionModel(
+                sample_size=8,
+                layers_per_block=1,
+                block_out_channels=(16, 32),
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                cross_attention_dim=32,
+                attention_head_dim=4,
+                norm_num_groups=4,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=16 + 6 * 8,
+            ).eval(),
+            scheduler=small.scheduler,
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 class PixelEncoder:
     """The simplest encoder there is: 8×8 patches of a 32×32 image as tokens of raw pixels."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import privaudit
 
 ROOMS = [
-    ("plugin",),
+    ("plugin", "__main__"),
     ("audit",),
     ("report",),
     ("conclusions", "preflight"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,10 +15,11 @@ from PIL import Image
 from privaudit import MemorizingGenerator, ObliviousGenerator, PipelineGenerator
 from privaudit.errors import GeneratorError
 from privaudit.generators import as_generator, load_pipeline
-from tests.conftest import AUDITS, tiny_pipeline
+from privaudit.generators.acceleration import Acceleration
+from tests.conftest import AUDITS, tiny_pipeline, tiny_sdxl
 
-PROMPTS = [f"prompt {i}" for i in range(40)]
-SEEDS = [1000 + i for i in range(40)]
+PROMPTS = [f"prompt {i}" for i in range(130)]
+SEEDS = [1000 + i for i in range(130)]
 
 
 def in_batches(generator: Any, size: int, order: Any) -> list[bytes]:
@@ -36,10 +40,11 @@ def test_batch_size_and_order_change_no_pixel(model: str) -> None:
         else load_pipeline(AUDITS / "models" / "base", device="cpu")
     )
     generator = PipelineGenerator(pipeline, num_inference_steps=3)
-    expected = in_batches(generator, 16, range(40))
-    assert len(set(expected)) == 40
-    shuffled = np.random.default_rng(0).permutation(40)
-    for size in (1, 7, 16, 30, 64):
+    n = len(PROMPTS) if model == "tiny" else 40
+    expected = in_batches(generator, 16, range(n))
+    assert len(set(expected)) == n
+    shuffled = np.random.default_rng(0).permutation(n)
+    for size in (1, 7, 16, 30) if n == 40 else (32, 64, 128):
         assert in_batches(generator, size, shuffled) == expected
 
 
@@ -64,6 +69,122 @@ def test_the_fingerprint_tells_whatever_changes_an_image() -> None:
         next(pipeline.unet.parameters()).view(-1)[0] += 1e-3
     others.append(PipelineGenerator(pipeline).fingerprint)
     assert len({first, *others}) == 7
+
+
+def test_the_fingerprint_is_the_same_in_every_process() -> None:
+    """Some of what diffusers keeps in a configuration has another order in every process."""
+    code = (
+        "from tests.conftest import tiny_pipeline; from privaudit import PipelineGenerator;"
+        "print(PipelineGenerator(tiny_pipeline()).fingerprint)"
+    )
+    expected = PipelineGenerator(tiny_pipeline()).fingerprint
+    for seed in ("1", "2"):
+        said = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=AUDITS.parent,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert said.stdout.split()[-1] == expected
+
+
+def encoded_rows(pipeline: Any) -> list[int]:
+    """Count the texts that each call of the text encoder is given."""
+    rows: list[int] = []
+    pipeline.text_encoder.register_forward_hook(
+        lambda _, __, output: rows.append(len(output[0])) and None
+    )
+    return rows
+
+
+@pytest.mark.parametrize("make", [tiny_pipeline, tiny_sdxl])
+@pytest.mark.parametrize("call", [{}, {"guidance_scale": 1.0}, {"negative_prompt": "blue"}])
+def test_a_prompt_is_encoded_once_for_all_its_images(make: Any, call: dict[str, Any]) -> None:
+    pipeline = make()
+    rows = encoded_rows(pipeline)
+    generator = PipelineGenerator(pipeline, num_inference_steps=2, **call)
+    prompts = [f"prompt {i // 8}" for i in range(32)]
+    answered = generator.generate(prompts[:16], list(range(16)))
+    answered += generator.generate(prompts[16:], list(range(16, 32)))
+    # Two prompts and two, in batches of the least size; and the unconditional text, once, beside
+    # a prompt. SDXL has zeros in its place.
+    guided = call.get("guidance_scale", 7.5) > 1
+    zeros = make is tiny_sdxl and "negative_prompt" not in call
+    assert rows == [16] * (2 + (2 - zeros if guided else 0))
+    rows.clear()
+    generator.generate(prompts[:16], list(range(16)))
+    assert rows == []
+    # And the images are those of plain calls with the text itself.
+    call = {"num_inference_steps": 2, "guidance_scale": 7.5, **call}
+    if "negative_prompt" in call:
+        call["negative_prompt"] = [call["negative_prompt"]] * 16
+    for start in (0, 16):
+        images = pipeline(
+            prompts[start : start + 16],
+            generator=[torch.Generator().manual_seed(i) for i in range(start, start + 16)],
+            **call,
+        ).images
+        for image, ours in zip(images, answered[start : start + 16], strict=True):
+            assert image.tobytes() == ours.tobytes()
+
+
+def test_arguments_that_change_what_a_text_means_are_left_to_the_pipeline() -> None:
+    pipeline = tiny_pipeline()
+    plain = PipelineGenerator(pipeline, num_inference_steps=2)
+    skipping = PipelineGenerator(pipeline, num_inference_steps=2, num_images_per_prompt=1)
+    assert plain.generate(["a"], [1])[0].tobytes() == skipping.generate(["a"], [1])[0].tobytes()
+    assert plain._texts is not None
+    assert skipping._texts is None
+
+
+def test_accelerations_change_a_copy_and_its_fingerprint() -> None:
+    pipeline = tiny_pipeline()
+    plain = PipelineGenerator(pipeline, num_inference_steps=3)
+    before = plain.generate(["a"], [1])[0]
+    prints, images = {plain.fingerprint}, []
+    for acceleration in (
+        Acceleration(scheduler="UniPCMultistepScheduler"),
+        Acceleration(dtype="bfloat16"),
+        Acceleration(channels_last=True),
+    ):
+        generator = PipelineGenerator(pipeline, num_inference_steps=3, acceleration=acceleration)
+        images.append(np.asarray(generator.generate(["a"], [1])[0], dtype=int))
+        prints.add(generator.fingerprint)
+    assert len(prints) == 4
+    reference = np.asarray(before, dtype=int)
+    assert (images[0] != reference).any()  # another solver
+    assert 0 < np.abs(images[1] - reference).mean() < 8  # eight bits of mantissa
+    assert np.abs(images[2] - reference).max() <= 1  # another order of the same sums
+    assert pipeline.unet.dtype == torch.float32
+    assert type(pipeline.scheduler).__name__ == "DDIMScheduler"
+    assert PipelineGenerator(pipeline, num_inference_steps=3).fingerprint == plain.fingerprint
+    assert plain.generate(["a"], [1])[0].tobytes() == before.tobytes()
+    with pytest.raises(GeneratorError, match="diffusers has no scheduler 'Fast': name a class"):
+        PipelineGenerator(pipeline, acceleration=Acceleration(scheduler="Fast")).generate(
+            ["a"], [1]
+        )
+
+
+@pytest.mark.slow
+def test_a_compiled_denoiser_draws_the_same_picture() -> None:
+    plain = PipelineGenerator(tiny_pipeline(), num_inference_steps=2)
+    compiled = PipelineGenerator(
+        tiny_pipeline(), num_inference_steps=2, acceleration=Acceleration(compile=True)
+    )
+    assert compiled.fingerprint != plain.fingerprint
+    images = [np.asarray(g.generate(["a"], [1])[0], dtype=int) for g in (plain, compiled)]
+    assert np.abs(images[0] - images[1]).max() <= 2
+
+
+def test_the_time_of_an_image_is_estimated_from_a_few_steps() -> None:
+    pipeline = tiny_pipeline()
+    few = PipelineGenerator(pipeline, num_inference_steps=4).seconds_per_image()
+    many = PipelineGenerator(pipeline, num_inference_steps=400).seconds_per_image()
+    assert few is not None
+    assert many is not None
+    assert 0 < few < many
 
 
 def test_where_a_pipeline_was_loaded_from_changes_no_fingerprint(tmp_path: Any) -> None:

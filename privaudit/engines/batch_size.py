@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.errors import GeneratorError
+from privaudit.errors import GeneratorError, PrivauditError
 
 if TYPE_CHECKING:
     from privaudit.generators import Generator
@@ -82,6 +82,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
             or type(error).__name__ == "OutOfMemoryError"
             or (
                 isinstance(error, RuntimeError)
+                and not isinstance(error, PrivauditError)  # whose text is that of its cause
                 and ("out of memory" in text or "can't allocate memory" in text)
             )
         ):

@@ -203,8 +203,9 @@ class PipelineGenerator:
         try:
             text = {"prompt": prompts} if self._texts is None else self._texts.encode(prompts)
             call = self._call | changes
-            if self._texts is not None:
-                call.pop("negative_prompt", None)  # it is in the encoded text
+            negative = call.pop("negative_prompt", None)
+            if self._texts is None and negative is not None:
+                call["negative_prompt"] = [negative] * len(prompts)
             return self._pipeline(
                 **text,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],

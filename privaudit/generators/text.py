@@ -109,13 +109,15 @@ class PromptEncoder:
         return arguments
 
     def _ask(self, prompts: list[str], *, guided: bool) -> dict[str, torch.Tensor]:
+        # SDXL makes a difference between an empty text and none.
+        negated = guided and self._negative_prompt is not None
         with torch.no_grad():
             answer = self._pipeline.encode_prompt(
                 prompt=prompts,
                 device=self._pipeline.device,
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=guided,
-                negative_prompt=self._negative_prompt if guided else None,
+                negative_prompt=[self._negative_prompt] * len(prompts) if negated else None,
             )
         named = zip(NAMES, answer, strict=False)
         return {

@@ -84,12 +84,14 @@ class Planning:
         if not quiet and (self._worker is None or self._worker["workerid"] == "gw0"):
             self._make(session)
         if self._settings.plan:
-            for line in self._failed or () if self._plan else ["privaudit: no audit to plan"]:
+            for line in self._failed or ([] if self._plan else ["privaudit: no audit to plan"]):
                 self._write(line)
-            session.testsfailed += len(self._failed)
             session.items.clear()
         try:
-            return (yield)
+            outcome = yield
+            if self._settings.plan:  # earlier, pytest would call it an error of the collection
+                session.testsfailed += len(self._failed)
+            return outcome
         finally:
             self._progress.close()
             if self._reading is not None:
@@ -113,7 +115,7 @@ class Planning:
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
         finally:
             self.planning = False
-        if self._plan is None:
+        if not self._plan:
             return
         lines = list(self._plan.lines())
         if isinstance(self._progress, Mailbox):

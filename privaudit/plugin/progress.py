@@ -167,7 +167,8 @@ def shown_on(config: pytest.Config) -> tuple[Lines | Bar, Callable[[str], None]]
     def write(line: str) -> None:
         if reporter is not None:
             with uncaptured():
-                reporter.ensure_newline()
+                if reporter._tw.width_of_current_line:  # dots, of which xdist keeps no count
+                    reporter._tw.line()
                 reporter.write_line(line)
 
     if getattr(reporter, "isatty", False):

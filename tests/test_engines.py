@@ -1,0 +1,179 @@
+"""Engines: how many queries at once, what memory does to it, and what is remembered of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from privaudit.engines import make_engine
+from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.engines.local import LocalEngine
+from privaudit.engines.task import QueryFeatures, Task
+from privaudit.errors import GeneratorError, MissingExtraError
+from privaudit.generators import as_generator
+from privaudit.plan import Plan, duration
+from privaudit.queries import Query
+from privaudit.samples import Sample
+from privaudit.store import Store
+from tests.conftest import PixelEncoder
+from tests.hammer import Colour
+
+
+class Sized:
+    """Answers batches up to a size, and remembers the sizes it was given."""
+
+    fingerprint = "sized-1"
+
+    def __init__(self, room: int = 10**9, error: type[Exception] = MemoryError) -> None:
+        self.room, self.error = room, error
+        self.sizes: list[int] = []
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        self.sizes.append(len(prompts))
+        if len(prompts) > self.room:
+            msg = "CUDA out of memory. Tried to allocate 2.00 GiB"
+            raise self.error(msg)
+        return [Image.fromarray(np.full((8, 8, 3), seed % 251, np.uint8)) for seed in seeds]
+
+
+def task_and_queries(function: Any, n: int, batch_size: int | None) -> tuple[Task, list[Query]]:
+    samples = [
+        Sample(Image.new("RGB", (8, 8), (i, 0, 0)), f"prompt {i}", id=str(i)) for i in range(n)
+    ]
+    queries = [Query(sample, sample.caption, i) for i, sample in enumerate(samples)]
+    return Task(as_generator(function), Colour(), "cosine", "channel", batch_size), queries
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+def test_the_batch_is_halved_until_it_fits(error: type[Exception], tmp_path: Path) -> None:
+    function = Sized(room=5, error=error)
+    task, queries = task_and_queries(function, 40, 32)
+    made: list[int] = []
+    LocalEngine().run(task, queries, Store(tmp_path), made.append)
+    assert function.sizes == [32, 16, 8] + [4] * 10
+    assert made == [4] * 10
+    roomy, _ = task_and_queries(Sized(), 40, 32)
+    LocalEngine().run(roomy, queries, Store(None), made.append)
+    keys = task.keys(queries)[1]
+    assert len(Store(tmp_path).arrays(keys)) == 40
+
+
+def test_no_room_for_one_is_a_typed_error() -> None:
+    task, queries = task_and_queries(Sized(room=0), 4, 2)
+    with pytest.raises(GeneratorError, match="out of memory with a batch of 1, the smallest"):
+        LocalEngine().run(task, queries, Store(None), lambda _: None)
+
+
+def test_an_error_of_another_kind_is_not_taken_for_memory() -> None:
+    function = Sized(room=5, error=ValueError)
+    task, queries = task_and_queries(function, 40, 32)
+    with pytest.raises(GeneratorError, match="Sized raised ValueError on a batch of 32"):
+        LocalEngine().run(task, queries, Store(None), lambda _: None)
+    assert function.sizes == [32]
+    assert not is_out_of_memory(ValueError("x"))
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+
+
+class Anything:
+    """A generator to which any size is as good as another."""
+
+    fingerprint, persistent = "anything", True
+
+    def batch_size(self, wanted: int) -> int:
+        return wanted
+
+
+@given(st.sampled_from([16, 32, 64, 128, 256]))
+def test_the_search_stops_where_a_larger_batch_gains_nothing(best: int) -> None:
+    """Up to ``best`` an image takes less with each doubling; beyond, as long or longer."""
+    batch: Any = BatchSize(Anything(), None)  # type: ignore[arg-type]
+    tried = []
+    for _ in range(30):
+        tried.append(batch.size)
+        batch.took(batch.size, 1.0 / min(batch.size, best))
+    assert batch.size == best
+    assert max(tried) <= min(256, 2 * best)
+
+
+def test_a_slow_first_call_of_a_size_does_not_decide() -> None:
+    batch: Any = BatchSize(Anything(), None)  # type: ignore[arg-type]
+    for seconds in (1.0, 1.0, 9.0, 0.5):  # the third warms up for batches of 32
+        batch.took(batch.size, seconds)
+    assert batch.size == 64
+
+
+def test_a_set_size_is_kept_and_a_known_one_is_not_searched_again() -> None:
+    for batch in (BatchSize(Anything(), 7), BatchSize(Anything(), None, 7)):  # type: ignore[arg-type]
+        for seconds in (1.0, 1.0, 0.1, 0.1):
+            batch.took(batch.size, seconds)
+        assert batch.size == 7
+
+
+def test_the_pace_of_a_model_is_remembered_for_the_next_plan(tmp_path: Path) -> None:
+    function = Sized()
+    task, queries = task_and_queries(function, 40, 8)
+    plan = Plan(Store(tmp_path))
+    plan.add("target_model", task, queries)
+    assert (plan.n_new, plan.n_stored) == (40, 0)
+    assert plan.seconds() is None
+    assert next(plan.lines()).endswith("time unknown until the first batch")
+    LocalEngine().run(task, queries[:20], Store(tmp_path), lambda _: None)
+    plan = Plan(Store(tmp_path))
+    plan.add("target_model", task, queries)
+    plan.add("target_model", task, queries[:5])
+    assert (plan.n_new, plan.n_stored) == (20, 20)
+    seconds = plan.seconds()
+    assert seconds is not None
+    assert 0 < seconds < 20
+    assert next(plan.lines()).startswith("privaudit: 20 images to generate, 20 in the store, about")
+
+
+def test_images_that_another_encoder_needs_are_in_the_store(tmp_path: Path) -> None:
+    function = Sized()
+    task, queries = task_and_queries(function, 8, 8)
+    LocalEngine().run(task, queries, Store(tmp_path), lambda _: None)
+    other = Task(task.generator, PixelEncoder(), "cosine", "channel", 8)
+    plan = Plan(Store(tmp_path))
+    plan.add("target_model", other, queries)
+    assert (plan.n_new, plan.n_stored) == (0, 8)
+    assert next(plan.lines()).endswith("0 images to generate, 8 in the store, nothing to wait for")
+    LocalEngine().run(other, queries, Store(tmp_path), lambda _: None)
+    assert function.sizes == [8]
+
+
+def test_a_query_image_is_encoded_once_for_all_its_answers() -> None:
+    encoded: list[int] = []
+
+    class Counting(Colour):
+        fingerprint = "counting-colour"
+
+        def encode(self, images: Any) -> Any:
+            encoded.append(len(images))
+            return super().encode(images)
+
+    features, encoder = QueryFeatures(), Counting()
+    image = Image.new("RGB", (8, 8))
+    for _ in range(3):
+        features.encode(encoder, {"digest": image}, {"a": image, "b": image})
+    assert encoded == [3, 2, 2]
+
+
+def test_durations_are_said_as_one_would() -> None:
+    said = [duration(s) for s in (5, 300, 3 * 3600, 3 * 86400)]
+    assert said == ["5 s", "5 min", "3.0 h", "3.0 days"]
+
+
+def test_an_engine_whose_library_is_missing_names_the_extra(monkeypatch: Any) -> None:
+    from privaudit.config import resolve
+
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "privaudit\[ray\]"'):
+        make_engine(resolve({}, {})._replace(engine="ray"))
+    assert isinstance(make_engine(resolve({}, {})), LocalEngine)
