@@ -31,6 +31,14 @@ sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the slow suite what two more processes tell nothing new about."""
+    for item in items:
+        if item.get_closest_marker("slow_under_xdist") and "[xdist" in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def emoji() -> dict[str, list[Any]]:
     """Real samples by role, 32×32."""

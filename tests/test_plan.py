@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LEAKING, AuditFolder
+from tests.conftest import LEAKING, SAFE, AuditFolder
 
 GATED = """
 def test_leak(membership_attack):
@@ -90,6 +90,7 @@ def test_the_plan_alone_counts_over_scenarios_and_tests_and_runs_nothing(
     assert log(audit_folder) == []
 
 
+@pytest.mark.slow_under_xdist
 def test_the_plan_comes_first_and_what_is_stored_is_not_in_it(audit_folder: AuditFolder) -> None:
     audit_folder.write(LOGGING, GATED)
     some = ["--privaudit-scenarios=I,II", "--privaudit-attacks=threshold", "--privaudit-budget=1"]
@@ -147,7 +148,7 @@ def test_a_model_without_a_fingerprint_is_told_so(plain_folder: AuditFolder) -> 
 
 
 def test_what_cannot_be_planned_is_said_and_red(plain_folder: AuditFolder) -> None:
-    plain_folder.write(LEAKING, "@pytest.fixture(scope='session')\ndef members(): return []", GATED)
+    plain_folder.write(SAFE, "@pytest.fixture(scope='session')\ndef members(): return []", GATED)
     result = plain_folder.run("--privaudit-plan", "--privaudit-scenarios=I")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*attack-I-threshold? cannot be planned: 0 samples in members*"])
@@ -185,6 +186,7 @@ def test_a_log_shows_rate_and_time_left(audit_folder: AuditFolder) -> None:
     assert not [p for p in Path("/tmp").glob("privaudit-*") if (p / "gw0").exists()]
 
 
+@pytest.mark.slow_under_xdist
 def test_fixtures_of_the_session_are_made_once_for_plan_and_tests(
     audit_folder: AuditFolder,
 ) -> None:
@@ -223,6 +225,7 @@ def test_leak(membership_attack, tmp_path):
     assert made.count("session") == made.count("session over")
 
 
+@pytest.mark.slow_under_xdist
 def test_a_fixture_that_fails_fails_its_tests_and_not_the_session(
     audit_folder: AuditFolder,
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_body_that_asserts_nothing_still_gates_and_says_why(audit_folder: Audi
     )
 
 
+@pytest.mark.slow_under_xdist
 def test_the_gate_speaks_before_the_bodys_own_assertion(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, ASSERTED)
     result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
@@ -88,11 +89,13 @@ def test_the_gate_speaks_before_the_bodys_own_assertion(audit_folder: AuditFolde
     result.stdout.no_fnmatch_line("*assert 1.0 <= 0.75*")
 
 
+@pytest.mark.slow_under_xdist
 def test_a_skip_in_the_body_cannot_hide_a_leak(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, "def test_leak(membership_attack): pytest.skip('not today')")
     audit_folder.run("-k", "attack-I-threshold").assert_outcomes(failed=1)
 
 
+@pytest.mark.slow_under_xdist
 def test_an_oblivious_model_passes(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     arguments = ["--privaudit-attacks=threshold", "--privaudit-json=out.json"]
@@ -102,6 +105,7 @@ def test_an_oblivious_model_passes(audit_folder: AuditFolder) -> None:
     assert {row["verdict"] for row in results(audit_folder).values()} == {"pass"}
 
 
+@pytest.mark.slow_under_xdist
 def test_budget_sources_marker_over_command_line_over_ini(audit_folder: AuditFolder) -> None:
     audit_folder.pytester.makeini(
         "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\nprivaudit_budget = 0.9\n"
@@ -116,6 +120,7 @@ def test_budget_sources_marker_over_command_line_over_ini(audit_folder: AuditFol
     marked.stdout.fnmatch_lines(["AUC 1.000 > budget 0.75 (marker)*"])
 
 
+@pytest.mark.slow_under_xdist
 def test_a_budget_of_exactly_the_auc_passes(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(passed=1)
@@ -156,9 +161,17 @@ def test_a_bad_ini_value_is_a_usage_error(plain_folder: AuditFolder) -> None:
     ("marker", "said"),
     [
         ("max_auc=0", "must be a number in"),
-        ("max_auc=float('nan')", "must be a number in"),
-        ("max_acu=0.6", "privacy_budget(max_acu=…) is unknown"),
-        ("0.6, 0.7", "takes one positional argument"),
+        pytest.param(
+            "max_auc=float('nan')", "must be a number in", marks=pytest.mark.slow_under_xdist
+        ),
+        pytest.param(
+            "max_acu=0.6",
+            "privacy_budget(max_acu=…) is unknown",
+            marks=pytest.mark.slow_under_xdist,
+        ),
+        pytest.param(
+            "0.6, 0.7", "takes one positional argument", marks=pytest.mark.slow_under_xdist
+        ),
     ],
 )
 def test_bad_markers_are_usage_errors(audit_folder: AuditFolder, marker: str, said: str) -> None:
@@ -280,6 +293,7 @@ def test_expected_leaks_do_not_hide_other_failures(audit_folder: AuditFolder) ->
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
 
 
+@pytest.mark.slow_under_xdist
 def test_the_captioner_of_scenario_two_never_sees_a_caption(audit_folder: AuditFolder) -> None:
     audit_folder.write(
         LEAKING,
@@ -409,6 +423,7 @@ def test_a_json_file_that_cannot_be_written_is_red(audit_folder: AuditFolder) ->
 ONE = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold", "--privaudit-json=out.json"]
 
 
+@pytest.mark.slow_under_xdist
 def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=certify")
@@ -425,6 +440,7 @@ def test_evidence_passes_what_it_cannot_tell(plain_folder: AuditFolder) -> None:
     plain_folder.run(*evidence, "--privaudit-sequential").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow_under_xdist
 def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
@@ -478,6 +494,7 @@ def target_model(request, members):
     result.stdout.fnmatch_lines(["*AUC *straddles budget 0.6 (default)*"])
 
 
+@pytest.mark.slow_under_xdist
 def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     result = audit_folder.run(*ONE, "--privaudit-sequential")
