@@ -113,6 +113,12 @@ class RayEngine:
             left = set(absent(list(of_image)))
             of_image = {key: i for key, i in of_image.items() if key in left}
 
+    def close(self) -> None:
+        """Let go of all actors; the cluster goes on."""
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
     def _answer(
         self,
         task: Task,
@@ -149,8 +155,7 @@ class RayEngine:
         try:
             pool.map(batches, ask, keep)
         except BaseException:
-            # Some actors are still at work on what nobody waits for.
-            self._pools.clear()
+            self.close()  # some actors are still at work on what nobody waits for
             raise
         finally:
             self.n_lost += pool.n_lost
@@ -161,9 +166,8 @@ class RayEngine:
         encoder, _ = encoder_identity(task.encoder)
         key = (task.generator.fingerprint, encoder, task.similarity, task.similarity_axis)
         if key not in self._pools:
-            for pool in self._pools.values():
-                pool.close()  # a GPU has room for one model
-            self._pools = {key: _Pool(task, self.n_workers, on_gpu=self._on_gpu)}
+            self.close()  # a GPU has room for one model
+            self._pools[key] = _Pool(task, self.n_workers, on_gpu=self._on_gpu)
         return self._pools[key]
 
 
@@ -195,6 +199,7 @@ class _Pool:
     on_gpu: bool
     _starting: dict[Any, Any] = field(default_factory=dict)
     _idle: list[Any] = field(default_factory=list)
+    _actors: list[Any] = field(default_factory=list)
     _failures: int = 0
     n_lost: int = 0
 
@@ -249,7 +254,7 @@ class _Pool:
         """Let go of the actors."""
         import ray
 
-        for actor in [*self._idle, *self._starting.values()]:
+        for actor in self._actors:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.kill(actor)
 
@@ -260,6 +265,7 @@ class _Pool:
             num_gpus=1 if self.on_gpu else 0, num_cpus=0 if self.on_gpu else 1
         )(_Worker)
         actor = actor_class.remote(self._shared)
+        self._actors.append(actor)
         self._starting[actor.ready.remote()] = actor
 
     def _greet(self, ready: Any) -> None:

@@ -1,0 +1,126 @@
+"""Planning, statistics and report for up to 100,000+100,000 stored scores.
+
+``python benchmarks/scale.py`` fills a store by one audit of each size (a generator and an encoder
+that cost next to nothing, m = 1), then times, in fresh processes, what a second audit does:
+the plan, attack-I with the threshold, the terminal's table and the JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+SIZES = (25_000, 50_000, 100_000)
+
+
+class Corners:
+    """Encodes an image as its pixels, one token each."""
+
+    fingerprint = "corners"
+
+    def encode(self, images: Any) -> Any:
+        """Return (n, 16, 3)."""
+        return np.stack([np.asarray(i, dtype=np.float32).reshape(16, 3) for i in images]) / 255
+
+
+def audit(n: int, folder: Path) -> dict[str, float]:
+    """Run one audit of n+n samples, and return the seconds of its parts."""
+    from PIL import Image
+
+    from privaudit import ObliviousGenerator, Sample
+    from privaudit.arms import Ingredients
+    from privaudit.audit import plan_attack, run_attack
+    from privaudit.config import resolve
+    from privaudit.plan import Plan
+    from privaudit.report.json_file import write_json
+    from privaudit.report.log import AuditLog
+    from privaudit.report.terminal import render
+    from privaudit.store import Store
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * n, 4, 4, 3), dtype=np.uint8)
+    samples = [Sample(Image.fromarray(p), f"picture {i}", id=str(i)) for i, p in enumerate(pixels)]
+    given = Ingredients(
+        target_model=ObliviousGenerator((4, 4)),
+        members=samples[:n],
+        non_members=samples[n:],
+        image_encoder=Corners(),
+    )
+    settings = resolve({}, {})._replace(queries=1, duplicate_limit=2.0, batch_size=512)
+    settings = settings._replace(scenarios=("I",), attacks=("threshold",))
+    took = {}
+    start = time.perf_counter()
+    store = Store(folder)
+    plan = Plan(store)
+    plan_attack("I", "benchmark", given, settings, plan)
+    list(plan.lines())
+    took["plan"] = time.perf_counter() - start
+    start = time.perf_counter()
+    result = run_attack("I", "threshold", given, settings, store)
+    took["statistics"] = time.perf_counter() - start
+    start = time.perf_counter()
+    log = AuditLog()
+    entry = {
+        "audit": "benchmark",
+        "scenario": "attack-I",
+        "attack": "threshold",
+        "budget": 0.6,
+        "budget_source": "default",
+        "settings": settings.to_dict(),
+        "outcome": "completed",
+        "reason": "",
+        "result": result.to_dict(),
+    }
+    log.add("benchmark", entry)
+    list(render(log))
+    write_json(folder / "out.json", log.document("0", 0))
+    took["report"] = time.perf_counter() - start
+    return took
+
+
+def main() -> None:
+    """Time the sizes in alternation."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--audit", type=int, help="run one audit, in this process")
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--runs", type=int, default=5)
+    chosen = parser.parse_args()
+    if chosen.audit:
+        print(json.dumps(audit(chosen.audit, chosen.store)))
+        return
+    found: dict[int, list[dict[str, float]]] = {n: [] for n in SIZES}
+    with tempfile.TemporaryDirectory() as scratch:
+        for run in range(chosen.runs + 1):
+            for n in SIZES:
+                folder = Path(scratch) / str(n)
+                command = [sys.executable, __file__, "--audit", str(n), "--store", str(folder)]
+                said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+                took = json.loads(said.stdout.splitlines()[-1])
+                if run:  # the first fills the store
+                    found[n].append(took)
+    rows = []
+    for n, runs in found.items():
+        totals = [sum(took.values()) for took in runs]
+        parts = [float(np.median([took[name] for took in runs])) for name in runs[0]]
+        numbers = [min(totals), float(np.median(totals)), max(totals), *parts]
+        rows.append([f"{n:,}+{n:,}", *(f"{v:.1f}" for v in numbers)])
+    print(
+        tabulate(
+            rows,
+            ["scores", "min s", "median s", "max s", "plan", "statistics", "report"],
+            tablefmt="github",
+            disable_numparse=True,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

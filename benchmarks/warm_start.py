@@ -1,0 +1,74 @@
+"""Where the time goes when everything is stored: ``pytest audits/test_overfit.py``, once more.
+
+``python benchmarks/warm_start.py`` fills a store of its own, runs the audit again five times and
+once more under cProfile, and prints the wall times and what dominates them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pstats
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+ROOT = Path(__file__).parents[1]
+PARTS = {
+    "importing libraries": ("importlib", "_find_and_load"),
+    "loading pipelines": ("pipeline.py", "load_pipeline"),
+    "hashing weights and settings": ("pipeline.py", "__init__"),
+    "loading the encoder": ("load.py", "load_encoder"),
+    "making the plan": ("planning.py", "_make"),
+    "attacks, from store to verdict": ("audit.py", "run_attack"),
+}
+
+
+def run(store: Path, *extra: str) -> float:
+    """Run the audit in a process of its own, and return its seconds."""
+    command = [sys.executable, *extra, "-m", "pytest", "audits/test_overfit.py", "-q"]
+    command += [f"--privaudit-store={store}", "-p", "no:cacheprovider"]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)  # noqa: S603
+    return time.perf_counter() - started
+
+
+def seconds(stats: Any, file: str, function: str) -> float:
+    """Return the cumulative time of the functions of that name in files of that name."""
+    return sum(
+        cumulative
+        for (path, _, name), (_, _, _, cumulative, _) in stats.items()
+        if name == function and file in path
+    )
+
+
+def main() -> None:
+    """Time, profile and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        store, profile = Path(scratch) / "store", Path(scratch) / "profile"
+        first = run(store)
+        again = [run(store) for _ in range(chosen.runs)]
+        run(store, "-m", "cProfile", "-o", str(profile))
+        stats: Any = pstats.Stats(str(profile))
+    ratios = [value / first for value in again]
+    rows = [
+        ["second run, s", *(f"{v:.1f}" for v in (min(again), np.median(again), max(again)))],
+        ["second / first", *(f"{v:.3f}" for v in (min(ratios), np.median(ratios), max(ratios)))],
+    ]
+    print(f"first run: {first:.0f} s")
+    print(tabulate(rows, ["", "min", "median", "max"], tablefmt="github", disable_numparse=True))
+    print(f"under cProfile {stats.total_tt:.1f} s, of which (they overlap):")
+    for name, (file, function) in PARTS.items():
+        print(f"  {name}: {seconds(stats.stats, file, function):.1f} s")
+
+
+if __name__ == "__main__":
+    main()
