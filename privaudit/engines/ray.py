@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.engines.missing import Missing
 from privaudit.engines.task import QueryFeatures, Task, compare
 from privaudit.errors import EncoderError, EngineError, GeneratorError, MissingExtraError
 
@@ -93,25 +94,12 @@ class RayEngine:
         EngineError
             If workers keep dying of one batch.
         """
-        images, values = task.keys(queries)
-        missing = set(store.absent(values))
-        of_image = {
-            image: i
-            for i, (image, value) in enumerate(zip(images, values, strict=True))
-            if value in missing
-        }
-
-        def absent(keys: Sequence[str]) -> list[str]:
-            of_value = {values[of_image[key]]: key for key in keys}
-            return [of_value[value] for value in store.absent(list(of_value))]
-
-        while of_image:
+        missing = Missing(task, queries, store)
+        while missing:
             # All at once: this process hands the work out, and another one waits for it.
-            with store.claim(list(of_image), len(of_image), absent) as claimed:
+            with missing.claim(len(missing)) as claimed:
                 if claimed:
-                    self._answer(task, queries, [of_image[k] for k in claimed], store, report)
-            left = set(absent(list(of_image)))
-            of_image = {key: i for key, i in of_image.items() if key in left}
+                    self._answer(missing, claimed, report)
 
     def close(self) -> None:
         """Let go of all actors; the cluster goes on."""
@@ -120,35 +108,23 @@ class RayEngine:
         self._pools.clear()
 
     def _answer(
-        self,
-        task: Task,
-        queries: Sequence[Query],
-        chosen: Sequence[int],
-        store: Store,
-        report: Callable[[int], None],
+        self, missing: Missing, positions: Sequence[int], report: Callable[[int], None]
     ) -> None:
-        images, values = task.keys(queries)
+        task = missing.task
         size = BatchSize(task.generator, task.batch_size).size
-        batches = [
-            _Batch(list(chosen[start : start + size])) for start in range(0, len(chosen), size)
-        ]
+        starts = range(0, len(positions), size)
+        batches = [_Batch(list(positions[start : start + size])) for start in starts]
 
         def ask(actor: Any, batch: _Batch) -> Any:
-            known = {}
-            if task.keeps_images:
-                found = ((j, store.image(images[i])) for j, i in enumerate(batch.queries))
-                known = {j: image for j, image in found if image is not None}
-            return actor.answer.remote([queries[i] for i in batch.queries], known)
+            return actor.answer.remote(
+                {i: missing.queries[i] for i in batch.queries}, missing.stored(batch.queries)
+            )
 
         def keep(batch: _Batch, answer: Answer) -> None:
             rows, made = answer
-            if task.keeps_images:
-                for j, image in made.items():
-                    store.put_image(images[batch.queries[j]], image)
-            store.put_arrays(
-                {values[i]: row for i, row in zip(batch.queries, rows, strict=True)},
-                persistent=task.persistent,
-            )
+            for i, image in made.items():
+                missing.keep(i, image)
+            missing.answer(batch.queries, rows)
             report(len(made))
 
         pool = self._pool(task)
@@ -300,7 +276,7 @@ class _Worker:
     def ready(self) -> None:
         """Answer once the model is there."""
 
-    def answer(self, queries: list[Query], known: dict[int, Image.Image]) -> Answer:
+    def answer(self, queries: dict[int, Query], known: dict[int, Image.Image]) -> Answer:
         """Generate what is not known, and compare; in smaller batches if memory runs out."""
         size = BatchSize(self._task.generator, len(queries))
         while True:
@@ -311,15 +287,18 @@ class _Worker:
                     raise
                 size.halve(error)
 
-    def _in_parts(self, queries: list[Query], known: dict[int, Image.Image], size: int) -> Answer:
-        missing = [i for i in range(len(queries)) if i not in known]
+    def _in_parts(
+        self, queries: dict[int, Query], known: dict[int, Image.Image], size: int
+    ) -> Answer:
+        absent = [i for i in queries if i not in known]
         made: dict[int, Image.Image] = {}
-        for start in range(0, len(missing), size):
-            part = missing[start : start + size]
+        for start in range(0, len(absent), size):
+            part = absent[start : start + size]
+            asked = [queries[i] for i in part]
             images = self._task.generator.generate(
-                [queries[i].prompt for i in part], [queries[i].seed for i in part]
+                [query.prompt for query in asked], [query.seed for query in asked]
             )
             made |= dict(zip(part, images, strict=True))
         everything = known | made
-        images = [everything[i] for i in range(len(queries))]
-        return compare(self._task, queries, images, self._features), made
+        images = [everything[i] for i in queries]
+        return compare(self._task, list(queries.values()), images, self._features), made

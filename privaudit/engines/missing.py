@@ -1,0 +1,86 @@
+"""The queries that have no answer yet, claimed so that no two processes answer the same."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from privaudit.engines.task import Task
+    from privaudit.queries import Query
+    from privaudit.store import Store
+
+__all__ = ["Missing"]
+
+
+class Missing:
+    """What is left to do of a task's queries.
+
+    Parameters
+    ----------
+    task
+        The model and the measure.
+    queries
+        What to ask, none twice.
+    store
+        Where the answers are, and go.
+    """
+
+    def __init__(self, task: Task, queries: Sequence[Query], store: Store) -> None:
+        self.task, self.queries = task, queries
+        self._store = store
+        self._images, self._values = task.keys(queries)
+        absent = set(store.absent(self._values))
+        self._left = {
+            image: i
+            for i, (image, value) in enumerate(zip(self._images, self._values, strict=True))
+            if value in absent
+        }
+
+    def __len__(self) -> int:
+        """Return the number of queries left."""
+        return len(self._left)
+
+    @contextmanager
+    def claim(self, n: int) -> Iterator[list[int]]:
+        """Claim up to n queries for as long as the context lasts, and yield their positions.
+
+        None, where other processes are at work on all of them: one of them has then just
+        finished, and what it answered is no longer missing.
+        """
+        with self._store.claim(list(self._left), n, self._absent) as images:
+            yield [self._left[image] for image in images]
+        if not images:
+            left = set(self._absent(list(self._left)))
+            self._left = {image: i for image, i in self._left.items() if image in left}
+
+    def stored(self, positions: Sequence[int]) -> dict[int, Image.Image]:
+        """Return the images of these queries that an earlier run left, by position."""
+        if not self.task.keeps_images:
+            return {}
+        found = ((i, self._store.image(self._images[i])) for i in positions)
+        return {i: image for i, image in found if image is not None}
+
+    def keep(self, position: int, image: Image.Image) -> None:
+        """Keep what was generated for a query, if it may be found again."""
+        if self.task.keeps_images:
+            self._store.put_image(self._images[position], image)
+
+    def answer(self, positions: Sequence[int], rows: Sequence[NDArray[np.float32]]) -> None:
+        """Keep the similarities of queries, which are then no longer missing."""
+        self._store.put_arrays(
+            {self._values[i]: row for i, row in zip(positions, rows, strict=True)},
+            persistent=self.task.persistent,
+        )
+        for i in positions:
+            del self._left[self._images[i]]
+
+    def _absent(self, images: Sequence[str]) -> list[str]:
+        of_value = {self._values[self._left[image]]: image for image in images}
+        return [of_value[value] for value in self._store.absent(list(of_value))]
