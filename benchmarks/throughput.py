@@ -50,10 +50,11 @@ M, BATCH = 3, 32
 class Bench:
     """One model, one encoder, one set of samples, and the workflows to time on them."""
 
-    def __init__(self, n: int, steps: int) -> None:
+    def __init__(self, n: int, steps: int, size: int = 32) -> None:
         unet = UNet2DConditionModel.from_pretrained(emoji_sets.MODELS / "overfit" / "unet")
         self.pipeline: Any = load_pipeline(emoji_sets.MODELS / "base", unet=unet, device="cpu")
-        self.call = {"num_inference_steps": steps, "guidance_scale": 7.5}
+        self.call: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": 7.5}
+        self.call |= {"height": size, "width": size}
         self.encoder: Any = load_encoder("efficientnet-lite0", device="cpu")
         self.members = emoji_sets.twemoji("member")[:n]
         self.non_members = emoji_sets.twemoji("non_member")[:n]
@@ -150,10 +151,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=100, help="members, and as many others")
     parser.add_argument("--steps", type=int, default=30, help="denoising steps")
+    parser.add_argument("--size", type=int, default=32, help="height and width in pixels")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--no-reference", action="store_true", help="leave the longest part out")
     chosen = parser.parse_args()
-    bench = Bench(chosen.samples, chosen.steps)
+    bench = Bench(chosen.samples, chosen.steps, chosen.size)
     bench._call(bench.queries[:BATCH], "np")  # warm up
     bench.encoder.encode([bench.members[0].image])
     ratios: dict[str, list[float]] = {}
@@ -182,8 +184,8 @@ def main() -> None:
                 ratios.setdefault(name, []).append(took[over[0]] / took[over[1]])
         print({name: f"{value:.1f} s" for name, value in took.items()}, flush=True)
     print(
-        f"{chosen.samples}+{chosen.samples} samples, m = {M}, {chosen.steps} steps, batch {BATCH}, "
-        f"{torch.get_num_threads()} threads, {chosen.runs} runs"
+        f"{chosen.samples}+{chosen.samples} samples, m = {M}, {chosen.size} px, {chosen.steps} steps, "
+        f"batch {BATCH}, {torch.get_num_threads()} threads, {chosen.runs} runs"
     )
     rows = [
         [name, *(f"{value:.3f}" for value in (min(v), float(np.median(v)), max(v)))]

@@ -445,6 +445,11 @@ def resolve(command_line: Mapping[str, Any], ini: Mapping[str, Any]) -> Settings
         else:
             value, source = option.default, "default"
         values[option.name], sources[option.name] = value, source
+    if values["engine"] != "ray" and (values["ray_address"] or values["ray_workers"]):
+        from privaudit.errors import SettingError
+
+        msg = "--privaudit-ray-address and --privaudit-ray-workers need --privaudit-engine=ray"
+        raise SettingError(msg)
     return Settings(**values, sources=MappingProxyType(sources))
 
 

@@ -139,6 +139,10 @@ def test_a_budget_of_exactly_the_auc_passes(audit_folder: AuditFolder) -> None:
         ("--privaudit-seed=-1", "--privaudit-seed='-1' must be a whole number from 0"),
         ("--privaudit-similarity=l7", "--privaudit-similarity='l7' must be one of cosine*"),
         ("--privaudit-calibration=0", "--privaudit-calibration='0' must be a share*"),
+        ("--privaudit-batch-size=0", "--privaudit-batch-size='0' must be a whole number from 1"),
+        ("--privaudit-store-limit=0", "--privaudit-store-limit='0' must be a size from 1 byte*"),
+        ("--privaudit-store-limit=much", "--privaudit-store-limit='much' is not valid*"),
+        ("--privaudit-ray-workers=2", "*ray-workers need --privaudit-engine=ray"),
         ("--privaudit-json=.", "--privaudit-json='.' is a folder: name a file"),
     ],
 )

@@ -21,7 +21,7 @@ from privaudit.engines.ray import RayEngine
 from privaudit.errors import EngineError, GeneratorError
 from privaudit.generators import as_generator
 from privaudit.store import Store
-from tests.conftest import PixelEncoder, tiny_pipeline, tiny_vit
+from tests.conftest import AuditFolder, PixelEncoder, tiny_pipeline, tiny_vit
 
 pytestmark = pytest.mark.slow
 SETTINGS = resolve({}, {})._replace(duplicate_limit=2.0, batch_size=16)
@@ -120,3 +120,28 @@ def test_an_engine_that_cannot_reach_its_cluster_says_so() -> None:
     ray.shutdown()
     with pytest.raises(EngineError, match=r"'127.0.0.1:1' cannot be reached .*ray-address"):
         RayEngine("127.0.0.1:1")
+
+
+def test_the_plugin_runs_on_ray_with_what_an_audit_file_defines(plain_folder: AuditFolder) -> None:
+    plain_folder.write(
+        """
+class Drawing(privaudit.MemorizingGenerator):
+    worth_storing = True
+
+@pytest.fixture(scope="session")
+def target_model(members):
+    return Drawing(members)
+
+def test_leak(membership_attack):
+    pass
+"""
+    )
+    options = ["--privaudit-scenarios=I,III", "--privaudit-json=out.json"]
+    files = []
+    for engine in (["--privaudit-engine=ray", "--privaudit-ray-workers=2"], []):
+        result = plain_folder.run(*options, *engine, subprocess=True)
+        result.assert_outcomes(failed=6)
+        files.append((plain_folder.path / "out.json").read_bytes())
+        assert any((plain_folder.path / "store" / "images").rglob("*.png"))
+        Store(plain_folder.path / "store").clear()
+    assert files[0] == files[1]

@@ -47,9 +47,13 @@ class Planning:
     def runner(self) -> AttackRunner:
         """The session's one runner, made when the first audit item asks for it."""
         if self._runner is None:
+            from privaudit.errors import PrivauditError
             from privaudit.plugin.gather import AttackRunner
 
-            self._runner = AttackRunner(self._settings, self._progress)
+            try:
+                self._runner = AttackRunner(self._settings, self._progress)
+            except PrivauditError as error:
+                pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
         return self._runner
 
     def add(self, request: pytest.FixtureRequest) -> None:
