@@ -34,9 +34,10 @@ def audit(n: int) -> None:
     torch.set_num_threads(1)
     draws = np.random.default_rng(0)
     coarse = draws.integers(0, 256, (2 * n, 4, 4, 3), dtype=np.uint8)
+    numbers = draws.permutation(2 * n)  # captions in order would tell members from non-members
     samples = [
-        Sample(Image.fromarray(pixels).resize((SIDE, SIDE)), f"picture number {i}", id=str(i))
-        for i, pixels in enumerate(coarse)
+        Sample(Image.fromarray(pixels).resize((SIDE, SIDE)), f"picture {number}", id=str(i))
+        for i, (pixels, number) in enumerate(zip(coarse, numbers, strict=True))
     ]
     given = Ingredients(
         target_model=ObliviousGenerator((SIDE, SIDE)),

@@ -46,8 +46,13 @@ def audit(n: int, folder: Path) -> dict[str, float]:
     from privaudit.report.terminal import render
     from privaudit.store import Store
 
-    pixels = np.random.default_rng(0).integers(0, 256, (2 * n, 4, 4, 3), dtype=np.uint8)
-    samples = [Sample(Image.fromarray(p), f"picture {i}", id=str(i)) for i, p in enumerate(pixels)]
+    draws = np.random.default_rng(0)
+    pixels = draws.integers(0, 256, (2 * n, 4, 4, 3), dtype=np.uint8)
+    numbers = draws.permutation(2 * n)  # captions in order would tell members from non-members
+    samples = [
+        Sample(Image.fromarray(p), f"picture {number}", id=str(i))
+        for i, (p, number) in enumerate(zip(pixels, numbers, strict=True))
+    ]
     given = Ingredients(
         target_model=ObliviousGenerator((4, 4)),
         members=samples[:n],

@@ -185,7 +185,8 @@ def main() -> None:
         print({name: f"{value:.1f} s" for name, value in took.items()}, flush=True)
     print(
         f"{chosen.samples}+{chosen.samples} samples, m = {M}, {chosen.size} px, "
-        f"{chosen.steps} steps, batch {BATCH}, {torch.get_num_threads()} threads, {chosen.runs} runs"
+        f"{chosen.steps} steps, batch {BATCH}, {torch.get_num_threads()} threads, "
+        f"{chosen.runs} runs"
     )
     rows = [
         [name, *(f"{value:.3f}" for value in (min(v), float(np.median(v)), max(v)))]
