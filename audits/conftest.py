@@ -11,7 +11,7 @@ import privaudit
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one result of the over-fitted model go either way: 0.624 is near its budget of 0.60.
+    """Let one result of the over-fitted model go either way: 0.626 is near its budget of 0.60.
 
     On another processor the images differ in their last bits, and sixty samples calibrate it.
     """

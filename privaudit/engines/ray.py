@@ -8,6 +8,7 @@ that all machines see.
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import warnings
 from collections import deque
@@ -69,7 +70,7 @@ class RayEngine:
                 _check_reachable(address)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # Ray's own affairs
-                    ray.init(address=address, log_to_driver=False)
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
             except (OSError, RuntimeError, ValueError) as error:
                 msg = (
                     f"Ray cluster {address!r} cannot be reached ({str(error).splitlines()[0]}): "
@@ -270,6 +271,13 @@ class _Worker:
     """One actor: a model, an encoder, and the features of the query images it met last."""
 
     def __init__(self, task: Task) -> None:
+        import ray
+        import torch
+
+        # Two workers with as many threads each as there are cores take five times as long.
+        cores = ray.get_runtime_context().get_assigned_resources().get("CPU", 0)
+        if cores >= 1:
+            torch.set_num_threads(int(cores))
         self._task = task
         self._features = QueryFeatures()
 
