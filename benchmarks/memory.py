@@ -1,8 +1,8 @@
 """Peak resident memory of an audit of 1,000+1,000 samples over one of 100+100.
 
 ``python benchmarks/memory.py`` runs each in a process of its own, five times: a generator that
-draws pictures at once, the real encoder of ``audits/``, m = 3, attack-I with all three inference
-models, an empty store on disk.
+draws pictures at once, the real encoder of ``audits/``, m = 3, attack-I with the threshold and the
+distribution, an empty store on disk.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def audit(n: int) -> None:
     settings = resolve({}, {})._replace(duplicate_limit=2.0, blind_limit=1.0)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        for attack in ("threshold", "distribution", "classifier"):
+        for attack in ("threshold", "distribution"):
             run_attack("I", attack, given, settings, store)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
