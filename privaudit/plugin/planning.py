@@ -75,7 +75,8 @@ class Planning:
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         for report in reports:
             if report.failed:
-                self._failed.append(f"  {item.nodeid} cannot be planned: {first_line(report)}")
+                reason = first_line(report).removeprefix("Failed: ")
+                self._failed.append(f"  {item.nodeid} cannot be planned: {reason}")
         return True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
