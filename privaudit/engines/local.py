@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from privaudit.queries import Query
     from privaudit.store import Store
 
-__all__ = ["LocalEngine", "pace_key"]
+__all__ = ["LocalEngine"]
 
 
 class LocalEngine:
@@ -46,12 +46,8 @@ class LocalEngine:
 
         Parameters
         ----------
-        task
-            The model and the measure.
-        queries
-            What to ask, none twice.
-        store
-            Where the answers are, and go.
+        task, queries, store
+            As of :class:`privaudit.engines.missing.Missing`.
         report
             Called after each batch with the number of images generated.
         """
