@@ -12,6 +12,7 @@ from PIL import Image
 
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.base import encode_in_batches
+from privaudit.encoders.load import _fold_batch_norms
 from privaudit.errors import EncoderError
 from tests.conftest import tiny_vit
 
@@ -90,6 +91,24 @@ def test_open_clip_models_are_given_with_their_preprocessing() -> None:
 def test_real_weights_come_without_a_hub() -> None:
     encoder = load_encoder("efficientnet-lite0", device="cpu")
     assert encoder.encode(pictures()).shape == (3, 16, 1280)
+
+
+def test_folding_batch_norms_changes_no_feature_by_more_than_rounding() -> None:
+    import timm
+
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
+            torch.nn.init.normal_(module.running_mean)  # type: ignore[arg-type]
+            torch.nn.init.normal_(module.bias)
+    batch = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model.forward_features(batch)
+        _fold_batch_norms(model)
+        folded = model.forward_features(batch)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    assert float((folded - expected).abs().max()) < 1e-4 * float(expected.abs().max())
 
 
 def test_the_fingerprint_tells_weights_and_preprocessing() -> None:
