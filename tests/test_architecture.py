@@ -26,6 +26,7 @@ ROOMS = [
     ("denoising", "dp_sgd"),
     ("samples",),
     ("config",),
+    ("options",),
     ("errors", "fingerprint", "padding"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.config import OPTIONS, resolve
+from privaudit.config import resolve
+from privaudit.options import OPTIONS
 from privaudit.plugin.planning import Planning
 from privaudit.plugin.session import (
     FIXTURE,
@@ -35,7 +36,7 @@ PLANNING = pytest.StashKey[Planning]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add every option of :mod:`privaudit.config` to the command line and the ini file."""
+    """Add every option of :mod:`privaudit.options` to the command line and the ini file."""
     group = parser.getgroup("privaudit", "membership-inference audits of text-to-image models")
     for option in OPTIONS:
         form: dict[str, Any] = {"metavar": option.name.upper()}
