@@ -1,0 +1,96 @@
+"""Captioners by name or by object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from privaudit.captioners.base import Captioner
+from privaudit.captioners.transformers import TransformersCaptioner
+from privaudit.errors import CaptionerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PIL import Image
+
+__all__ = ["as_captioner", "load_captioner"]
+
+DEFAULT_CAPTIONER = "Salesforce/blip-image-captioning-base"
+"""The captioner of the paper, which fine-tunes it on auxiliary data."""
+
+
+def load_captioner(
+    name: str | Path = DEFAULT_CAPTIONER, *, device: str | torch.device | None = None
+) -> TransformersCaptioner:
+    """Load an image-to-text model of transformers.
+
+    Parameters
+    ----------
+    name
+        Hub name or local folder.
+    device
+        Where to run; by default a GPU when there is one.
+
+    Raises
+    ------
+    CaptionerError
+        If it cannot be loaded.
+    """
+    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(name, torch_dtype=torch.float32)
+        parts = [kind.from_pretrained(name) for kind in (AutoImageProcessor, AutoTokenizer)]
+    except Exception as error:
+        # transformers raises a dozen types for one mistake: a name that leads nowhere.
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = f"captioner {str(name)!r} cannot be loaded ({first_line}): check the name or folder"
+        raise CaptionerError(msg) from error
+    return TransformersCaptioner(model.to(device), *parts)
+
+
+class _CallableCaptioner:
+    def __init__(self, function: Callable[[list[Image.Image]], list[str]]) -> None:
+        self._function = function
+        stated = getattr(function, "fingerprint", None)
+        if stated is not None:
+            self.fingerprint = f"callable:{stated}"
+
+    def caption(self, images: Sequence[Image.Image]) -> list[str]:
+        return self._function(list(images))
+
+
+def as_captioner(given: Any) -> Captioner:
+    """Turn what a ``captioner`` fixture returned into a captioner.
+
+    Parameters
+    ----------
+    given
+        A name for :func:`load_captioner`, a transformers ``(model, processor)`` pair, an object
+        with ``caption``, or a callable from a list of images to a list of texts.
+
+    Raises
+    ------
+    CaptionerError
+        If it is none of these.
+    """
+    if isinstance(given, str | Path):
+        return load_captioner(given)
+    if isinstance(given, Captioner):
+        return given
+    if isinstance(given, tuple) and len(given) == 2:
+        model, processor = given
+        parts = [getattr(processor, name, None) for name in ("image_processor", "tokenizer")]
+        if hasattr(model, "generate") and None not in parts:
+            return TransformersCaptioner(model, *parts)
+    if callable(given):
+        return _CallableCaptioner(given)
+    msg = (
+        f"{type(given).__name__} cannot write captions: return a name, a (model, processor) pair, "
+        "an object with caption(images), or a callable from images to texts"
+    )
+    raise CaptionerError(msg)
