@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
-from privaudit.engines.task import QueryFeatures, compare
+from privaudit.engines.task import QueryFeatures, compare, generate
 from privaudit.errors import EncoderError, GeneratorError
 from privaudit.fingerprint import pace_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from PIL import Image
 
     from privaudit.engines.task import Task
     from privaudit.queries import Query
@@ -61,31 +59,23 @@ class LocalEngine:
                 if not part:
                     continue
                 started = time.perf_counter()
+                asked, images = {i: queries[i] for i in part}, missing.stored(part)
                 try:
-                    images, made = _images(missing, part)
-                    rows = compare(task, [queries[i] for i in part], images, self.features)
+                    made = generate(task.generator, asked, images, batch.size)
+                    for i, image in made.items():
+                        missing.keep(i, image)
+                    images |= made
+                    rows = compare(task, asked, images, self.features)
                 except (GeneratorError, EncoderError) as error:
                     if not is_out_of_memory(error):
                         raise
                     batch.halve(error)
                     continue
                 missing.answer(part, rows)
-            if made == len(part) and (pace is None or made == batch.size):
-                pace = (time.perf_counter() - started) / made
-                batch.took(made, pace)
-            report(made)
+            n_made = len(made)
+            if n_made == len(part) and (pace is None or n_made == batch.size):
+                pace = (time.perf_counter() - started) / n_made
+                batch.took(n_made, pace)
+            report(n_made)
         if pace is not None and task.keeps_images:
             store.put_texts({pace_key(task.generator.fingerprint): f"{batch.size} {pace}"})
-
-
-def _images(missing: Missing, part: Sequence[int]) -> tuple[list[Image.Image], int]:
-    """Fetch images from the store and generate those it lacks; count the latter."""
-    found = missing.stored(part)
-    absent = [i for i in part if i not in found]
-    if absent:
-        asked = [missing.queries[i] for i in absent]
-        made = missing.task.generator.generate([q.prompt for q in asked], [q.seed for q in asked])
-        for i, image in zip(absent, made, strict=True):
-            missing.keep(i, image)
-            found[i] = image
-    return [found[i] for i in part], len(absent)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
-from privaudit.engines.task import QueryFeatures, Task, compare
+from privaudit.engines.task import QueryFeatures, Task, compare, generate
 from privaudit.errors import EncoderError, EngineError, GeneratorError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -212,17 +212,8 @@ class _Pool:
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None  # what the model raised, not where it ran
             except ray.exceptions.RayError as error:
-                self.n_lost += 1
-                batch.lives -= 1
-                if not batch.lives:
-                    msg = (
-                        f"{LIVES} workers died of one batch of {len(batch.queries)} queries "
-                        f"({type(error).__name__}): lower --privaudit-batch-size, or see the logs "
-                        "of Ray"
-                    )
-                    raise EngineError(msg) from error
+                self._lose(batch, error)
                 waiting.appendleft(batch)
-                self._start()
             else:
                 self._idle.append(actor)
                 keep(batch, answer)
@@ -234,6 +225,18 @@ class _Pool:
         for actor in self._actors:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.kill(actor)
+
+    def _lose(self, batch: _Batch, error: Exception) -> None:
+        """Replace a worker that died, unless it is the batch that kills them."""
+        self.n_lost += 1
+        batch.lives -= 1
+        if not batch.lives:
+            msg = (
+                f"{LIVES} workers died of one batch of {len(batch.queries)} queries "
+                f"({type(error).__name__}): lower --privaudit-batch-size, or see the logs of Ray"
+            )
+            raise EngineError(msg) from error
+        self._start()
 
     def _start(self) -> None:
         import ray
@@ -289,24 +292,9 @@ class _Worker:
         size = BatchSize(self._task.generator, len(queries))
         while True:
             try:
-                return self._in_parts(queries, known, size.size)
-            except (GeneratorError, EncoderError) as error:  # noqa: PERF203
+                made = generate(self._task.generator, queries, known, size.size)
+                return compare(self._task, queries, known | made, self._features), made
+            except (GeneratorError, EncoderError) as error:
                 if not is_out_of_memory(error):
                     raise
                 size.halve(error)
-
-    def _in_parts(
-        self, queries: dict[int, Query], known: dict[int, Image.Image], size: int
-    ) -> Answer:
-        absent = [i for i in queries if i not in known]
-        made: dict[int, Image.Image] = {}
-        for start in range(0, len(absent), size):
-            part = absent[start : start + size]
-            asked = [queries[i] for i in part]
-            images = self._task.generator.generate(
-                [query.prompt for query in asked], [query.seed for query in asked]
-            )
-            made |= dict(zip(part, images, strict=True))
-        everything = known | made
-        images = [everything[i] for i in queries]
-        return compare(self._task, list(queries.values()), images, self._features), made

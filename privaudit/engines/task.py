@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from privaudit.generators import Generator
     from privaudit.queries import Query
 
-__all__ = ["QueryFeatures", "Task", "compare", "image_key"]
+__all__ = ["QueryFeatures", "Task", "compare", "generate", "image_key"]
 
 ENCODED_AT_ONCE = {"cpu": 16}
 """Images in one forward pass, by device: more fall out of a CPU's cache, and take half as long
@@ -125,10 +125,27 @@ class QueryFeatures:
         return found
 
 
+def generate(
+    generator: Generator,
+    queries: Mapping[int, Query],
+    known: Mapping[int, Image.Image],
+    size: int,
+) -> dict[int, Image.Image]:
+    """Generate the images of queries that are not known, up to ``size`` in one call."""
+    absent = [i for i in queries if i not in known]
+    made: dict[int, Image.Image] = {}
+    for start in range(0, len(absent), size):
+        part = absent[start : start + size]
+        asked = [queries[i] for i in part]
+        images = generator.generate([q.prompt for q in asked], [q.seed for q in asked])
+        made |= dict(zip(part, images, strict=True))
+    return made
+
+
 def compare(
     task: Task,
-    queries: Sequence[Query],
-    images: Sequence[Image.Image],
+    queries: Mapping[int, Query],
+    images: Mapping[int, Image.Image],
     features: QueryFeatures,
 ) -> list[NDArray[np.float32]]:
     """Compare each query's image with what was generated for it.
@@ -136,13 +153,14 @@ def compare(
     Returns
     -------
     list of ndarray of float32, shape (1 + d,)
-        The similarity of the pooled features, then the similarity vector.
+        The similarity of the pooled features, then the similarity vector; in the order of the
+        queries.
     """
-    asked = {query.sample.digest: query.sample.image for query in queries}
-    generated = {f"generated {i}": image for i, image in enumerate(images)}
+    asked = {query.sample.digest: query.sample.image for query in queries.values()}
+    generated = {f"generated {i}": images[i] for i in queries}
     found = features.encode(task.encoder, asked, generated)
     rows: list[Any] = []
-    for i, query in enumerate(queries):
+    for i, query in queries.items():
         pair = found[query.sample.digest], found[f"generated {i}"]
         vector = similarity_vector(*pair, task.similarity, task.similarity_axis)
         pooled = pooled_similarity(*pair, task.similarity)
