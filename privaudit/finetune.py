@@ -219,12 +219,7 @@ def finetune(
                 optimizer.step()
                 optimizer.zero_grad()
                 losses.append(loss.item())
-            if math.isinf(losses[-1]) or (math.isnan(losses[-1]) and len(batch)):
-                msg = (
-                    f"loss is {losses[-1]} at step {len(losses)}: lower learning_rate "
-                    f"(it is {learning_rate:g})"
-                )
-                raise FineTuneError(msg)
+            _check_loss(losses, len(batch), learning_rate)
             schedule.step()
             if average is not None:
                 average.step(parameters)
@@ -237,14 +232,8 @@ def finetune(
         private.detach()
     for module in modules:
         module.eval().requires_grad_(requires_grad=False)
-    components = {**pipeline.components, "unet": unet, "text_encoder": text_encoder}
-    # Not a component, but an argument all the same: without it diffusers warns at every load.
-    if "requires_safety_checker" in pipeline.config:
-        components["requires_safety_checker"] = pipeline.config.requires_safety_checker
-    tuned = type(pipeline)(**components)
-    tuned.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
     return FineTuned(
-        pipeline=tuned,
+        pipeline=_with_parts(pipeline, unet=unet, text_encoder=text_encoder),
         losses=tuple(losses),
         trained_parameters=sum(p.numel() for p in parameters),
         epsilon=None if private is None else private.spent(),
@@ -290,6 +279,27 @@ def _check(
     if not 0 <= caption_dropout < 1:
         msg = f"caption_dropout={caption_dropout} is outside [0, 1)"
         raise SettingError(msg)
+
+
+def _check_loss(losses: Sequence[float], batch_size: int, learning_rate: float) -> None:
+    # A Poisson sample may be empty, and its mean loss is then not a number.
+    if math.isinf(losses[-1]) or (math.isnan(losses[-1]) and batch_size):
+        msg = (
+            f"loss is {losses[-1]} at step {len(losses)}: lower learning_rate "
+            f"(it is {learning_rate:g})"
+        )
+        raise FineTuneError(msg)
+
+
+def _with_parts(pipeline: Any, **parts: Any) -> Any:
+    """Build a pipeline of the same class with some parts replaced."""
+    components = pipeline.components | parts
+    # Not a component, but an argument all the same: without it diffusers warns at every load.
+    if "requires_safety_checker" in pipeline.config:
+        components["requires_safety_checker"] = pipeline.config.requires_safety_checker
+    new = type(pipeline)(**components)
+    new.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
+    return new
 
 
 def _trainable_copies(
