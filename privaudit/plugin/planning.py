@@ -39,6 +39,9 @@ class Planning:
         self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         self._folder: Path | None = None
         self._reading: Reading | None = None
+        self._progress: Any = None  # these two only when the terminal's reporter is there
+        self._write: Any = None
+        self._failed: list[str] = []
         self.planning = False
 
     # -- what the membership_attack fixture asks for
@@ -83,7 +86,6 @@ class Planning:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Make and show the plan, then run the tests, unless the plan was all that was wanted."""
         self._progress, self._write = self._shown()
-        self._failed: list[str] = []
         option = session.config.option
         quiet = option.collectonly or option.setupshow or option.usepdb
         if not quiet and (self._worker is None or self._worker["workerid"] == "gw0"):
