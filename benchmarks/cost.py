@@ -25,6 +25,8 @@ START_SECONDS = 120
 """To start the workers and load the model on each."""
 BATCH = 16
 """Queries in a batch; the last batch of a worker may be alone."""
+CHUNK = 12
+"""Queries of a chunk of the sequential gate: the whole pairs, of 2 × 3 images, in a batch."""
 DOLLARS_A_GPU_HOUR = 1.5
 """A100 80 GB on demand, the middle of what was listed in 2026 ($0.80 to $3.00)."""
 N, M, CALIBRATION = 1000, 3, 60
@@ -47,10 +49,10 @@ def median_pairs(auc: float) -> int:
 
 
 def images() -> dict[str, tuple[int, int]]:
-    """Distinct images of each kind of audit: those that all workers share, and the others.
+    """Distinct images of each kind of audit: those known beforehand, and those asked in turn.
 
-    A sequential audit asks a batch of pairs at a time, whatever the number of workers, so that
-    its record does not depend on that: its pairs keep one worker busy.
+    A sequential audit has a chunk of pairs for every worker drawn at a time, and judges them
+    one by one: what is drawn beyond the decision is paid for and not used.
     """
     fixed = 2 * N * M
     known = 2 * CALIBRATION * M
@@ -67,11 +69,11 @@ def images() -> dict[str, tuple[int, int]]:
     }
 
 
-def hours(shared: int, alone: int, seconds: float, gpus: int) -> float:
-    """Wall time: whole batches, the slowest worker's, then those that one worker draws."""
-    share = math.ceil(shared / BATCH / gpus) * BATCH
+def hours(known: int, in_turn: int, seconds: float, gpus: int) -> float:
+    """Wall time, of whole batches and the slowest worker."""
+    drawn = math.ceil(known / BATCH / gpus) * BATCH + math.ceil(in_turn / CHUNK / gpus) * CHUNK
     efficiency = 1.0 if gpus == 1 else EFFICIENCY
-    return (START_SECONDS + (share / efficiency + alone) * seconds * OVERHEAD) / 3600
+    return (START_SECONDS + drawn / efficiency * seconds * OVERHEAD) / 3600
 
 
 def main() -> None:
@@ -79,16 +81,17 @@ def main() -> None:
     audits = images()
     for model, seconds in SECONDS_AN_IMAGE.items():
         rows = []
-        for audit, (shared, alone) in audits.items():
-            row = [audit, f"{shared + alone:,}"]
+        for audit, (known, in_turn) in audits.items():
+            row = [audit, f"{known + in_turn:,}"]
             for gpus in GPUS:
-                took = hours(shared, alone, seconds, gpus)
+                took = hours(known, in_turn, seconds, gpus)
                 row.append(f"{took:.2f} h, ${took * gpus * DOLLARS_A_GPU_HOUR:.2f}")
             rows.append(row)
         print(f"\n{model}\n")
         headers = ["audit", "images", *(f"{n} GPU{'s' if n > 1 else ''}" for n in GPUS)]
         print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
-    print({auc: median_pairs(auc) for auc in (0.9, 0.7, 0.5)}, "median pairs")
+    pairs = ", ".join(f"{median_pairs(auc)} at an AUC of {auc}" for auc in (0.9, 0.7, 0.5))
+    print(f"\nMedian pairs until the sequential gate decides: {pairs}.")
 
 
 if __name__ == "__main__":

@@ -152,7 +152,15 @@ def _in_chunks(
     test = statistics.SequentialAUC(settings.budget, settings.result_confidence)
     scores: list[list[NDArray[np.float64]]] = [[], []]
     path, start = [], 0
+    ahead = chunk * reader.engine.n_workers
+    # A batch is a chunk with any number of workers: on a GPU an image's last bits depend on it.
+    one_chunk = settings._replace(batch_size=chunk * 2 * settings.queries)
+    reader = dataclasses.replace(reader, settings=one_chunk)
     while test.verdict is None and start < n:
+        if start % ahead == 0:
+            # A chunk for every worker; they are judged one by one, as with a single worker.
+            coming = slice(start, min(start + ahead, n))
+            reader.prefetch([Arm(arm.generator, members[coming], non_members[coming])])
         pairs = slice(start, min(start + chunk, n))
         asked = (members[pairs], non_members[pairs])
         both = reader.features(arm.generator, [*asked[0], *asked[1]])

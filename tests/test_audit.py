@@ -14,6 +14,7 @@ from privaudit.audit import Ingredients, run_attack, split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
 from privaudit.config import Settings, resolve
 from privaudit.encoders import as_encoder
+from privaudit.engines.local import LocalEngine
 from privaudit.errors import CaptionerError, GeneratorError, SampleError
 from privaudit.generators import as_generator
 from privaudit.store import Store
@@ -211,3 +212,31 @@ def test_coins_decide_what_the_shadow_is_tuned_on_after_the_checks(emoji: dict[s
 def test_bad_captions_are_typed_errors(function: Any, said: str) -> None:
     with pytest.raises(CaptionerError, match=said):
         checked_captions(as_captioner(function), [Image.new("RGB", (4, 4))] * 2, 16)
+
+
+class Workers(LocalEngine):
+    """An engine that would do as many batches at one time, and notes what it is asked."""
+
+    def __init__(self, n_workers: int) -> None:
+        super().__init__()
+        self.n_workers = n_workers
+        self.asked: list[int] = []
+
+    def run(self, task: Any, queries: Any, *others: Any) -> None:
+        self.asked.append(len(queries))
+        super().run(task, queries, *others)
+
+
+def test_a_sequential_audit_keeps_all_workers_busy_and_its_record(emoji: dict[str, Any]) -> None:
+    given = ingredients(emoji, MemorizingGenerator(emoji["member"]), 60)
+    settings = with_settings(sequential=True, budget=0.7, scenarios=("I",), attacks=("threshold",))
+    engines = Workers(1), Workers(4)
+    one, four = (run_attack("I", "threshold", given, settings, Store(None), e) for e in engines)
+    assert one == four
+    assert one.sequential is not None
+    assert 0 < one.sequential["n_pairs"] < one.sequential["max_pairs"]
+    # Before the pairs come both sets of the positive control, and the calibration set.
+    chunk = 16 // (2 * settings.queries) * 2 * settings.queries
+    n_chunks = one.n_members * 2 * settings.queries // chunk
+    assert engines[0].asked[3:] == [chunk] * n_chunks
+    assert engines[1].asked[3:] == [4 * chunk] * -(-n_chunks // 4)
