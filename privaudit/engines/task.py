@@ -28,7 +28,7 @@ ENCODED_AT_ONCE = {"cpu": 16}
 """Images in one forward pass, by device: more fall out of a CPU's cache, and take half as long
 again each. Elsewhere it is :data:`ENCODED_AT_ONCE_ELSEWHERE`."""
 ENCODED_AT_ONCE_ELSEWHERE = 64
-REMEMBERED_BYTES = 128 * 2**20
+REMEMBERED_BYTES = 64 * 2**20
 """Features of query images kept: a few batches' worth, whatever the number of samples."""
 
 

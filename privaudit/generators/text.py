@@ -40,7 +40,7 @@ PLAIN_CALL = {
     "negative_prompt",
 }
 """Arguments of a call with which a prompt means what it means alone."""
-REMEMBERED_BYTES = 128 * 2**20
+REMEMBERED_BYTES = 64 * 2**20
 
 
 class PromptEncoder:
