@@ -19,6 +19,7 @@ __all__ = [
     "fingerprint_code",
     "fingerprint_module",
     "fingerprint_pixels",
+    "fingerprint_text",
     "fingerprint_values",
     "pace_key",
 ]
@@ -44,8 +45,12 @@ def fingerprint_module(module: torch.nn.Module) -> str:
 
 def fingerprint_values(**values: Any) -> str:
     """Hash named plain values; anything JSON cannot hold enters by its ``repr``."""
-    text = json.dumps(values, sort_keys=True, default=repr)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return fingerprint_text(json.dumps(values, sort_keys=True, default=repr))
+
+
+def fingerprint_text(text: str) -> str:
+    """Hash a text of any characters."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def fingerprint_pixels(image: Image.Image) -> str:

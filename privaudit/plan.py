@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from privaudit.engines.task import image_key
+from privaudit.engines.task import image_keys
 from privaudit.fingerprint import pace_key
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Plan:
         name = label if isinstance(generator, Unmade) else generator.fingerprint
         part = self._parts.setdefault(name, _Part(label, generator))
         if isinstance(generator, Unmade):
-            images = values = [image_key(generator, query) for query in queries]
+            images = values = image_keys(generator.fingerprint, queries)
             missing = set(values)
         else:
             images, values = task.keys(queries)

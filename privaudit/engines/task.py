@@ -9,7 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from privaudit.encoders.base import encode_in_batches, encoder_identity
-from privaudit.fingerprint import fingerprint_values
+from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.similarity import pooled_similarity, similarity_vector
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from privaudit.generators import Generator
     from privaudit.queries import Query
 
-__all__ = ["QueryFeatures", "Task", "compare", "generate", "image_key"]
+__all__ = ["QueryFeatures", "Task", "compare", "generate", "image_keys"]
 
 ENCODED_AT_ONCE = {"cpu": 16}
 """Images in one forward pass, by device: more fall out of a CPU's cache, and take half as long
@@ -32,9 +32,10 @@ REMEMBERED_BYTES = 64 * 2**20
 """Features of query images kept: a few batches' worth, whatever the number of samples."""
 
 
-def image_key(generator: Generator, query: Query) -> str:
-    """Name an image by all that determines it."""
-    return fingerprint_values(model=generator.fingerprint, prompt=query.prompt, seed=query.seed)
+def image_keys(fingerprint: str, queries: Sequence[Query]) -> list[str]:
+    """Name the images of a model of that fingerprint by all that determines them."""
+    model = fingerprint_values(model=fingerprint)
+    return [fingerprint_text(f"{model} {query.seed} {query.prompt}") for query in queries]
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ class Task:
 
     def keys(self, queries: Sequence[Query]) -> tuple[list[str], list[str]]:
         """Name the images of queries, and the similarities of these with the query images."""
-        images = [image_key(self.generator, query) for query in queries]
-        causes = {
-            "encoder": encoder_identity(self.encoder)[0],
-            "similarity": self.similarity,
-            "axis": self.similarity_axis,
-        }
+        images = image_keys(self.generator.fingerprint, queries)
+        measure = fingerprint_values(
+            encoder=encoder_identity(self.encoder)[0],
+            similarity=self.similarity,
+            axis=self.similarity_axis,
+        )
         values = [
-            fingerprint_values(image=image, query=query.sample.digest, **causes)
+            fingerprint_text(f"{measure} {image} {query.sample.digest}")
             for image, query in zip(images, queries, strict=True)
         ]
         return images, values
