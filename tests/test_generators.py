@@ -71,6 +71,23 @@ def test_the_fingerprint_tells_whatever_changes_an_image() -> None:
     assert len({first, *others}) == 7
 
 
+def test_the_fingerprint_tells_an_adapter_its_scale_and_whether_it_is_on() -> None:
+    from peft import LoraConfig
+
+    pipeline = tiny_pipeline()
+    prints = [PipelineGenerator(pipeline).fingerprint]
+    with torch.random.fork_rng(devices=[]):
+        pipeline.unet.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q"]), "own")
+    prints.append(PipelineGenerator(pipeline).fingerprint)
+    pipeline.unet.set_adapters("own", 0.5)
+    prints.append(PipelineGenerator(pipeline).fingerprint)
+    pipeline.unet.disable_adapters()
+    prints.append(PipelineGenerator(pipeline).fingerprint)
+    assert len(set(prints)) == 4
+    pipeline.unet.enable_adapters()
+    assert PipelineGenerator(pipeline).fingerprint == prints[2]
+
+
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     """Some of what diffusers keeps in a configuration has another order in every process."""
     code = (

@@ -26,6 +26,8 @@ __all__ = ["PipelineGenerator", "load_pipeline"]
 
 LIBRARIES = ("torch", "diffusers", "transformers")
 """Whose versions are part of what determines an image."""
+ADAPTER_STATES = ("active_adapters", "merged", "disable_adapters")
+"""What every layer of peft knows about itself."""
 
 
 def load_pipeline(
@@ -254,11 +256,12 @@ class PipelineGenerator:
 
 def _fingerprint_component(component: Any) -> Any:
     if isinstance(component, torch.nn.Module):
-        # An adapter's scale and whether it is on are not in the state dict.
+        # An adapter's scale and whether it is on are not in the state dict. Asked of the class: to
+        # ask each of a thousand layers takes longer than to hash them.
         adapters = [
-            (name, repr(getattr(layer, "scaling", None)), repr(layer.active_adapters), layer.merged)
+            [name, *(getattr(layer, state, None) for state in ("scaling", *ADAPTER_STATES))]
             for name, layer in component.named_modules()
-            if hasattr(layer, "active_adapters") and hasattr(layer, "merged")
+            if all(hasattr(type(layer), state) for state in ADAPTER_STATES)
         ]
         dtype = str(next((p.dtype for p in component.parameters()), None))
         return [
