@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import QueryFeatures, Task
 from privaudit.errors import GeneratorError, MissingExtraError
+from privaudit.fingerprint import pace_key
 from privaudit.generators import as_generator
 from privaudit.plan import Plan, duration
 from privaudit.queries import Query
@@ -133,6 +135,16 @@ def test_the_pace_of_a_model_is_remembered_for_the_next_plan(tmp_path: Path) -> 
     assert seconds is not None
     assert 0 < seconds < 20
     assert next(plan.lines()).startswith("privaudit: 20 images to generate, 20 in the store, about")
+
+
+def test_a_set_size_does_not_replace_one_that_was_found(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    task, queries = task_and_queries(Sized(), 80, None)
+    LocalEngine().run(task, queries[:64], store, lambda _: None)  # 16, 16, then 32
+    key = pace_key(task.generator.fingerprint)
+    assert store.texts([key])[key].split()[0] == "32"
+    LocalEngine().run(replace(task, batch_size=8), queries, store, lambda _: None)
+    assert store.texts([key])[key].split()[0] == "32"
 
 
 def test_images_that_another_encoder_needs_are_in_the_store(tmp_path: Path) -> None:

@@ -78,4 +78,6 @@ class LocalEngine:
                 batch.took(n_made, pace)
             report(n_made)
         if pace is not None and task.keeps_images:
-            store.put_texts({pace_key(task.generator.fingerprint): f"{batch.size} {pace}"})
+            # A size that was set, as a sequential audit does, says nothing against one found.
+            size = known if known and task.batch_size else batch.size
+            store.put_texts({pace_key(task.generator.fingerprint): f"{size} {pace}"})
