@@ -25,12 +25,12 @@ START_SECONDS = 120
 """To start the workers and load the model on each."""
 BATCH = 16
 """Queries in a batch; the last batch of a worker may be alone."""
-CHUNK = 12
-"""Queries of a chunk of the sequential gate: the whole pairs, of 2 × 3 images, in a batch."""
 DOLLARS_A_GPU_HOUR = 1.5
 """A100 80 GB on demand, the middle of what was listed in 2026 ($0.80 to $3.00)."""
 N, M, CALIBRATION = 1000, 3, 60
 """Members, and as many non-members; images a sample; known members of attack-I and II."""
+CHUNK = BATCH // (2 * M) * 2 * M
+"""Queries of a chunk of the sequential gate: the whole pairs in a batch."""
 BUDGET, RESULTS, CONFIDENCE = 0.6, 12, 0.95
 GPUS = (1, 8, 64)
 REPETITIONS = 400

@@ -221,9 +221,11 @@ class Workers(LocalEngine):
         super().__init__()
         self.n_workers = n_workers
         self.asked: list[int] = []
+        self.batches: list[int | None] = []
 
     def run(self, task: Any, queries: Any, *others: Any) -> None:
         self.asked.append(len(queries))
+        self.batches.append(task.batch_size)
         super().run(task, queries, *others)
 
 
@@ -240,3 +242,4 @@ def test_a_sequential_audit_keeps_all_workers_busy_and_its_record(emoji: dict[st
     n_chunks = one.n_members * 2 * settings.queries // chunk
     assert engines[0].asked[3:] == [chunk] * n_chunks
     assert engines[1].asked[3:] == [4 * chunk] * -(-n_chunks // 4)
+    assert {size for engine in engines for size in engine.batches[3:]} == {chunk}
