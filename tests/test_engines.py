@@ -147,6 +147,44 @@ def test_a_set_size_does_not_replace_one_that_was_found(tmp_path: Path) -> None:
     assert store.texts([key])[key].split()[0] == "32"
 
 
+class OtherColour(Colour):
+    """Another encoder, by name alone."""
+
+    fingerprint = f"{Colour.fingerprint}-other"
+
+
+@pytest.mark.parametrize(
+    ("what", "made_again"),
+    [
+        ("prompt", True),
+        ("seed", True),
+        ("model", True),
+        ("query image", False),
+        ("encoder", False),
+        ("similarity", False),
+        ("axis", False),
+    ],
+)
+def test_an_answer_is_found_only_by_all_that_determined_it(what: str, made_again: bool) -> None:
+    task, (query, *_) = task_and_queries(Sized(), 1, None)
+    other = Sample(Image.new("RGB", (8, 8), (0, 1, 0)), query.prompt, id=query.sample.id)
+    model = Sized()
+    model.fingerprint = "sized-2"
+    changed = {
+        "prompt": (task, replace(query, prompt="another")),
+        "seed": (task, replace(query, seed=query.seed + 1)),
+        "model": (replace(task, generator=as_generator(model)), query),
+        "query image": (task, replace(query, sample=other)),
+        "encoder": (replace(task, encoder=OtherColour()), query),
+        "similarity": (replace(task, similarity="l2"), query),
+        "axis": (replace(task, similarity_axis="token"), query),
+    }[what]
+    image, value = task.keys([query])
+    other_image, other_value = changed[0].keys([changed[1]])
+    assert value != other_value
+    assert (image != other_image) is made_again
+
+
 def test_images_that_another_encoder_needs_are_in_the_store(tmp_path: Path) -> None:
     function = Sized()
     task, queries = task_and_queries(function, 8, 8)
