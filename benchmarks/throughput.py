@@ -36,7 +36,7 @@ from privaudit import PipelineGenerator, load_encoder, load_pipeline
 from privaudit.arms import Ingredients
 from privaudit.audit import run_attack
 from privaudit.config import resolve
-from privaudit.engines import task
+from privaudit.engines import local, task
 from privaudit.queries import plan_queries
 from privaudit.similarity import similarity_vector
 from privaudit.store import Store
@@ -112,6 +112,7 @@ def shares(into: dict[str, list[float]]) -> Iterator[None]:
     parts = {
         "generating": (PipelineGenerator, "generate"),
         "encoding": (task.QueryFeatures, "encode"),
+        "making files": (local, "files"),
         "storing images": (Store, "put_image"),
         "storing values": (Store, "put_arrays"),
     }

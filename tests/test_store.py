@@ -20,7 +20,7 @@ from PIL import Image
 
 from privaudit.__main__ import main
 from privaudit.errors import StoreError
-from privaudit.store import Store
+from privaudit.store import Store, as_file
 from privaudit.store.claims import Claims
 from tests.hammer import hammer, hold
 
@@ -33,7 +33,7 @@ def picture(seed: int = 0, size: int = 16) -> Image.Image:
 
 
 def test_images_come_back_pixel_by_pixel(tmp_path: Path) -> None:
-    Store(tmp_path).put_image(KEY, picture())
+    Store(tmp_path).put_image(KEY, as_file(picture()))
     found = Store(tmp_path).image(KEY)
     assert found is not None
     assert found.tobytes() == picture().tobytes()
@@ -44,7 +44,7 @@ def test_images_come_back_pixel_by_pixel(tmp_path: Path) -> None:
 
 def test_the_store_is_its_owners_alone(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    store.put_image(KEY, picture())
+    store.put_image(KEY, as_file(picture()))
     store.put_arrays({KEY: np.zeros(2, np.float32)})
     assert (tmp_path / "store").stat().st_mode & 0o077 == 0
 
@@ -52,7 +52,7 @@ def test_the_store_is_its_owners_alone(tmp_path: Path) -> None:
 def test_a_changed_byte_of_an_image_is_noticed_wherever_it_is(tmp_path: Path) -> None:
     """One byte flipped at each of many places: the image comes back right, or not at all."""
     store = Store(tmp_path)
-    store.put_image(KEY, picture())
+    store.put_image(KEY, as_file(picture()))
     (file,) = (tmp_path / "images").rglob("*.png")
     whole = file.read_bytes()
     noticed = 0
@@ -122,15 +122,15 @@ def test_what_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None:
     store = Store(tmp_path)
     (tmp_path / "images").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot be written .* name another store"):
-        store.put_image(KEY, picture())
+        store.put_image(KEY, as_file(picture()))
 
 
 def test_the_longest_unused_images_go_first(tmp_path: Path) -> None:
-    size = Store(tmp_path / "one")._images.put(KEY, picture())
+    size = len(as_file(picture()))
     store = Store(tmp_path / "two", limit=10 * size + 9000)
     keys = [f"{i:032x}" for i in range(10)]
     for age, key in enumerate(keys):
-        store.put_image(key, picture())
+        store.put_image(key, as_file(picture()))
         (file,) = (tmp_path / "two" / "images").rglob(f"{key}.png")
         os.utime(file, (1000 + age, 1000 + age))
     store.image(keys[0])  # used just now
@@ -141,10 +141,10 @@ def test_the_longest_unused_images_go_first(tmp_path: Path) -> None:
 
 
 def test_a_store_that_grows_beyond_its_limit_is_cut_while_it_grows(tmp_path: Path) -> None:
-    size = Store(tmp_path / "one")._images.put(KEY, picture())
+    size = len(as_file(picture()))
     store = Store(tmp_path / "two", limit=20 * size)
     for i in range(100):
-        store.put_image(f"{i:032x}", picture())
+        store.put_image(f"{i:032x}", as_file(picture()))
         assert store.usage()["images"][1] <= 1.15 * 20 * size
     assert store.usage()["images"][0] > 15
 
@@ -164,7 +164,7 @@ def test_values_go_only_where_nothing_reads_them(tmp_path: Path) -> None:
 
 def test_clearing_removes_what_a_store_keeps_and_nothing_else(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.put_image(KEY, picture())
+    store.put_image(KEY, as_file(picture()))
     store.put_texts({"a": "one"})
     (tmp_path / "mine.txt").write_text("keep")
     store.clear()
@@ -222,7 +222,7 @@ def test_the_command_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixt
     folder = tmp_path / "store"
     assert main(["store", "show", "--store", str(folder)]) == 0
     assert "does not exist: nothing is stored" in capsys.readouterr().out
-    Store(folder).put_image(KEY, picture())
+    Store(folder).put_image(KEY, as_file(picture()))
     Store(folder).put_texts({"a": "one", "b": "two"})
     assert main(["store", "show", "--store", str(folder)]) == 0
     assert "1 images (0.0 MB) and 2 values (0.0 MB)\n" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
-from privaudit.engines.task import QueryFeatures, compare, generate
+from privaudit.engines.task import QueryFeatures, compare, files, generate
 from privaudit.errors import EncoderError, GeneratorError
 from privaudit.fingerprint import pace_key
 
@@ -62,8 +62,7 @@ class LocalEngine:
                 asked, images = {i: queries[i] for i in part}, missing.stored(part)
                 try:
                     made = generate(task.generator, asked, images, batch.size)
-                    for i, image in made.items():
-                        missing.keep(i, image)
+                    missing.keep(files(task, made))
                     images |= made
                     rows = compare(task, asked, images, self.features)
                 except (GeneratorError, EncoderError) as error:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -67,10 +67,10 @@ class Missing:
         found = ((i, self._store.image(self._images[i])) for i in positions)
         return {i: image for i, image in found if image is not None}
 
-    def keep(self, position: int, image: Image.Image) -> None:
-        """Keep what was generated for a query, if it may be found again."""
-        if self.task.keeps_images:
-            self._store.put_image(self._images[position], image)
+    def keep(self, files: Mapping[int, bytes]) -> None:
+        """Keep images, by the position of their query, see :func:`privaudit.engines.task.files`."""
+        for position, file in files.items():
+            self._store.put_image(self._images[position], file)
 
     def answer(self, positions: Sequence[int], rows: Sequence[NDArray[np.float32]]) -> None:
         """Keep the similarities of queries, which are then no longer missing."""

@@ -2,7 +2,7 @@
 
 Ray decides where its actors run and carries models, queries and images to and from them. They
 share nothing: the store belongs to the process that runs the audit, so it needs no filesystem
-that all machines see.
+that all machines see, and that process does no more than write down what the actors made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
-from privaudit.engines.task import QueryFeatures, Task, compare, generate
+from privaudit.engines.task import QueryFeatures, Task, compare, files, generate
 from privaudit.errors import EncoderError, EngineError, GeneratorError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from privaudit.queries import Query
     from privaudit.store import Store
 
-    Answer = tuple[list[NDArray[np.float32]], dict[int, Image.Image]]
+    Answer = tuple[list[NDArray[np.float32]], dict[int, bytes], int]
+    """Similarities of a batch, what was generated as the store keeps it, and how many that were."""
 
 __all__ = ["RayEngine"]
 
@@ -122,11 +123,10 @@ class RayEngine:
             )
 
         def keep(batch: _Batch, answer: Answer) -> None:
-            rows, made = answer
-            for i, image in made.items():
-                missing.keep(i, image)
+            rows, made, n_made = answer
+            missing.keep(made)
             missing.answer(batch.queries, rows)
-            report(len(made))
+            report(n_made)
 
         pool = self._pool(task)
         try:
@@ -293,7 +293,9 @@ class _Worker:
         while True:
             try:
                 made = generate(self._task.generator, queries, known, size.size)
-                return compare(self._task, queries, known | made, self._features), made
+                rows = compare(self._task, queries, known | made, self._features)
+                # Files are made here: one process could not make those of 64 GPUs.
+                return rows, files(self._task, made), len(made)
             except (GeneratorError, EncoderError) as error:
                 if not is_out_of_memory(error):
                     raise

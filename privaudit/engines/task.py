@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.similarity import pooled_similarity, similarity_vector
+from privaudit.store import as_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from privaudit.generators import Generator
     from privaudit.queries import Query
 
-__all__ = ["QueryFeatures", "Task", "compare", "generate", "image_keys"]
+__all__ = ["QueryFeatures", "Task", "compare", "files", "generate", "image_keys"]
 
 ENCODED_AT_ONCE = {"cpu": 16}
 """Images in one forward pass, by device: more fall out of a CPU's cache, and take half as long
@@ -141,6 +142,11 @@ def generate(
         images = generator.generate([q.prompt for q in asked], [q.seed for q in asked])
         made |= dict(zip(part, images, strict=True))
     return made
+
+
+def files(task: Task, made: Mapping[int, Image.Image]) -> dict[int, bytes]:
+    """Return generated images as the store keeps them, or none if it is not to."""
+    return {i: as_file(image) for i, image in made.items()} if task.keeps_images else {}
 
 
 def compare(

@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.errors import StoreError
 from privaudit.store.claims import Claims
-from privaudit.store.images import ImageFolder
+from privaudit.store.images import ImageFolder, as_file
 from privaudit.store.table import Table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Store", "default_folder"]
+__all__ = ["Store", "as_file", "default_folder"]
 
 CHECK_EVERY = 0.1
 """Share of the limit that a process may write before it looks at the whole folder again."""
@@ -82,10 +82,11 @@ class Store:
         """Tell whether an image is stored, without reading it."""
         return self.folder is not None and self._images.has(key)
 
-    def put_image(self, key: str, image: Image.Image) -> None:
-        """Keep an image, losslessly."""
+    def put_image(self, key: str, file: bytes) -> None:
+        """Keep an image, losslessly, as :func:`privaudit.store.images.as_file` made it."""
         if self.folder is not None:
-            self._grown(self._images.put(key, image))
+            self._images.put(key, file)
+            self._grown(len(file))
 
     # -- values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 import warnings
@@ -18,10 +19,22 @@ from privaudit.fingerprint import fingerprint_pixels
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ImageFolder"]
+__all__ = ["ImageFolder", "as_file"]
 
 CHECKSUM = "privaudit-pixels"
 """Name of the PNG text field that holds the hash of the pixels."""
+
+
+def as_file(image: Image.Image) -> bytes:
+    """Return an image as :class:`ImageFolder` keeps it: a PNG that states its own checksum.
+
+    Of all that keeping an image takes, this is the work, and needs no folder.
+    """
+    info = PngInfo()
+    info.add_text(CHECKSUM, fingerprint_pixels(image))
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1, pnginfo=info)
+    return file.getvalue()
 
 
 class ImageFolder:
@@ -61,8 +74,8 @@ class ImageFolder:
         """Tell whether there is an image, without reading it."""
         return self._path(key).exists()
 
-    def put(self, key: str, image: Image.Image) -> int:
-        """Keep an image, and return the bytes it takes.
+    def put(self, key: str, file: bytes) -> None:
+        """Keep what :func:`as_file` made of an image.
 
         Raises
         ------
@@ -70,22 +83,18 @@ class ImageFolder:
             If it cannot be written.
         """
         path = self._path(key)
-        info = PngInfo()
-        info.add_text(CHECKSUM, fingerprint_pixels(image))
         draft = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".draft", delete=False) as f:
                 draft = Path(f.name)
-                image.save(f, "PNG", compress_level=1, pnginfo=info)
-                size = f.tell()
+                f.write(file)
             draft.replace(path)
         except OSError as error:
             if draft is not None:
                 draft.unlink(missing_ok=True)
             msg = f"{path} cannot be written ({error}): free space, or name another store"
             raise StoreError(msg) from error
-        return size
 
     def files(self) -> Iterator[tuple[float, int, Path]]:
         """Yield when each file was last used (seconds), its bytes and its path."""
