@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ __all__ = [
     "fingerprint_pixels",
     "fingerprint_text",
     "fingerprint_values",
-    "pace_key",
 ]
 
 
@@ -75,8 +73,3 @@ def fingerprint_code() -> str:
         source=digest.hexdigest(),
         libraries=[version(name) for name in ("numpy", "scipy", "scikit-learn")],
     )
-
-
-def pace_key(fingerprint: str) -> str:
-    """Name what is known of a model's speed on this machine: a batch size, seconds an image."""
-    return fingerprint_values(pace=fingerprint, machine=platform.node())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from privaudit.engines.pace import Pace
 from privaudit.engines.task import image_keys
-from privaudit.fingerprint import pace_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,13 +47,13 @@ class Plan:
     ----------
     store
         What is there already.
-    n_workers
-        Batches that are generated at one time.
+    speedup
+        How many times as fast as this process the engine is.
     """
 
-    def __init__(self, store: Store, n_workers: int = 1) -> None:
+    def __init__(self, store: Store, speedup: float = 1.0) -> None:
         self.store = store
-        self._n_workers = n_workers
+        self._speedup = speedup
         self._parts: dict[str, _Part] = {}
         self.at_most = False
         """Whether a sequential audit may stop before it has asked for all."""
@@ -112,13 +112,13 @@ class Plan:
             pace = self._pace(part.generator)
             if pace is None:
                 return None
-            total += part.n_new * pace / self._n_workers
+            total += part.n_new * pace / self._speedup
         return total
 
     def _pace(self, generator: Generator | Unmade) -> float | None:
-        earlier = self.store.texts([pace_key(generator.fingerprint)])
-        for text in earlier.values():
-            return float(text.split()[1])
+        earlier = Pace.read(self.store, generator.fingerprint)
+        if earlier is not None:
+            return earlier.seconds
         measure = getattr(generator, "seconds_per_image", None)
         return None if measure is None else measure()
 

@@ -15,9 +15,9 @@ from PIL import Image
 from privaudit.engines import make_engine
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.local import LocalEngine
+from privaudit.engines.pace import Pace
 from privaudit.engines.task import QueryFeatures, Task
 from privaudit.errors import GeneratorError, MissingExtraError
-from privaudit.fingerprint import pace_key
 from privaudit.generators import as_generator
 from privaudit.plan import Plan, duration
 from privaudit.queries import Query
@@ -104,6 +104,30 @@ def test_the_search_stops_where_a_larger_batch_gains_nothing(best: int) -> None:
     assert max(tried) <= min(256, 2 * best)
 
 
+@given(st.integers(1, 8), st.sampled_from([16, 32, 64]))
+def test_what_many_workers_need_to_warm_up_does_not_decide(n_workers: int, best: int) -> None:
+    """The first call of a size takes ten times as long on each of them."""
+    batch: Any = BatchSize(Anything(), None, None, n_workers)  # type: ignore[arg-type]
+    calls: dict[tuple[int, int], int] = {}
+    for i in range(30 * n_workers):
+        worker = (i % n_workers, batch.size)
+        calls[worker] = calls.get(worker, 0) + 1
+        batch.took(batch.size, (10.0 if calls[worker] == 1 else 1.0) / min(batch.size, best))
+    assert batch.size == best
+    assert batch.pace.batch_size == best
+
+
+def test_what_has_no_room_on_a_worker_is_not_asked_again() -> None:
+    batch = BatchSize(Anything(), None)  # type: ignore[arg-type]
+    batch.limit(batch.size)
+    assert batch.size == 16
+    batch.limit(8)
+    for seconds in (1.0, 1.0, 1.0):
+        batch.took(batch.size, seconds)
+    assert batch.size == 8
+    assert batch.pace == Pace(8, 1.0)
+
+
 def test_a_slow_first_call_of_a_size_does_not_decide() -> None:
     batch: Any = BatchSize(Anything(), None)  # type: ignore[arg-type]
     for seconds in (1.0, 1.0, 9.0, 0.5):  # the third warms up for batches of 32
@@ -112,7 +136,8 @@ def test_a_slow_first_call_of_a_size_does_not_decide() -> None:
 
 
 def test_a_set_size_is_kept_and_a_known_one_is_not_searched_again() -> None:
-    for batch in (BatchSize(Anything(), 7), BatchSize(Anything(), None, 7)):  # type: ignore[arg-type]
+    known = Pace(7, 1.0)
+    for batch in (BatchSize(Anything(), 7), BatchSize(Anything(), None, known)):  # type: ignore[arg-type]
         for seconds in (1.0, 1.0, 0.1, 0.1):
             batch.took(batch.size, seconds)
         assert batch.size == 7
@@ -134,17 +159,30 @@ def test_the_pace_of_a_model_is_remembered_for_the_next_plan(tmp_path: Path) -> 
     seconds = plan.seconds()
     assert seconds is not None
     assert 0 < seconds < 20
+    faster = Plan(Store(tmp_path), speedup=4)
+    faster.add("target_model", task, queries)
+    assert faster.seconds() == seconds / 4
     assert next(plan.lines()).startswith("privaudit: 20 images to generate, 20 in the store, about")
 
 
-def test_a_set_size_does_not_replace_one_that_was_found(tmp_path: Path) -> None:
+def test_a_set_size_is_not_taken_for_one_that_was_found(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    task, queries = task_and_queries(Sized(), 80, None)
-    LocalEngine().run(task, queries[:64], store, lambda _: None)  # 16, 16, then 32
-    key = pace_key(task.generator.fingerprint)
-    assert store.texts([key])[key].split()[0] == "32"
+    task, queries = task_and_queries(Sized(room=20), 120, None)
+    fingerprint = task.generator.fingerprint
+
+    def known() -> int | None:
+        pace = Pace.read(store, fingerprint)
+        assert pace is not None
+        return pace.batch_size
+
+    LocalEngine().run(replace(task, batch_size=8), queries[:8], store, lambda _: None)
+    assert known() is None
+    LocalEngine().run(task, queries[:24], store, lambda _: None)  # 16 and 8 are too few to tell
+    assert known() is None
+    LocalEngine().run(task, queries[:112], store, lambda _: None)  # 16 twice, and 32 has no room
+    assert known() == 16
     LocalEngine().run(replace(task, batch_size=8), queries, store, lambda _: None)
-    assert store.texts([key])[key].split()[0] == "32"
+    assert known() == 16
 
 
 class OtherColour(Colour):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 from PIL import Image
 from ray.cluster_utils import Cluster
 
@@ -17,6 +18,7 @@ from privaudit import ObliviousGenerator, PipelineGenerator
 from privaudit.audit import Ingredients, run_attack
 from privaudit.config import resolve
 from privaudit.encoders import as_encoder
+from privaudit.engines.pace import Pace
 from privaudit.engines.ray import RayEngine
 from privaudit.errors import EngineError, GeneratorError
 from privaudit.generators import as_generator
@@ -93,6 +95,45 @@ def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
     ended = run_attack("I", "threshold", healthy, SETTINGS, Store(tmp_path), engine, made.append)
     assert sum(made) == 240 - kept
     assert ended == run_attack("I", "threshold", healthy, SETTINGS, Store(None))
+
+
+class Small:
+    """Draws pictures, up to twenty at once, and writes down how many it was asked for."""
+
+    fingerprint = "small-1"
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        with self.file.open("a") as file:
+            file.write(f"{len(prompts)}\n")
+        if len(prompts) > 20:
+            raise MemoryError
+        return ObliviousGenerator().generate(prompts, seeds)
+
+
+def test_the_batch_size_is_found_by_all_workers_together(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    given = ingredients(emoji, as_generator(Small(tmp_path / "sizes")), PixelEncoder())
+    found = SETTINGS._replace(batch_size=None)
+    made: list[int] = []
+    store = Store(tmp_path / "store")
+    engine = RayEngine()
+    spread = run_attack("I", "threshold", given, found, store, engine, made.append)
+    assert engine.speedup == 2 / torch.get_num_threads()
+    assert sum(made) == 240
+    assert made[:3] == [16] * 3
+    # Both workers may be at a batch of 32 before the first of them tells that it has no room.
+    assert set(made) == {16, 32}
+    assert made.count(32) <= 2
+    sizes = (tmp_path / "sizes").read_text().split()
+    assert sizes.count("32") == made.count(32)
+    pace = Pace.read(store, given.target_model.fingerprint)
+    assert pace is not None
+    assert pace.batch_size == 16
+    assert spread == run_attack("I", "threshold", given, SETTINGS, Store(None))
 
 
 def test_an_audit_that_loses_a_node_midway_ends_with_the_same_record(

@@ -22,9 +22,12 @@ class Engine(Protocol):
     ----------
     n_workers
         Batches it works on at one time.
+    speedup
+        How many times as fast it is as this process alone, roughly: for plans.
     """
 
     n_workers: int
+    speedup: float
 
     def run(
         self, task: Task, queries: Sequence[Query], store: Store, report: Callable[[int], None]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
+from privaudit.engines.pace import Pace
 from privaudit.engines.task import QueryFeatures, compare, files, generate
 from privaudit.errors import EncoderError, GeneratorError
-from privaudit.fingerprint import pace_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ class LocalEngine:
     """The engine that needs nothing but this process."""
 
     n_workers = 1
+    speedup = 1.0
 
     def __init__(self) -> None:
         self.features = QueryFeatures()
@@ -50,10 +51,8 @@ class LocalEngine:
             Called after each batch with the number of images generated.
         """
         missing = Missing(task, queries, store)
-        earlier = store.texts([pace_key(task.generator.fingerprint)])
-        known = next((int(text.split()[0]) for text in earlier.values()), None)
+        known = Pace.read(store, task.generator.fingerprint)
         batch = BatchSize(task.generator, task.batch_size, known)
-        pace: float | None = None
         while missing:
             with missing.claim(batch.size) as part:
                 if not part:
@@ -72,11 +71,8 @@ class LocalEngine:
                     continue
                 missing.answer(part, rows)
             n_made = len(made)
-            if n_made == len(part) and (pace is None or n_made == batch.size):
-                pace = (time.perf_counter() - started) / n_made
-                batch.took(n_made, pace)
+            if n_made == len(part):
+                batch.took(n_made, (time.perf_counter() - started) / n_made)
             report(n_made)
-        if pace is not None and task.keeps_images:
-            # A size that was set, as a sequential audit does, says nothing against one found.
-            size = known if known and task.batch_size else batch.size
-            store.put_texts({pace_key(task.generator.fingerprint): f"{size} {pace}"})
+        if batch.pace is not None and task.keeps_images:
+            batch.pace.write(store, task.generator.fingerprint)

@@ -10,19 +10,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import time
 import warnings
-from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
+from privaudit.engines.pace import Pace
 from privaudit.engines.task import QueryFeatures, Task, compare, files, generate
 from privaudit.errors import EncoderError, EngineError, GeneratorError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 
     from privaudit.queries import Query
     from privaudit.store import Store
-
-    Answer = tuple[list[NDArray[np.float32]], dict[int, bytes], int]
-    """Similarities of a batch, what was generated as the store keeps it, and how many that were."""
 
 __all__ = ["RayEngine"]
 
@@ -47,8 +46,8 @@ class RayEngine:
     ----------
     address
         A running cluster, as ``ray.init`` has it; with ``None`` the one in ``$RAY_ADDRESS``, or
-        one on this machine for as long as the process lives. Where the process has called
-        ``ray.init`` itself, that is used.
+        the one that ``ray start`` left on this machine, or else a new one here for as long as the
+        process lives. Where the process has called ``ray.init`` itself, that is used.
     n_workers
         Actors; with ``None`` one for each GPU of the cluster or, without GPUs, each CPU. Each
         holds the model once.
@@ -66,6 +65,8 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise MissingExtraError("--privaudit-engine=ray", "ray", "ray") from error
+        import torch
+
         if not ray.is_initialized():
             try:
                 _check_reachable(address)
@@ -82,6 +83,9 @@ class RayEngine:
         self._on_gpu = resources.get("GPU", 0) >= 1
         slots = int(resources.get("GPU" if self._on_gpu else "CPU", 1))
         self.n_workers = n_workers or max(1, slots)
+        # A worker has one of the cores that this process alone would have all of.
+        cores = 1 if self._on_gpu else torch.get_num_threads()
+        self.speedup = self.n_workers / cores
         self.n_lost = 0
         """Workers that died with a batch of queries, which another worker then answered."""
         self._pools: dict[tuple[str, str, str, str], _Pool] = {}
@@ -97,11 +101,16 @@ class RayEngine:
             If workers keep dying of one batch.
         """
         missing = Missing(task, queries, store)
+        known = Pace.read(store, task.generator.fingerprint)
+        size = BatchSize(task.generator, task.batch_size, known, self.n_workers)
         while missing:
             # All at once: this process hands the work out, and another one waits for it.
             with missing.claim(len(missing)) as claimed:
                 if claimed:
-                    self._answer(missing, claimed, report)
+                    self._answer(missing, claimed, size, report)
+        if size.pace is not None and task.keeps_images:
+            seconds = size.pace.seconds * self.speedup / self.n_workers
+            size.pace._replace(seconds=seconds).write(store, task.generator.fingerprint)
 
     def close(self) -> None:
         """Let go of all actors; the cluster goes on."""
@@ -110,27 +119,34 @@ class RayEngine:
         self._pools.clear()
 
     def _answer(
-        self, missing: Missing, positions: Sequence[int], report: Callable[[int], None]
+        self,
+        missing: Missing,
+        positions: Sequence[int],
+        size: BatchSize,
+        report: Callable[[int], None],
     ) -> None:
-        task = missing.task
-        size = BatchSize(task.generator, task.batch_size).size
-        starts = range(0, len(positions), size)
-        batches = [_Batch(list(positions[start : start + size])) for start in starts]
+        def batches() -> Iterator[_Batch]:
+            left = iter(positions)
+            while batch := list(islice(left, size.size)):  # the right size by then
+                yield _Batch(batch)
 
         def ask(actor: Any, batch: _Batch) -> Any:
             return actor.answer.remote(
                 {i: missing.queries[i] for i in batch.queries}, missing.stored(batch.queries)
             )
 
-        def keep(batch: _Batch, answer: Answer) -> None:
-            rows, made, n_made = answer
-            missing.keep(made)
-            missing.answer(batch.queries, rows)
-            report(n_made)
+        def keep(batch: _Batch, answer: _Answer) -> None:
+            missing.keep(answer.files)
+            missing.answer(batch.queries, answer.rows)
+            if answer.size < len(batch.queries):
+                size.limit(answer.size)
+            elif answer.n_made == len(batch.queries):
+                size.took(answer.n_made, answer.seconds / answer.n_made)
+            report(answer.n_made)
 
-        pool = self._pool(task)
+        pool = self._pool(missing.task)
         try:
-            pool.map(batches, ask, keep)
+            pool.map(batches(), ask, keep)
         except BaseException:
             self.close()  # some actors are still at work on what nobody waits for
             raise
@@ -159,8 +175,22 @@ def _check_reachable(address: str | None) -> None:
 class _Batch:
     """Positions of queries that are answered together."""
 
-    queries: list[int]
+    queries: Sequence[int]
     lives: int = LIVES
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What an actor says of a batch."""
+
+    rows: list[NDArray[np.float32]]
+    """Similarities."""
+    files: dict[int, bytes]
+    """What was generated, as the store keeps it."""
+    n_made: int
+    size: int
+    """Queries that memory had room for in one call."""
+    seconds: float
 
 
 @dataclass
@@ -189,19 +219,21 @@ class _Pool:
 
     def map(
         self,
-        batches: Sequence[_Batch],
+        batches: Iterator[_Batch],
         ask: Callable[[Any, _Batch], Any],
-        keep: Callable[[_Batch, Answer], None],
+        keep: Callable[[_Batch, _Answer], None],
     ) -> None:
         """Have every batch answered, and keep each answer as it comes."""
         import ray
 
-        waiting = deque(batches)
+        again: list[_Batch] = []
         running: dict[Any, tuple[Any, _Batch]] = {}
-        while waiting or running:
-            while waiting and self._idle:
-                actor, batch = self._idle.pop(), waiting.popleft()
+        while True:
+            while self._idle and (batch := again.pop() if again else next(batches, None)):
+                actor = self._idle.pop()
                 running[ask(actor, batch)] = (actor, batch)
+            if self._idle and not running:
+                return
             (done,), _ = ray.wait([*running, *self._starting], num_returns=1)
             if done in self._starting:
                 self._greet(done)
@@ -213,7 +245,7 @@ class _Pool:
                 raise error.cause from None  # what the model raised, not where it ran
             except ray.exceptions.RayError as error:
                 self._lose(batch, error)
-                waiting.appendleft(batch)
+                again.append(batch)
             else:
                 self._idle.append(actor)
                 keep(batch, answer)
@@ -287,15 +319,18 @@ class _Worker:
     def ready(self) -> None:
         """Answer once the model is there."""
 
-    def answer(self, queries: dict[int, Query], known: dict[int, Image.Image]) -> Answer:
+    def answer(self, queries: dict[int, Query], known: dict[int, Image.Image]) -> _Answer:
         """Generate what is not known, and compare; in smaller batches if memory runs out."""
         size = BatchSize(self._task.generator, len(queries))
         while True:
+            started = time.perf_counter()
             try:
                 made = generate(self._task.generator, queries, known, size.size)
                 rows = compare(self._task, queries, known | made, self._features)
                 # Files are made here: one process could not make those of 64 GPUs.
-                return rows, files(self._task, made), len(made)
+                kept = files(self._task, made)
+                took = time.perf_counter() - started
+                return _Answer(rows, kept, len(made), size.size, took)
             except (GeneratorError, EncoderError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -65,7 +65,7 @@ class Planning:
 
         runner = self.runner
         if self._plan is None:
-            self._plan = Plan(runner.store, runner.engine.n_workers)
+            self._plan = Plan(runner.store, runner.engine.speedup)
         runner.plan(request, self._plan)
 
     # -- the plan
