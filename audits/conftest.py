@@ -70,6 +70,6 @@ def shadow_non_members() -> list[privaudit.Sample]:
 
 @pytest.fixture(scope="session")
 def shadow_model() -> Any:
-    """Load the attacker's own fine-tune of the same base."""
+    """Name the attacker's own fine-tune of the same base."""
     base = emoji_sets.MODELS / "base"
-    return privaudit.load_pipeline(base, lora=emoji_sets.MODELS / "shadow", device="cpu")
+    return privaudit.SavedPipeline(base, lora=emoji_sets.MODELS / "shadow", device="cpu")

@@ -12,9 +12,9 @@ import privaudit
 
 @pytest.fixture(scope="session")
 def target_model() -> Any:
-    """Load the base pipeline with the bias terms trained to (ε = 8, δ = 1e-3)."""
+    """Name the base pipeline with the bias terms trained to (ε = 8, δ = 1e-3)."""
     base = emoji_sets.MODELS / "base"
-    return privaudit.load_pipeline(base, biases=emoji_sets.MODELS / "dp", device="cpu")
+    return privaudit.SavedPipeline(base, biases=emoji_sets.MODELS / "dp", device="cpu")
 
 
 @pytest.mark.privacy_claim(epsilon=8, delta=1e-3)

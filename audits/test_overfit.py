@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from diffusers import UNet2DConditionModel
 
 import emoji_sets
 import privaudit
@@ -16,9 +15,9 @@ import privaudit
 
 @pytest.fixture(scope="session")
 def target_model() -> Any:
-    """Load the base pipeline with its U-Net fine-tuned for hundreds of epochs."""
-    unet = UNet2DConditionModel.from_pretrained(emoji_sets.MODELS / "overfit" / "unet")
-    return privaudit.load_pipeline(emoji_sets.MODELS / "base", unet=unet, device="cpu")
+    """Name the base pipeline with its U-Net fine-tuned for hundreds of epochs."""
+    models = emoji_sets.MODELS
+    return privaudit.SavedPipeline(models / "base", unet=models / "overfit/unet", device="cpu")
 
 
 @pytest.mark.privacy_budget(

@@ -2,7 +2,8 @@
 
 ``python benchmarks/warm_start.py`` fills a store of its own, runs the audits again five times and
 once more under cProfile, and prints the wall times and what dominates them. Beside each run it
-times the floor, in which privaudit has no part: a process that imports a diffusers pipeline.
+times the floor, in which privaudit has no part: a process that imports the libraries of the
+audits' encoder and of their statistics.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import numpy as np
 from tabulate import tabulate
 
 ROOT = Path(__file__).parents[1]
+FLOOR = "import pytest, timm, torch, sklearn.metrics"
 PARTS = {
     "importing libraries": ("importlib", "_find_and_load"),
     "loading pipelines": ("pipeline.py", "load_pipeline"),
-    "hashing weights and settings": ("pipeline.py", "__init__"),
+    "hashing files": ("fingerprint.py", "fingerprint_files"),
     "loading the encoder": ("load.py", "load_encoder"),
     "making the plan": ("planning.py", "_make"),
     "attacks, from store to verdict": ("audit.py", "run_attack"),
@@ -64,7 +66,7 @@ def main() -> None:
         again, floor = [], []
         for _ in range(chosen.runs):
             again.append(run(store))
-            floor.append(timed(["-c", "from diffusers import StableDiffusionPipeline"]))
+            floor.append(timed(["-c", FLOOR]))
         run(store, "-m", "cProfile", "-o", str(profile))
         stats: Any = pstats.Stats(str(profile))
     figures = {

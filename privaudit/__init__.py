@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         MemorizingGenerator,
         ObliviousGenerator,
         PipelineGenerator,
+        SavedPipeline,
         load_pipeline,
     )
     from privaudit.plugin import (
@@ -42,6 +43,7 @@ __all__ = [
     "PrivauditError",
     "RetrievalCaptioner",
     "Sample",
+    "SavedPipeline",
     "finetune_captioner",
     "load_captioner",
     "load_encoder",
@@ -64,6 +66,7 @@ _HOMES = {
     "PrivauditError": "privaudit.errors",
     "RetrievalCaptioner": "privaudit.captioners",
     "Sample": "privaudit.samples",
+    "SavedPipeline": "privaudit.generators",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",
     "load_encoder": "privaudit.encoders",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "fingerprint_code",
+    "fingerprint_files",
     "fingerprint_module",
     "fingerprint_pixels",
     "fingerprint_text",
     "fingerprint_values",
 ]
+
+READ_AT_ONCE = 2**22
 
 
 def fingerprint_module(module: torch.nn.Module) -> str:
@@ -38,6 +42,37 @@ def fingerprint_module(module: torch.nn.Module) -> str:
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
         raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(raw.numpy())
+    return digest.hexdigest()
+
+
+def fingerprint_files(root: Path) -> str:
+    """Hash a file, or all files of a folder with their names, whatever the folder is called.
+
+    Links are followed, to folders too. Hidden files and ``*.md`` say nothing to a model.
+
+    Raises
+    ------
+    OSError
+        If anything there cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    files = [root]
+    if root.is_dir():
+        found = os.walk(root, followlinks=True, onerror=fail)
+        files = sorted(Path(folder, name) for folder, _, names in found for name in names)
+    digest = xxhash.xxh3_128()
+    for file in files:
+        inner = file.relative_to(root)
+        if inner.suffix == ".md" or any(part.startswith(".") for part in inner.parts):
+            continue
+        header = f"{inner.as_posix()}:{file.stat().st_size};"
+        digest.update(header.encode("utf-8", "surrogateescape"))
+        with file.open("rb") as opened:
+            while chunk := opened.read(READ_AT_ONCE):
+                digest.update(chunk)
     return digest.hexdigest()
 
 

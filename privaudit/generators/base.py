@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from privaudit.errors import GeneratorError
+from privaudit.generators.saved import SavedGenerator, SavedPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,10 +140,10 @@ def as_generator(
     Parameters
     ----------
     given
-        A diffusers pipeline, a generator of this package, or a callable
-        ``generate(prompts, seeds)``.
+        A diffusers pipeline, loaded or a :class:`SavedPipeline`, a generator of this package, or
+        a callable ``generate(prompts, seeds)``.
     num_inference_steps, guidance_scale, acceleration
-        For a diffusers pipeline; a generator that comes ready-made keeps its own.
+        For a pipeline; a generator that comes ready-made keeps its own.
 
     Raises
     ------
@@ -151,6 +152,13 @@ def as_generator(
     """
     if isinstance(given, Generator):
         return given
+    if isinstance(given, SavedPipeline):
+        return SavedGenerator(
+            given,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            acceleration=acceleration,
+        )
     # Who has a pipeline has imported diffusers; nobody else should wait for it.
     diffusers = sys.modules.get("diffusers")
     if diffusers is not None and isinstance(given, diffusers.DiffusionPipeline):

@@ -33,6 +33,7 @@ ADAPTER_STATES = ("active_adapters", "merged", "disable_adapters")
 def load_pipeline(
     base: str | Path,
     *,
+    unet: Any = None,
     lora: str | Path | None = None,
     biases: str | Path | None = None,
     device: str | torch.device | None = None,
@@ -44,6 +45,8 @@ def load_pipeline(
     ----------
     base
         Hub name or local folder of a whole pipeline.
+    unet
+        Folder of a fine-tuned U-Net to put in place of the base's; or the U-Net itself.
     lora
         Hub name, folder or file of an adapter that diffusers wrote.
     biases
@@ -63,12 +66,17 @@ def load_pipeline(
     GeneratorError
         If there is no such pipeline or adapter.
     """
-    from diffusers import AutoPipelineForText2Image
+    from diffusers import AutoPipelineForText2Image, UNet2DConditionModel
 
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if not {"dtype", "torch_dtype"} & set(from_pretrained) and device.type == "cpu":
         from_pretrained[_dtype_argument()] = torch.float32
     try:
+        if isinstance(unet, (str, Path)):
+            dtypes = {k: v for k, v in from_pretrained.items() if k in ("dtype", "torch_dtype")}
+            from_pretrained["unet"] = UNet2DConditionModel.from_pretrained(unet, **dtypes)
+        elif unet is not None:
+            from_pretrained["unet"] = unet
         pipeline = AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
         if lora is not None:
             pipeline.load_lora_weights(lora)
@@ -79,8 +87,8 @@ def load_pipeline(
     except (OSError, ValueError) as error:
         extra = "".join(
             f" with {name} {str(given)!r}"
-            for name, given in (("LoRA", lora), ("biases", biases))
-            if given is not None
+            for name, given in (("U-Net", unet), ("LoRA", lora), ("biases", biases))
+            if isinstance(given, (str, Path))
         )
         msg = (
             f"pipeline {str(base)!r}{extra} cannot be loaded ({str(error).splitlines()[0]}): "

@@ -179,7 +179,7 @@ class AttackRunner:
         return dict(zip(SHADOW, (model, members, non_members), strict=True))
 
     def _generator(self, model: Any, settings: Settings) -> Any:
-        from privaudit.generators import as_generator
+        from privaudit.generators import SavedPipeline, as_generator
         from privaudit.generators.acceleration import Acceleration
         from privaudit.plan import Unmade
 
@@ -194,10 +194,11 @@ class AttackRunner:
                 acceleration=Acceleration.of(settings),
             )
 
-        if not hasattr(model, "components"):
+        if not hasattr(model, "components") and not isinstance(model, SavedPipeline):
             # A bare function is known by nothing but its identity.
             return self._once("generator", model, make)
-        # A pipeline can be changed between two tests, so its weights are hashed for each.
+        # Each test may have its own settings, and a pipeline that is loaded can be changed between
+        # two tests, so its weights are hashed for each.
         made = make(model)
         return self._generators.setdefault(made.fingerprint, made)
 
