@@ -18,6 +18,9 @@ __all__ = ["Engine", "make_engine"]
 class Engine(Protocol):
     """Puts the answers to queries into a store; which engine did it cannot change them.
 
+    That is, on a CPU. On a GPU the last bits of an image depend on the batch size, which is
+    searched by time unless it is set.
+
     Attributes
     ----------
     n_workers
