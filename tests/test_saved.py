@@ -75,6 +75,7 @@ def test_the_fingerprint_tells_whatever_files_and_arguments_change(folder: Path)
         generator(folder, biases=MODELS / "dp").fingerprint,
         generator(folder, lora=MODELS / "shadow").fingerprint,
         generator(folder, dtype=torch.bfloat16).fingerprint,
+        generator(folder, variant="non_ema").fingerprint,
         as_generator(SavedPipeline(folder, device="cpu"), guidance_scale=1.0).fingerprint,
         as_generator(SavedPipeline(folder, device="meta")).fingerprint,
     ]
@@ -89,7 +90,7 @@ def test_the_fingerprint_tells_whatever_files_and_arguments_change(folder: Path)
     next(iter(tensors.values())).view(-1)[0] += 1e-3
     save_file(tensors, weights, metadata={"format": "pt"})
     others.append(generator(folder).fingerprint)
-    assert len({first, *others}) == 10
+    assert len({first, *others}) == 11
 
 
 def test_files_that_change_between_hash_and_load_are_an_error(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ class SavedPipeline:
                 raise GeneratorError(msg)
         for name, value in from_pretrained.items():
             plain = value is None or isinstance(value, (bool, int, float))
-            if not plain and not (name in NAMED and str(value).replace(".", "").isalnum()):
+            if not plain and not (name in NAMED and re.fullmatch(r"[\w.-]+", str(value))):
                 msg = (
                     f"{name} of a SavedPipeline is a {type(value).__name__}, which no hash of "
                     "files can tell from another: use privaudit.load_pipeline"
