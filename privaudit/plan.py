@@ -34,6 +34,8 @@ class _Part:
     generator: Generator | Unmade
     wanted: dict[str, bool] = field(default_factory=dict)
     """Whether each image must be generated, by its key."""
+    pace: float | None = None
+    """Seconds an image takes, if anything is known of it."""
 
     @property
     def n_new(self) -> int:
@@ -63,7 +65,7 @@ class Plan:
         return bool(self._parts)
 
     def add(self, label: str, task: Task, queries: Sequence[Query]) -> None:
-        """Add what one scenario asks one model.
+        """Add what one scenario asks one model, and find out how fast the model is.
 
         Parameters
         ----------
@@ -73,6 +75,11 @@ class Plan:
             The model, and how its images are compared.
         queries
             What it is asked.
+
+        Raises
+        ------
+        GeneratorError
+            If the model, of whose speed nothing is known, fails at a few denoising steps.
         """
         generator = task.generator
         name = label if isinstance(generator, Unmade) else generator.fingerprint
@@ -86,6 +93,8 @@ class Plan:
         for image, value in zip(images, values, strict=True):
             needed = value in missing and not (task.keeps_images and self.store.has_image(image))
             part.wanted[image] = part.wanted.get(image, False) or needed
+        if part.n_new and part.pace is None:
+            part.pace = self._pace(generator)
 
     @property
     def n_new(self) -> int:
@@ -98,7 +107,7 @@ class Plan:
         return sum(len(part.wanted) - part.n_new for part in self._parts.values())
 
     def seconds(self) -> float | None:
-        """Estimate the time, from earlier runs on this machine or a few denoising steps.
+        """Estimate the time that is left, from earlier runs or a few denoising steps.
 
         Returns
         -------
@@ -109,10 +118,9 @@ class Plan:
         for part in self._parts.values():
             if not part.n_new:
                 continue
-            pace = self._pace(part.generator)
-            if pace is None:
+            if part.pace is None:
                 return None
-            total += part.n_new * pace / self._speedup
+            total += part.n_new * part.pace / self._speedup
         return total
 
     def _pace(self, generator: Generator | Unmade) -> float | None:

@@ -159,3 +159,18 @@ def test_a_second_session_neither_loads_it_nor_imports_diffusers(
         result.assert_outcomes(passed=3)
         said = "48 images to generate, 0 in" if drew else "0 images to generate, 48 in"
         result.stdout.fnmatch_lines([f"privaudit: {said} the store, *"])
+        result.stderr.no_fnmatch_line("*Loading*")  # what a library says is captured as ever
+
+
+def test_a_model_that_cannot_be_loaded_fails_its_tests_and_not_the_session(
+    plain_folder: AuditFolder, folder: Path
+) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    plain_folder.write(SAVED.format(folder=str(folder), drew=True))
+    options = ("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
+    planned = plain_folder.run(*options, "--privaudit-plan")
+    assert planned.ret == pytest.ExitCode.TESTS_FAILED
+    planned.stdout.fnmatch_lines(["*threshold? cannot be planned: pipeline '*cannot be loaded*"])
+    result = plain_folder.run(*options)
+    result.assert_outcomes(errors=2, passed=1)
+    result.stdout.fnmatch_lines(["*cannot be loaded (*check the folder or hub name (Generator*"])
