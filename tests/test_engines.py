@@ -16,7 +16,7 @@ from privaudit.engines import make_engine
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.pace import Pace
-from privaudit.engines.task import QueryFeatures, Task
+from privaudit.engines.task import QueryFeatures, Task, compare
 from privaudit.errors import GeneratorError, MissingExtraError
 from privaudit.generators import as_generator
 from privaudit.plan import Plan, duration
@@ -251,6 +251,34 @@ def test_a_query_image_is_encoded_once_for_all_its_answers() -> None:
     for _ in range(3):
         features.encode(encoder, {"digest": image}, {"a": image, "b": image})
     assert encoded == [3, 2, 2]
+
+
+def test_an_answer_that_is_a_query_image_or_another_answer_is_not_encoded_again() -> None:
+    encoded: list[int] = []
+
+    class Counting(Colour):
+        fingerprint = "counting-colour"
+
+        def encode(self, images: Any) -> Any:
+            encoded.append(len(images))
+            return super().encode(images)
+
+    task, queries = task_and_queries(Sized(), 4, None)
+    task = replace(task, encoder=Counting())
+    own = queries[1].sample.image
+    other, almost = Image.new("RGB", (8, 8), (9, 9, 9)), own.copy()
+    almost.putpixel((0, 0), (1, 0, 1))
+    answers = dict(enumerate([own.copy(), own, other, other.copy()]))
+    features = QueryFeatures()
+    asked = dict(enumerate(queries))
+    rows = compare(task, asked, answers, features)
+    assert encoded == [4 + 1]
+    again = compare(task, asked, answers | {3: almost}, features)
+    assert encoded == [5, 2]
+    alone = [compare(task, {i: asked[i]}, {i: answers[i]}, QueryFeatures())[0] for i in range(4)]
+    assert np.array_equal(rows, alone)
+    assert np.array_equal(rows[:3], again[:3])
+    assert (rows[3] != again[3]).any()
 
 
 def test_durations_are_said_as_one_would() -> None:

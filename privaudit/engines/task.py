@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
+from privaudit.samples import pixel_digest
 from privaudit.similarity import pooled_similarity, similarity_vector
 from privaudit.store import as_file
 
@@ -101,20 +102,20 @@ class QueryFeatures:
         asked
             Query images by the digest of their pixels; their features are remembered.
         others
-            Images by any other name, which are encoded and forgotten.
+            Images by the digest of their pixels, whose features are not.
 
         Returns
         -------
         dict of ndarray of float32, shape (tokens, channels)
-            Features by digest and name.
+            Features by digest.
         """
         identity, _ = encoder_identity(encoder)
-        found = {}
-        for digest in asked:
+        found, new = {}, {}
+        for digest, image in (*asked.items(), *others.items()):
             if (identity, digest) in self._kept:
                 found[digest] = self._kept[identity, digest]
-        new = {digest: image for digest, image in asked.items() if digest not in found}
-        new.update(others)
+            else:
+                new[digest] = image
         if new:
             device = getattr(getattr(encoder, "device", None), "type", "")
             size = ENCODED_AT_ONCE.get(device, ENCODED_AT_ONCE_ELSEWHERE)
@@ -164,11 +165,13 @@ def compare(
         queries.
     """
     asked = {query.sample.digest: query.sample.image for query in queries.values()}
-    generated = {f"generated {i}": images[i] for i in queries}
+    # The control answers with query images, and a model may draw one picture again and again.
+    digests = {i: pixel_digest(images[i]) for i in queries}
+    generated = {digest: images[i] for i, digest in digests.items()}
     found = features.encode(task.encoder, asked, generated)
     rows: list[Any] = []
     for i, query in queries.items():
-        pair = found[query.sample.digest], found[f"generated {i}"]
+        pair = found[query.sample.digest], found[digests[i]]
         vector = similarity_vector(*pair, task.similarity, task.similarity_axis)
         pooled = pooled_similarity(*pair, task.similarity)
         rows.append(np.concatenate([pooled[None], vector]).astype(np.float32))
