@@ -236,35 +236,31 @@ def test_images_that_another_encoder_needs_are_in_the_store(tmp_path: Path) -> N
     assert function.sizes == [8]
 
 
+class Counting(Colour):
+    """Counts the images of each call."""
+
+    fingerprint = "counting-colour"
+
+    def __init__(self) -> None:
+        self.encoded: list[int] = []
+
+    def encode(self, images: Any) -> Any:
+        self.encoded.append(len(images))
+        return super().encode(images)
+
+
 def test_a_query_image_is_encoded_once_for_all_its_answers() -> None:
-    encoded: list[int] = []
-
-    class Counting(Colour):
-        fingerprint = "counting-colour"
-
-        def encode(self, images: Any) -> Any:
-            encoded.append(len(images))
-            return super().encode(images)
-
     features, encoder = QueryFeatures(), Counting()
     image = Image.new("RGB", (8, 8))
     for _ in range(3):
         features.encode(encoder, {"digest": image}, {"a": image, "b": image})
-    assert encoded == [3, 2, 2]
+    assert encoder.encoded == [3, 2, 2]
 
 
 def test_an_answer_that_is_a_query_image_or_another_answer_is_not_encoded_again() -> None:
-    encoded: list[int] = []
-
-    class Counting(Colour):
-        fingerprint = "counting-colour"
-
-        def encode(self, images: Any) -> Any:
-            encoded.append(len(images))
-            return super().encode(images)
-
     task, queries = task_and_queries(Sized(), 4, None)
-    task = replace(task, encoder=Counting())
+    encoder = Counting()
+    task = replace(task, encoder=encoder)
     own = queries[1].sample.image
     other, almost = Image.new("RGB", (8, 8), (9, 9, 9)), own.copy()
     almost.putpixel((0, 0), (1, 0, 1))
@@ -272,9 +268,9 @@ def test_an_answer_that_is_a_query_image_or_another_answer_is_not_encoded_again(
     features = QueryFeatures()
     asked = dict(enumerate(queries))
     rows = compare(task, asked, answers, features)
-    assert encoded == [4 + 1]
+    assert encoder.encoded == [4 + 1]
     again = compare(task, asked, answers | {3: almost}, features)
-    assert encoded == [5, 2]
+    assert encoder.encoded == [5, 2]
     alone = [compare(task, {i: asked[i]}, {i: answers[i]}, QueryFeatures())[0] for i in range(4)]
     assert np.array_equal(rows, alone)
     assert np.array_equal(rows[:3], again[:3])
