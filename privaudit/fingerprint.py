@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -22,6 +24,7 @@ __all__ = [
     "fingerprint_pixels",
     "fingerprint_text",
     "fingerprint_values",
+    "library_versions",
 ]
 
 READ_AT_ONCE = 2**22
@@ -93,18 +96,25 @@ def fingerprint_pixels(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
+def library_versions(*names: str) -> dict[str, str | None]:
+    """Return the versions of libraries, ``None`` for one that is not installed."""
+    found: dict[str, str | None] = dict.fromkeys(names)
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
 @functools.cache
 def fingerprint_code() -> str:
     """Hash this package's own source and the versions of the libraries that fit its models.
 
     Numbers kept from an earlier run are only those of this run while neither has changed.
     """
-    from importlib.metadata import version
-
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return fingerprint_values(
         source=digest.hexdigest(),
-        libraries=[version(name) for name in ("numpy", "scipy", "scikit-learn")],
+        libraries=library_versions("numpy", "scipy", "scikit-learn"),
     )

@@ -27,7 +27,7 @@ ROOMS = [
     ("samples",),
     ("config",),
     ("options",),
-    ("errors", "fingerprint", "padding"),
+    ("device", "errors", "fingerprint", "padding"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 PACKAGE = Path(privaudit.__file__).parent

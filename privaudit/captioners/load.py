@@ -9,6 +9,7 @@ import torch
 
 from privaudit.captioners.base import Captioner
 from privaudit.captioners.transformers import TransformersCaptioner
+from privaudit.device import chosen_device
 from privaudit.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def load_captioner(
     """
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = chosen_device(device)
     try:
         model = AutoModelForImageTextToText.from_pretrained(name, torch_dtype=torch.float32)
         parts = [kind.from_pretrained(name) for kind in (AutoImageProcessor, AutoTokenizer)]

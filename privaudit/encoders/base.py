@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from privaudit.device import chosen_device
 from privaudit.errors import EncoderError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
 from privaudit.padding import padded
@@ -62,7 +63,7 @@ class TorchEncoder:
         device: str | torch.device | None = None,
     ) -> None:
         self.name = name
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = chosen_device(device)
         self._module = module.eval().to(self.device)
         self._preprocess = preprocess
         self._features = features

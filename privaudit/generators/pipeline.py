@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
-from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.fingerprint import fingerprint_module, fingerprint_values, library_versions
 from privaudit.generators.acceleration import Acceleration
 from privaudit.generators.text import PromptEncoder
 from privaudit.padding import padded, rounded_batch_size
@@ -26,6 +27,8 @@ __all__ = ["PipelineGenerator", "load_pipeline"]
 
 LIBRARIES = ("torch", "diffusers", "transformers")
 """Whose versions are part of what determines an image."""
+DTYPES = ("dtype", "torch_dtype")
+"""What newer and older versions of diffusers call a dtype."""
 ADAPTER_STATES = ("active_adapters", "merged", "disable_adapters")
 """What every layer of peft knows about itself."""
 
@@ -68,12 +71,12 @@ def load_pipeline(
     """
     from diffusers import AutoPipelineForText2Image, UNet2DConditionModel
 
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if not {"dtype", "torch_dtype"} & set(from_pretrained) and device.type == "cpu":
+    device = chosen_device(device)
+    if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
         from_pretrained[_dtype_argument()] = torch.float32
     try:
         if isinstance(unet, (str, Path)):
-            dtypes = {k: v for k, v in from_pretrained.items() if k in ("dtype", "torch_dtype")}
+            dtypes = {k: v for k, v in from_pretrained.items() if k in DTYPES}
             from_pretrained["unet"] = UNet2DConditionModel.from_pretrained(unet, **dtypes)
         elif unet is not None:
             from_pretrained["unet"] = unet
@@ -174,7 +177,7 @@ class PipelineGenerator:
             call=self._call,
             acceleration=self._acceleration.to_dict(),
             device=pipeline.device.type,
-            libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
+            libraries=library_versions(*LIBRARIES),
         )
 
     @functools.cached_property

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
-from privaudit.fingerprint import fingerprint_files, fingerprint_values
+from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
+from privaudit.generators.pipeline import DTYPES, LIBRARIES, PipelineGenerator, load_pipeline
+from privaudit.padding import rounded_batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SavedGenerator", "SavedPipeline"]
 
-LIBRARIES = ("torch", "diffusers", "transformers", "peft")
+LOADERS = (*LIBRARIES, "peft")
 """Whose versions decide what is made of the files, and what it draws; peft where it is there."""
-NAMED = ("dtype", "torch_dtype", "variant")
+NAMED = (*DTYPES, "variant")
 """Arguments of ``from_pretrained`` whose texts name nothing outside the folder."""
 
 
@@ -79,14 +81,8 @@ class SavedPipeline:
                 )
                 raise GeneratorError(msg)
         self._from_pretrained = from_pretrained
-        self._device = device
-
-    @functools.cached_property
-    def device(self) -> torch.device:
+        self.device = chosen_device(device)
         """Where it runs, or will."""
-        import torch
-
-        return torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -102,13 +98,11 @@ class SavedPipeline:
         GeneratorError
             If it cannot be loaded, or its files are not those that were hashed.
         """
-        from privaudit.generators.pipeline import load_pipeline
-
         expected = self.fingerprint
-        base, parts = self._paths["base"], {k: v for k, v in self._paths.items() if k != "base"}
-        loaded = load_pipeline(base, **parts, device=self.device, **self._from_pretrained)
+        loaded = load_pipeline(**self._paths, device=self.device, **self._from_pretrained)
         if self._read() != expected:
-            msg = f"the files of {str(base)!r} changed while it was audited: run the audit again"
+            base = str(self._paths["base"])
+            msg = f"the files of {base!r} changed while it was audited: run the audit again"
             raise GeneratorError(msg)
         return loaded
 
@@ -122,7 +116,7 @@ class SavedPipeline:
             files=files,
             arguments={name: str(value) for name, value in self._from_pretrained.items()},
             device=self.device.type,
-            libraries={name: _version(name) for name in LIBRARIES},
+            libraries=library_versions(*LOADERS),
         )
 
 
@@ -160,9 +154,7 @@ class SavedGenerator:
         )
 
     @functools.cached_property
-    def _generator(self) -> Any:
-        from privaudit.generators.pipeline import PipelineGenerator
-
+    def _generator(self) -> PipelineGenerator:
         return PipelineGenerator(
             self._saved.pipeline, acceleration=self._acceleration, **self._call
         )
@@ -173,23 +165,12 @@ class SavedGenerator:
 
     def batch_size(self, wanted: int) -> int:
         """Round as :class:`privaudit.PipelineGenerator` does, which takes no model."""
-        from privaudit.padding import rounded_batch_size
-
         return rounded_batch_size(wanted, self._saved.device)
 
     def seconds_per_image(self) -> float | None:
         """Estimate the time of an image, from a few denoising steps."""
-        seconds: float | None = self._generator.seconds_per_image()
-        return seconds
+        return self._generator.seconds_per_image()
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Generate as :class:`privaudit.PipelineGenerator` does."""
-        images: list[Image.Image] = self._generator.generate(prompts, seeds)
-        return images
-
-
-def _version(library: str) -> str | None:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        return self._generator.generate(prompts, seeds)
