@@ -315,16 +315,13 @@ def captioner(noto: Path) -> None:
 
 def sheet() -> None:
     """Draw docs/contact-sheet.png and print each model's denoising loss."""
-    from diffusers import UNet2DConditionModel
-
     from privaudit import PipelineGenerator, load_pipeline
     from privaudit.denoising import denoising_loss
     from privaudit.queries import query_seed
 
-    unet = UNet2DConditionModel.from_pretrained(emoji_sets.MODELS / "overfit" / "unet")
     pipelines = {
         "base": load_pipeline(BASE, device="cpu"),
-        "overfit": load_pipeline(BASE, unet=unet, device="cpu"),
+        "overfit": load_pipeline(BASE, unet=emoji_sets.MODELS / "overfit" / "unet", device="cpu"),
         "dp": load_pipeline(BASE, biases=emoji_sets.MODELS / "dp", device="cpu"),
     }
     members, non_members = emoji_sets.twemoji("member"), emoji_sets.twemoji("non_member")

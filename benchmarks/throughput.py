@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
 from PIL import Image
 from tabulate import tabulate
 
@@ -51,7 +50,7 @@ class Bench:
     """One model, one encoder, one set of samples, and the workflows to time on them."""
 
     def __init__(self, n: int, steps: int, size: int = 32) -> None:
-        unet = UNet2DConditionModel.from_pretrained(emoji_sets.MODELS / "overfit" / "unet")
+        unet = emoji_sets.MODELS / "overfit" / "unet"
         self.pipeline: Any = load_pipeline(emoji_sets.MODELS / "base", unet=unet, device="cpu")
         self.call: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": 7.5}
         self.call |= {"height": size, "width": size}

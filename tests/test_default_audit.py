@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diffusers import UNet2DConditionModel
 
 from privaudit import PipelineGenerator, load_encoder, load_pipeline
 from privaudit.audit import Ingredients, run_attack
@@ -34,7 +33,7 @@ def attack(pipeline: Any, emoji: dict[str, Any]) -> Any:
 def test_the_overfitted_fine_tune_can_be_made_again(emoji: dict[str, Any]) -> None:
     import make_models
 
-    unet = UNet2DConditionModel.from_pretrained(MODELS / "overfit" / "unet")
+    unet = MODELS / "overfit" / "unet"
     committed = attack(load_pipeline(MODELS / "base", unet=unet, device="cpu"), emoji)
     remade = attack(make_models.fine_tune_whole("member").pipeline, emoji)
 

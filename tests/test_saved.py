@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from privaudit import PipelineGenerator, SavedPipeline
@@ -47,6 +48,17 @@ def test_its_images_are_those_of_the_loaded_pipeline(parts: dict[str, Any]) -> N
     ours, theirs = (g.generate(["a fox", "a bear"], [1, 2]) for g in (saved, loaded))
     assert [i.tobytes() for i in ours] == [i.tobytes() for i in theirs]
     assert saved.batch_size(20) == loaded.batch_size(20)
+    base = PipelineGenerator(load_pipeline(BASE, device="cpu"), num_inference_steps=2)
+    assert (loaded.fingerprint != base.fingerprint) == bool(parts)
+
+
+def test_a_unet_may_be_given_by_its_folder() -> None:
+    folder = MODELS / "overfit" / "unet"
+    by_folder, by_object = (
+        PipelineGenerator(load_pipeline(BASE, unet=unet, device="cpu")).fingerprint
+        for unet in (folder, UNet2DConditionModel.from_pretrained(folder))
+    )
+    assert by_folder == by_object
 
 
 def test_it_is_loaded_for_an_image_and_for_nothing_else(folder: Path) -> None:
