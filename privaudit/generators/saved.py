@@ -110,7 +110,10 @@ class SavedPipeline:
         try:
             files = {name: fingerprint_files(path) for name, path in self._paths.items()}
         except OSError as error:
-            msg = f"the files of {str(self._paths['base'])!r} cannot be read ({error})"
+            msg = (
+                f"the files of {str(self._paths['base'])!r} cannot be read ({error}): check their "
+                "permissions, and links that lead nowhere"
+            )
             raise GeneratorError(msg) from error
         return fingerprint_values(
             files=files,
