@@ -166,7 +166,7 @@ def base(noto: Path, steps: int = 3000) -> None:
     )
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from privaudit.finetune import finetune
+    from privaudit.diffusion.fine_tuning import finetune
     from privaudit.samples import Sample
 
     torch.manual_seed(SEED)
@@ -240,7 +240,7 @@ def overfit() -> None:
 def fine_tune_whole(role: str, steps: int = STEPS) -> Any:
     """Fine-tune the base's U-Net on the Twemoji of one role, without any protection."""
     from privaudit import load_pipeline
-    from privaudit.finetune import finetune
+    from privaudit.diffusion.fine_tuning import finetune
 
     return finetune(
         load_pipeline(BASE, device="cpu"),
@@ -257,7 +257,7 @@ def fine_tune_whole(role: str, steps: int = STEPS) -> Any:
 def shadow() -> None:
     """Fine-tune the attacker's shadow: an adapter on the shadow members."""
     from privaudit import load_pipeline
-    from privaudit.finetune import finetune
+    from privaudit.diffusion.fine_tuning import finetune
 
     tuned = finetune(
         load_pipeline(BASE, device="cpu"),
@@ -282,7 +282,7 @@ def dp() -> None:
 def fine_tune_biases(*, private: bool) -> Any:
     """Fine-tune the base's bias terms on the members, with DP-SGD or, to compare, without."""
     from privaudit import DifferentialPrivacy, load_pipeline
-    from privaudit.finetune import finetune
+    from privaudit.diffusion.fine_tuning import finetune
 
     return finetune(
         load_pipeline(BASE, device="cpu"),
@@ -315,9 +315,9 @@ def captioner(noto: Path) -> None:
 
 def sheet() -> None:
     """Draw docs/contact-sheet.png and print each model's denoising loss."""
-    from privaudit import PipelineGenerator, load_pipeline
-    from privaudit.denoising import denoising_loss
-    from privaudit.queries import query_seed
+    from privaudit import PipelineTarget, load_pipeline
+    from privaudit.diffusion.objective import denoising_loss
+    from privaudit.targets.queries import query_seed
 
     pipelines = {
         "base": load_pipeline(BASE, device="cpu"),
@@ -330,7 +330,7 @@ def sheet() -> None:
     for name, pipeline in pipelines.items():
         losses = [denoising_loss(pipeline, samples) for samples in (members, non_members)]
         print(f"{name}: loss {losses[0]:.4f} on members, {losses[1]:.4f} on non-members")
-        generator = PipelineGenerator(pipeline, num_inference_steps=10, guidance_scale=3.0)
+        generator = PipelineTarget(pipeline, num_inference_steps=10, guidance_scale=3.0)
         images = generator.generate(
             [sample.caption for sample in shown], [query_seed(0, sample.id, 0) for sample in shown]
         )

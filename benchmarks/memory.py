@@ -25,10 +25,10 @@ def audit(n: int) -> None:
     import torch
     from PIL import Image
 
-    from privaudit import ObliviousGenerator, Sample, load_encoder
-    from privaudit.arms import Ingredients
-    from privaudit.audit import run_attack
-    from privaudit.config import resolve
+    from privaudit import ObliviousTarget, Sample, load_encoder
+    from privaudit.audit.audit import run_attack
+    from privaudit.audit.experiment import Ingredients
+    from privaudit.settings.resolve import resolve
     from privaudit.store import Store
 
     torch.set_num_threads(1)
@@ -40,7 +40,7 @@ def audit(n: int) -> None:
         for i, (pixels, number) in enumerate(zip(coarse, numbers, strict=True))
     ]
     given = Ingredients(
-        target_model=ObliviousGenerator((SIDE, SIDE)),
+        target_model=ObliviousTarget((SIDE, SIDE)),
         members=samples[:n],
         non_members=samples[n:],
         image_encoder=load_encoder("efficientnet-lite0", device="cpu"),

@@ -26,9 +26,9 @@ from privaudit import Sample
 from privaudit.encoders import as_encoder
 from privaudit.engines.ray import RayEngine
 from privaudit.engines.task import Task
-from privaudit.generators import as_generator
-from privaudit.queries import Query
 from privaudit.store import Store
+from privaudit.targets import as_target
+from privaudit.targets.queries import Query
 
 BATCH = 16
 
@@ -76,7 +76,7 @@ def main() -> None:
         size = int(name.split()[-2])
         sample = Sample(Image.new("RGB", (64, 64)), "a picture", id="one")
         queries = [Query(sample, sample.caption, seed) for seed in range(chosen.images)]
-        task = Task(as_generator(Grainy(size)), as_encoder(Corners()), "cosine", "channel", BATCH)
+        task = Task(as_target(Grainy(size)), as_encoder(Corners()), "cosine", "channel", BATCH)
         engine = RayEngine()
         engine.run(task, queries[: 4 * BATCH], Store(None), lambda _: None)  # start the actors
         took = []

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from throughput import Bench
 
-from privaudit import PipelineGenerator
+from privaudit import PipelineTarget
 from privaudit.engines.ray import RayEngine
 from privaudit.engines.task import Task
 from privaudit.store import Store
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     chosen = parser.parse_args()
     bench = Bench(32, chosen.steps)
-    generator = PipelineGenerator(bench.pipeline, **bench.call)
+    generator = PipelineTarget(bench.pipeline, **bench.call)
     task = Task(generator, bench.encoder, "cosine", "channel", BATCH)
     # As many whole batches as both numbers of workers divide.
     queries = bench.queries[: 12 * BATCH]

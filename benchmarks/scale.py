@@ -36,14 +36,14 @@ def audit(n: int, folder: Path) -> dict[str, float]:
     """Run one audit of n+n samples, and return the seconds of its parts."""
     from PIL import Image
 
-    from privaudit import ObliviousGenerator, Sample
-    from privaudit.arms import Ingredients
-    from privaudit.audit import plan_attack, run_attack
-    from privaudit.config import resolve
-    from privaudit.plan import Plan
+    from privaudit import ObliviousTarget, Sample
+    from privaudit.audit.audit import plan_attack, run_attack
+    from privaudit.audit.estimate import Plan
+    from privaudit.audit.experiment import Ingredients
     from privaudit.report.json_file import write_json
     from privaudit.report.log import AuditLog
     from privaudit.report.terminal import render
+    from privaudit.settings.resolve import resolve
     from privaudit.store import Store
 
     draws = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def audit(n: int, folder: Path) -> dict[str, float]:
         for i, (p, number) in enumerate(zip(pixels, numbers, strict=True))
     ]
     given = Ingredients(
-        target_model=ObliviousGenerator((4, 4)),
+        target_model=ObliviousTarget((4, 4)),
         members=samples[:n],
         non_members=samples[n:],
         image_encoder=Corners(),

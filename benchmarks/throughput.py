@@ -31,14 +31,14 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
-from privaudit import PipelineGenerator, load_encoder, load_pipeline
-from privaudit.arms import Ingredients
-from privaudit.audit import run_attack
-from privaudit.config import resolve
+from privaudit import PipelineTarget, load_encoder, load_pipeline
+from privaudit.audit.audit import run_attack
+from privaudit.audit.experiment import Ingredients
 from privaudit.engines import local, task
-from privaudit.queries import plan_queries
-from privaudit.similarity import similarity_vector
+from privaudit.measurements.similarity import similarity_vector
+from privaudit.settings.resolve import resolve
 from privaudit.store import Store
+from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ class Bench:
     def audit(self, store: Path) -> None:
         """Run attack-I from samples to verdict."""
         given = Ingredients(
-            target_model=PipelineGenerator(self.pipeline, **self.call),
+            target_model=PipelineTarget(self.pipeline, **self.call),
             members=self.members,
             non_members=self.non_members,
             image_encoder=self.encoder,
@@ -109,7 +109,7 @@ class Bench:
 def shares(into: dict[str, list[float]]) -> Iterator[None]:
     """Add up the time spent in the parts of an audit."""
     parts = {
-        "generating": (PipelineGenerator, "generate"),
+        "generating": (PipelineTarget, "generate"),
         "encoding": (task.QueryFeatures, "encode"),
         "making files": (local, "files"),
         "storing images": (Store, "put_image"),

@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from privaudit.captioners import RetrievalCaptioner, finetune_captioner, load_captioner
-    from privaudit.dp_sgd import DifferentialPrivacy
+    from privaudit.diffusion.dp_sgd import DifferentialPrivacy
+    from privaudit.diffusion.fine_tuning import finetune
     from privaudit.encoders import load_encoder
     from privaudit.errors import PrivauditError
-    from privaudit.generators import (
-        MemorizingGenerator,
-        ObliviousGenerator,
-        PipelineGenerator,
-        SavedPipeline,
-        load_pipeline,
-    )
     from privaudit.plugin import (
         AuditInconclusive,
         AuditInvalid,
         PrivacyBudgetExceeded,
         PrivacyClaimExceeded,
     )
-    from privaudit.record import AttackResult
+    from privaudit.record.result import AttackResult
     from privaudit.samples import CoinSplit, Sample, load_samples, split_by_coin
+    from privaudit.targets import (
+        MemorizingTarget,
+        ObliviousTarget,
+        PipelineTarget,
+        SavedPipeline,
+        load_pipeline,
+    )
 
 __all__ = [
     "AttackResult",
@@ -35,15 +36,16 @@ __all__ = [
     "AuditInvalid",
     "CoinSplit",
     "DifferentialPrivacy",
-    "MemorizingGenerator",
-    "ObliviousGenerator",
-    "PipelineGenerator",
+    "MemorizingTarget",
+    "ObliviousTarget",
+    "PipelineTarget",
     "PrivacyBudgetExceeded",
     "PrivacyClaimExceeded",
     "PrivauditError",
     "RetrievalCaptioner",
     "Sample",
     "SavedPipeline",
+    "finetune",
     "finetune_captioner",
     "load_captioner",
     "load_encoder",
@@ -53,24 +55,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AttackResult": "privaudit.record",
+    "AttackResult": "privaudit.record.result",
     "AuditInconclusive": "privaudit.plugin",
     "AuditInvalid": "privaudit.plugin",
     "CoinSplit": "privaudit.samples",
-    "DifferentialPrivacy": "privaudit.dp_sgd",
-    "MemorizingGenerator": "privaudit.generators",
-    "ObliviousGenerator": "privaudit.generators",
-    "PipelineGenerator": "privaudit.generators",
+    "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
+    "MemorizingTarget": "privaudit.targets",
+    "ObliviousTarget": "privaudit.targets",
+    "PipelineTarget": "privaudit.targets",
     "PrivacyBudgetExceeded": "privaudit.plugin",
     "PrivacyClaimExceeded": "privaudit.plugin",
     "PrivauditError": "privaudit.errors",
     "RetrievalCaptioner": "privaudit.captioners",
     "Sample": "privaudit.samples",
-    "SavedPipeline": "privaudit.generators",
+    "SavedPipeline": "privaudit.targets",
+    "finetune": "privaudit.diffusion.fine_tuning",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",
     "load_encoder": "privaudit.encoders",
-    "load_pipeline": "privaudit.generators",
+    "load_pipeline": "privaudit.targets",
     "load_samples": "privaudit.samples",
     "split_by_coin": "privaudit.samples",
 }

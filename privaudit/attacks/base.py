@@ -12,7 +12,7 @@ from privaudit.errors import ScoreError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from privaudit.similarity import Features
+    from privaudit.measurements.similarity import Features
 
 __all__ = ["InferenceModel", "check_calibration", "folds"]
 

@@ -14,7 +14,7 @@ from privaudit.attacks.base import check_calibration, folds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from privaudit.similarity import Features
+    from privaudit.measurements.similarity import Features
 
 __all__ = ["DistributionAttack"]
 

@@ -11,7 +11,7 @@ from privaudit.attacks.base import check_calibration
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from privaudit.similarity import Features
+    from privaudit.measurements.similarity import Features
 
 __all__ = ["ThresholdAttack"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
+from privaudit.batching import padded
 from privaudit.errors import CaptionerError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
-from privaudit.padding import padded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

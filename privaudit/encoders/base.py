@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from privaudit.batching import padded
 from privaudit.device import chosen_device
 from privaudit.errors import EncoderError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
-from privaudit.padding import padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from privaudit.config import Settings
     from privaudit.engines.task import Task
-    from privaudit.queries import Query
+    from privaudit.settings.resolve import Settings
     from privaudit.store import Store
+    from privaudit.targets.queries import Query
 
 __all__ = ["Engine", "make_engine"]
 

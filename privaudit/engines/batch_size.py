@@ -8,7 +8,7 @@ from privaudit.engines.pace import Pace
 from privaudit.errors import GeneratorError, PrivauditError
 
 if TYPE_CHECKING:
-    from privaudit.generators import Generator
+    from privaudit.targets import Generator
 
 __all__ = ["BatchSize", "is_out_of_memory"]
 

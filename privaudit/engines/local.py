@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from privaudit.engines.task import Task
-    from privaudit.queries import Query
     from privaudit.store import Store
+    from privaudit.targets.queries import Query
 
 __all__ = ["LocalEngine"]
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from privaudit.engines.task import Task
-    from privaudit.queries import Query
     from privaudit.store import Store
+    from privaudit.targets.queries import Query
 
 __all__ = ["Missing"]
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from privaudit.queries import Query
     from privaudit.store import Store
+    from privaudit.targets.queries import Query
 
 __all__ = ["RayEngine"]
 

@@ -10,8 +10,8 @@ from cachetools import LRUCache
 
 from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
+from privaudit.measurements.similarity import pooled_similarity, similarity_vector
 from privaudit.samples import pixel_digest
-from privaudit.similarity import pooled_similarity, similarity_vector
 from privaudit.store import as_file
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from privaudit.encoders import Encoder
-    from privaudit.generators import Generator
-    from privaudit.queries import Query
+    from privaudit.targets import Generator
+    from privaudit.targets.queries import Query
 
 __all__ = ["QueryFeatures", "Task", "compare", "files", "generate", "image_keys"]
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.config import resolve
-from privaudit.options import OPTIONS
 from privaudit.plugin.planning import Planning
 from privaudit.plugin.session import (
     FIXTURE,
@@ -23,9 +21,11 @@ from privaudit.plugin.session import (
     PrivacyClaimExceeded,
     item_settings,
 )
+from privaudit.settings.options import OPTIONS
+from privaudit.settings.resolve import resolve
 
 if TYPE_CHECKING:
-    from privaudit.record import AttackResult
+    from privaudit.record.result import AttackResult
 
 __all__ = ["AuditInconclusive", "AuditInvalid", "PrivacyBudgetExceeded", "PrivacyClaimExceeded"]
 
@@ -36,7 +36,7 @@ PLANNING = pytest.StashKey[Planning]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add every option of :mod:`privaudit.options` to the command line and the ini file."""
+    """Add every option of the settings to the command line and the ini file."""
     group = parser.getgroup("privaudit", "membership-inference audits of text-to-image models")
     for option in OPTIONS:
         form: dict[str, Any] = {"metavar": option.name.upper()}

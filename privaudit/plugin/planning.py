@@ -21,9 +21,9 @@ from privaudit.plugin.session import audit_of, audit_variant, first_line
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from privaudit.config import Settings
-    from privaudit.plan import Plan
-    from privaudit.plugin.gather import AttackRunner
+    from privaudit.audit.estimate import Plan
+    from privaudit.plugin.runner import AttackRunner
+    from privaudit.settings.resolve import Settings
 
 FOLDER = "privaudit_progress"
 
@@ -51,7 +51,7 @@ class Planning:
         """The session's one runner, made when the first audit item asks for it."""
         if self._runner is None:
             from privaudit.errors import PrivauditError
-            from privaudit.plugin.gather import AttackRunner
+            from privaudit.plugin.runner import AttackRunner
 
             try:
                 self._runner = AttackRunner(self._settings, self._progress)
@@ -61,7 +61,7 @@ class Planning:
 
     def add(self, request: pytest.FixtureRequest) -> None:
         """Add to the plan what an item would ask."""
-        from privaudit.plan import Plan
+        from privaudit.audit.estimate import Plan
 
         runner = self.runner
         if self._plan is None:

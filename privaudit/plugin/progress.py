@@ -44,7 +44,7 @@ class Lines:
         self._made += n
         if now - self._said < EVERY:
             return
-        from privaudit.plan import duration
+        from privaudit.audit.estimate import duration
 
         self._said = now
         rate = self._made / (now - self._started)

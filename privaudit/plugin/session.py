@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.config import Settings, marker_settings
+from privaudit.settings.resolve import Settings, marker_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from privaudit.record import AttackResult
+    from privaudit.record.result import AttackResult
     from privaudit.report.log import AuditLog
 
 FIXTURE = "membership_attack"
@@ -131,7 +131,7 @@ class AuditSession:
             # The body's own comparison of the AUC says less than the gate does.
             cause = None if isinstance(error, AssertionError) else error
         if result is not None and result.verdict != "pass":
-            from privaudit.gate import explain
+            from privaudit.audit.verdict import explain
 
             kind = AuditInconclusive if result.verdict == "inconclusive" else PrivacyBudgetExceeded
             if result.claim_exceeded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from privaudit.record import AttackResult
+    from privaudit.record.result import AttackResult
 
 __all__ = ["properties"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from privaudit.record import SCHEMA_VERSION
+from privaudit.record.result import SCHEMA_VERSION
 
 __all__ = ["AuditLog"]
 

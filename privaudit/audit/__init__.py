@@ -1,0 +1,1 @@
+"""One audit: its scenarios, what is asked, what is concluded."""

@@ -1,0 +1,170 @@
+"""What a session must generate, known before any of it is: how much, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from privaudit.engines.pace import Pace
+from privaudit.engines.task import image_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from privaudit.engines.task import Task
+    from privaudit.store import Store
+    from privaudit.targets import Generator
+    from privaudit.targets.queries import Query
+
+__all__ = ["Plan", "Unmade", "duration"]
+
+
+class Unmade:
+    """Stands for a shadow model that the audit will fine-tune: nothing of it can be stored yet."""
+
+    fingerprint = "unmade"
+    persistent = False
+
+
+@dataclass
+class _Part:
+    """What one model is asked."""
+
+    label: str
+    generator: Generator | Unmade
+    wanted: dict[str, bool] = field(default_factory=dict)
+    """Whether each image must be generated, by its key."""
+    pace: float | None = None
+    """Seconds an image takes, if anything is known of it."""
+
+    @property
+    def n_new(self) -> int:
+        return sum(self.wanted.values())
+
+
+class Plan:
+    """The images that all audits of a session need, each counted once.
+
+    Parameters
+    ----------
+    store
+        What is there already.
+    speedup
+        How many times as fast as this process the engine is.
+    """
+
+    def __init__(self, store: Store, speedup: float = 1.0) -> None:
+        self.store = store
+        self._speedup = speedup
+        self._parts: dict[str, _Part] = {}
+        self.at_most = False
+        """Whether a sequential audit may stop before it has asked for all."""
+
+    def __bool__(self) -> bool:
+        """Tell whether anything was asked."""
+        return bool(self._parts)
+
+    def add(self, label: str, task: Task, queries: Sequence[Query]) -> None:
+        """Add what one scenario asks one model, and find out how fast the model is.
+
+        Parameters
+        ----------
+        label
+            What to call the model.
+        task
+            The model, and how its images are compared.
+        queries
+            What it is asked.
+
+        Raises
+        ------
+        GeneratorError
+            If the model, of whose speed nothing is known, fails at a few denoising steps.
+        """
+        generator = task.generator
+        name = label if isinstance(generator, Unmade) else generator.fingerprint
+        part = self._parts.setdefault(name, _Part(label, generator))
+        if isinstance(generator, Unmade):
+            images = values = image_keys(generator.fingerprint, queries)
+            missing = set(values)
+        else:
+            images, values = task.keys(queries)
+            missing = set(self.store.absent(values))
+        for image, value in zip(images, values, strict=True):
+            needed = value in missing and not (task.keeps_images and self.store.has_image(image))
+            part.wanted[image] = part.wanted.get(image, False) or needed
+        if part.n_new and part.pace is None:
+            part.pace = self._pace(generator)
+
+    @property
+    def n_new(self) -> int:
+        """Images to generate."""
+        return sum(part.n_new for part in self._parts.values())
+
+    @property
+    def n_stored(self) -> int:
+        """Images whose similarities, or which themselves, are in the store."""
+        return sum(len(part.wanted) - part.n_new for part in self._parts.values())
+
+    def seconds(self) -> float | None:
+        """Estimate the time that is left, from earlier runs or a few denoising steps.
+
+        Returns
+        -------
+        float or None
+            ``None`` if nothing is known of a model's speed.
+        """
+        total = 0.0
+        for part in self._parts.values():
+            if not part.n_new:
+                continue
+            if part.pace is None:
+                return None
+            total += part.n_new * part.pace / self._speedup
+        return total
+
+    def _pace(self, generator: Generator | Unmade) -> float | None:
+        earlier = Pace.read(self.store, generator.fingerprint)
+        if earlier is not None:
+            return earlier.seconds
+        measure = getattr(generator, "seconds_per_image", None)
+        return None if measure is None else measure()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the plan in words: the sum first, then each model, then what will not be kept."""
+        seconds = self.seconds() if self.n_new else 0.0
+        most = "at most " if self.at_most else ""
+        if not self.n_new:
+            time = "nothing to wait for"
+        elif seconds is None:
+            time = "time unknown until the first batch"
+        else:
+            time = f"about {duration(seconds)}"
+        yield (
+            f"privaudit: {most}{self.n_new:,} images to generate, {self.n_stored:,} in the store, "
+            f"{time}"
+        )
+        for part in self._parts.values():
+            yield (
+                f"  {part.label}: {part.n_new:,} to generate, "
+                f"{len(part.wanted) - part.n_new:,} in the store"
+            )
+        for part in self._parts.values():
+            if isinstance(part.generator, Unmade):
+                yield f"  {part.label} is fine-tuned first, which takes time of its own"
+            elif not part.generator.persistent:
+                yield (
+                    f"  images of {part.label} are not kept: give it an attribute fingerprint, a "
+                    "string that changes whenever its images would"
+                )
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as one would: in seconds, minutes, hours or days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,187 @@
+"""DP-SGD (Abadi et al. 2016) for :mod:`privaudit.diffusion.fine_tuning`, by Opacus."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from privaudit.errors import MissingExtraError, SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["DifferentialPrivacy", "PrivateOptimizer"]
+
+
+@dataclass(frozen=True)
+class DifferentialPrivacy:
+    """Privacy target of a DP-SGD fine-tune.
+
+    Parameters
+    ----------
+    epsilon, delta
+        The (ε, δ) that the finished model must satisfy, for adding or removing one sample.
+        The noise multiplier is solved for it by Opacus' accountant before training starts.
+    max_grad_norm
+        L2 norm to which each sample's gradient is clipped (C in Abadi et al. 2016).
+    max_physical_batch_size
+        Samples whose gradients are held in memory at once; a lower value costs time, not
+        privacy. ``None`` holds the whole batch.
+    noise_seed
+        Seed of the privacy noise. ``None`` draws it from the operating system, and nothing else
+        is safe for a model you release: whoever knows the seed can subtract the noise.
+    """
+
+    epsilon: float
+    delta: float
+    max_grad_norm: float = 1.0
+    max_physical_batch_size: int | None = None
+    noise_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse targets that promise nothing.
+
+        Raises
+        ------
+        SettingError
+            If ε or the clipping norm is not positive and finite, or δ is outside (0, 1).
+        """
+        for name in ("epsilon", "max_grad_norm"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                msg = f"{name}={value!r} is not a positive number: give DP-SGD a finite one"
+                raise SettingError(msg)
+        if not 0 < self.delta < 1:
+            msg = f"delta={self.delta!r} is outside (0, 1): use less than 1 / number of samples"
+            raise SettingError(msg)
+
+
+class PrivateOptimizer:
+    """One optimiser made private: Poisson batches, clipped gradients, noise, accounting.
+
+    Parameters
+    ----------
+    module
+        The network to train, already on its device. Adapters are added after the move and
+        before this, the order in which Opacus is known to train LoRA correctly.
+    optimizer
+        An ordinary optimiser over the trainable parameters of ``module``.
+    privacy
+        The target, which decides the noise multiplier.
+    n_samples, batch_size, steps
+        Size of the training set, expected batch size, and number of steps to account for.
+
+    Attributes
+    ----------
+    model
+        ``module`` with hooks that compute per-sample gradients; call it in its place.
+    noise_multiplier
+        Standard deviation of the noise over ``max_grad_norm``.
+
+    Raises
+    ------
+    MissingExtraError
+        If ``opacus`` is not installed.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        optimizer: torch.optim.Optimizer,
+        privacy: DifferentialPrivacy,
+        n_samples: int,
+        batch_size: int,
+        steps: int,
+    ) -> None:
+        try:
+            from opacus import PrivacyEngine
+            from opacus.accountants.utils import get_noise_multiplier
+        except ImportError as error:
+            raise MissingExtraError("DP-SGD", "opacus", "finetune") from error
+        self._privacy = privacy
+        # Which samples a batch holds must stay as secret as the noise: the amplification by
+        # sampling that the accountant counts on is lost on whoever can replay the draws.
+        sampling = torch.Generator()
+        noise = torch.Generator(device=module.device)
+        for generator in (sampling, noise):
+            if privacy.noise_seed is None:
+                generator.seed()
+            else:
+                generator.manual_seed(privacy.noise_seed)
+        loader = torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(torch.arange(n_samples)),
+            batch_size=min(batch_size, n_samples),
+            generator=sampling,
+        )
+        with np.errstate(divide="ignore"):  # a batch of everybody: the accountant takes log(0)
+            self.noise_multiplier = float(
+                get_noise_multiplier(
+                    target_epsilon=privacy.epsilon,
+                    target_delta=privacy.delta,
+                    sample_rate=1 / len(loader),
+                    steps=steps,
+                    accountant="prv",
+                )
+            )
+        self._engine = PrivacyEngine(accountant="prv")
+        self.model, self._optimizer, self._loader = self._engine.make_private(
+            module=module,
+            optimizer=optimizer,
+            data_loader=loader,
+            noise_multiplier=self.noise_multiplier,
+            max_grad_norm=privacy.max_grad_norm,
+            noise_generator=noise,
+        )
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """Endless Poisson samples of indices; a batch may be empty."""
+        while True:
+            for (indices,) in self._loader:
+                yield indices.long()
+
+    def step(self, loss_of: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> float:
+        """Take one private step on a batch of indices.
+
+        Parameters
+        ----------
+        loss_of
+            Mean loss over given indices.
+        batch
+            Indices of the samples, possibly none: then the step is pure noise, as the privacy
+            analysis demands.
+
+        Returns
+        -------
+        float
+            The batch's mean loss, NaN for an empty batch.
+        """
+        if len(batch) == 0:
+            for parameter in self._optimizer.params:
+                parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            return math.nan
+        total = 0.0
+        parts = torch.split(batch, self._privacy.max_physical_batch_size or len(batch))
+        for index, part in enumerate(parts):
+            loss = loss_of(part)
+            loss.backward()  # type: ignore[no-untyped-call]
+            # All parts but the last only add their clipped gradients; the noise comes once.
+            self._optimizer.signal_skip_step(do_skip=index + 1 < len(parts))
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            total += loss.item() * len(part)
+        return total / len(batch)
+
+    def spent(self) -> float:
+        """ε spent so far at the target's δ, by the PRV accountant."""
+        with np.errstate(divide="ignore"):
+            return float(self._engine.get_epsilon(self._privacy.delta))
+
+    def detach(self) -> None:
+        """Take Opacus' hooks and per-sample gradients off the network."""
+        self.model.cleanup()

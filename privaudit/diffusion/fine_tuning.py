@@ -1,0 +1,335 @@
+"""Fine-tuning of a diffusers text-to-image pipeline: shadow models, and the audits' own targets.
+
+The loop is the usual one for latent diffusion: encode the image with the VAE, add noise at a
+random timestep, predict the noise (or the velocity) from the caption, minimise the squared
+error. What differs from a training framework is what an audit needs: the given pipeline is
+never changed, every random draw comes from one recorded seed, and DP-SGD is a setting.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
+from privaudit.diffusion.objective import (
+    denoising_errors,
+    latents_of,
+    tokens_of,
+    training_scheduler,
+)
+from privaudit.errors import FineTuneError, MissingExtraError, SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from privaudit.samples import Sample
+
+__all__ = ["DifferentialPrivacy", "FineTuned", "finetune"]
+
+BIASES_FILE = "unet_biases.safetensors"
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "proj_in", "proj_out")
+"""Attention projections and the convolutions of the residual blocks, by diffusers' names."""
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A finished fine-tune.
+
+    Attributes
+    ----------
+    pipeline
+        A new pipeline of the same class; everything not trained is shared with the original.
+    losses
+        Mean squared error of each optimisation step, in order.
+    epsilon, delta
+        The privacy actually spent, or ``None`` without DP-SGD.
+    noise_multiplier
+        Standard deviation of the privacy noise over ``max_grad_norm``, or ``None``.
+    trained_parameters
+        How many parameters were trained.
+    """
+
+    pipeline: Any
+    losses: tuple[float, ...]
+    trained_parameters: int
+    epsilon: float | None = None
+    delta: float | None = None
+    noise_multiplier: float | None = None
+
+    def save_lora(self, folder: str | Path) -> None:
+        """Write the LoRA adapter as ``pytorch_lora_weights.safetensors``, as diffusers reads it.
+
+        Raises
+        ------
+        FineTuneError
+            If the pipeline was fine-tuned whole and has no adapter.
+        """
+        from peft import get_peft_model_state_dict
+
+        unet = self.pipeline.unet
+        if not getattr(unet, "peft_config", None):
+            msg = "no LoRA adapter in this pipeline: it was fine-tuned whole, save it instead"
+            raise FineTuneError(msg)
+        layers = {
+            name: value.to(torch.float16) for name, value in get_peft_model_state_dict(unet).items()
+        }
+        self.pipeline.save_lora_weights(folder, unet_lora_layers=layers)
+
+    def save_biases(self, folder: str | Path) -> None:
+        """Write the U-Net's bias terms as ``unet_biases.safetensors``, float16.
+
+        ``privaudit.load_pipeline(base, biases=folder)`` puts them back into the base.
+        """
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        biases = {
+            name: value.half().contiguous()
+            for name, value in self.pipeline.unet.state_dict().items()
+            if name.endswith("bias")
+        }
+        save_file(biases, folder / BIASES_FILE)
+
+
+def finetune(
+    pipeline: Any,
+    samples: Sequence[Sample],
+    *,
+    method: Literal["lora", "full", "bias"] = "lora",
+    steps: int = 1000,
+    batch_size: int = 4,
+    learning_rate: float = 1e-4,
+    lr_scheduler: str = "constant",
+    lora_rank: int = 16,
+    train_text_encoder: bool = False,
+    caption_dropout: float = 0.1,
+    ema_decay: float | None = None,
+    differential_privacy: DifferentialPrivacy | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> FineTuned:
+    """Fine-tune a text-to-image latent diffusion pipeline on images and their captions.
+
+    Parameters
+    ----------
+    pipeline
+        A diffusers pipeline with ``unet``, ``vae``, ``text_encoder`` and ``tokenizer``, such as
+        ``StableDiffusionPipeline``. It is left as it was; training runs on its device.
+    samples
+        Images and captions. Images are resized to the pipeline's own resolution.
+    method
+        ``"lora"`` trains low-rank adapters on attention and residual convolutions of the U-Net;
+        ``"full"`` trains all of the U-Net; ``"bias"`` trains its bias terms alone (Ben Zaken et
+        al. 2022), so few parameters that DP-SGD's noise leaves more of what they learn (Bu et
+        al. 2022).
+    steps
+        Optimisation steps.
+    batch_size
+        Samples a step. Under DP-SGD it is the expected size: batches are Poisson samples.
+    learning_rate, lr_scheduler
+        AdamW's learning rate, and the name of a schedule of ``diffusers.optimization``
+        (``"constant"``, ``"cosine"``, ``"linear"``, …; no warm-up).
+    lora_rank
+        Rank of the adapters, which is also their α.
+    train_text_encoder
+        Train the text encoder too (``method="full"`` only).
+    caption_dropout
+        Probability of training a sample on the empty caption, which classifier-free guidance
+        needs.
+    ema_decay
+        Decay of an exponential moving average of the trained weights, which is then what the
+        returned pipeline holds; ``None`` keeps the last step's weights.
+    differential_privacy
+        Train with DP-SGD to this target, by Opacus.
+    seed
+        Seed of every draw: order, noise, timesteps, dropout and the adapters' initialisation.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    FineTuned
+        The new pipeline, in evaluation mode, and what its training cost.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range.
+    FineTuneError
+        If the pipeline lacks a part, there are no samples, or the loss is no longer finite.
+    MissingExtraError
+        If LoRA is asked for without ``peft``, or DP-SGD without ``opacus``.
+    """
+    _check(pipeline, samples, method, steps, batch_size, caption_dropout, train_text_encoder)
+    device = pipeline.unet.device
+    draws = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # peft initialises adapters from the global generator
+        unet, text_encoder = _trainable_copies(pipeline, method, lora_rank, train_text_encoder)
+
+    modules = [unet, text_encoder] if train_text_encoder else [unet]
+    for module in modules:
+        module.train()
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    noise_scheduler = training_scheduler(pipeline)
+    posterior_mean, posterior_std = latents_of(pipeline, samples)
+    tokens = tokens_of(pipeline, [sample.caption for sample in samples])
+    empty = tokens_of(pipeline, [""])[0]
+
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
+    private: PrivateOptimizer | None = None
+    model: Any = unet
+    batches: Iterable[torch.Tensor] = _shuffled_batches(len(samples), batch_size, draws)
+    if differential_privacy is not None:
+        private = PrivateOptimizer(
+            unet, optimizer, differential_privacy, len(samples), batch_size, steps
+        )
+        model, batches = private.model, private.batches()
+
+    from diffusers.optimization import get_scheduler
+    from diffusers.training_utils import EMAModel
+
+    schedule = get_scheduler(lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=steps)
+    average = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True) if ema_decay else None
+
+    def loss_of(part: torch.Tensor) -> torch.Tensor:
+        """Mean error of the samples at the given indices, with fresh draws."""
+        dropped = torch.rand(len(part), generator=draws) < caption_dropout
+        captions = torch.where(dropped[:, None], empty, tokens[part]).to(device)
+        noise = torch.randn(posterior_mean[part].shape, generator=draws)
+        latents = (posterior_mean[part] + posterior_std[part] * noise).to(device)
+        with torch.set_grad_enabled(train_text_encoder):
+            states = text_encoder(captions)[0]
+        return denoising_errors(model, noise_scheduler, latents, states, draws).mean()
+
+    losses: list[float] = []
+    with tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar:
+        for batch in itertools.islice(batches, steps):
+            if private is not None:
+                losses.append(private.step(loss_of, batch))
+            else:
+                loss = loss_of(batch)
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                losses.append(loss.item())
+            _check_loss(losses, len(batch), learning_rate)
+            schedule.step()
+            if average is not None:
+                average.step(parameters)
+            bar.update()
+            bar.set_postfix(loss=f"{float(np.nanmean(losses[-50:])):.4f}", refresh=False)
+
+    if average is not None:
+        average.copy_to(parameters)
+    if private is not None:
+        private.detach()
+    for module in modules:
+        module.eval().requires_grad_(requires_grad=False)
+    return FineTuned(
+        pipeline=_with_parts(pipeline, unet=unet, text_encoder=text_encoder),
+        losses=tuple(losses),
+        trained_parameters=sum(p.numel() for p in parameters),
+        epsilon=None if private is None else private.spent(),
+        delta=None if differential_privacy is None else differential_privacy.delta,
+        noise_multiplier=None if private is None else private.noise_multiplier,
+    )
+
+
+def _check(
+    pipeline: Any,
+    samples: Sequence[Sample],
+    method: str,
+    steps: int,
+    batch_size: int,
+    caption_dropout: float,
+    train_text_encoder: bool,
+) -> None:
+    missing = [
+        part
+        for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+        if getattr(pipeline, part, None) is None
+    ]
+    if missing:
+        msg = (
+            f"{type(pipeline).__name__} has no {', '.join(missing)}: finetune trains latent "
+            "diffusion pipelines with a U-Net; train others with their own script and pass the "
+            "result as shadow_model"
+        )
+        raise FineTuneError(msg)
+    if not samples:
+        msg = "0 samples to fine-tune on: pass at least one image with its caption"
+        raise FineTuneError(msg)
+    if method not in ("lora", "full", "bias"):
+        msg = f"method={method!r} is unknown: use 'lora', 'full' or 'bias'"
+        raise SettingError(msg)
+    if train_text_encoder and method != "full":
+        msg = "train_text_encoder=True goes with method='full' only"
+        raise SettingError(msg)
+    for name, value in (("steps", steps), ("batch_size", batch_size)):
+        if value < 1:
+            msg = f"{name}={value} is below 1: give a positive whole number"
+            raise SettingError(msg)
+    if not 0 <= caption_dropout < 1:
+        msg = f"caption_dropout={caption_dropout} is outside [0, 1)"
+        raise SettingError(msg)
+
+
+def _check_loss(losses: Sequence[float], batch_size: int, learning_rate: float) -> None:
+    # A Poisson sample may be empty, and its mean loss is then not a number.
+    if math.isinf(losses[-1]) or (math.isnan(losses[-1]) and batch_size):
+        msg = (
+            f"loss is {losses[-1]} at step {len(losses)}: lower learning_rate "
+            f"(it is {learning_rate:g})"
+        )
+        raise FineTuneError(msg)
+
+
+def _with_parts(pipeline: Any, **parts: Any) -> Any:
+    """Build a pipeline of the same class with some parts replaced."""
+    components = pipeline.components | parts
+    # Not a component, but an argument all the same: without it diffusers warns at every load.
+    if "requires_safety_checker" in pipeline.config:
+        components["requires_safety_checker"] = pipeline.config.requires_safety_checker
+    new = type(pipeline)(**components)
+    new.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
+    return new
+
+
+def _trainable_copies(
+    pipeline: Any, method: str, lora_rank: int, train_text_encoder: bool
+) -> tuple[Any, Any]:
+    unet = copy.deepcopy(pipeline.unet).to(torch.float32)
+    text_encoder = pipeline.text_encoder
+    if method == "lora":
+        try:
+            from peft import LoraConfig
+        except ImportError as error:
+            raise MissingExtraError("LoRA fine-tuning", "peft", "finetune") from error
+        unet.requires_grad_(requires_grad=False)
+        unet.add_adapter(
+            LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=list(LORA_TARGETS))
+        )
+    else:
+        for name, parameter in unet.named_parameters():
+            parameter.requires_grad_(method == "full" or name.endswith("bias"))
+    if train_text_encoder:
+        text_encoder = copy.deepcopy(text_encoder).to(torch.float32).requires_grad_(True)
+    return unet, text_encoder
+
+
+def _shuffled_batches(n: int, batch_size: int, draws: torch.Generator) -> Iterator[torch.Tensor]:
+    """Endless batches, each epoch a new permutation; the last of an epoch may be smaller."""
+    while True:
+        yield from torch.split(torch.randperm(n, generator=draws), batch_size)

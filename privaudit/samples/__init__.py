@@ -1,0 +1,18 @@
+"""Samples: what they are, where they come from, how they are split and checked."""
+
+from __future__ import annotations
+
+from privaudit.samples.checks import check_disjoint, check_set
+from privaudit.samples.sample import Sample, pixel_digest
+from privaudit.samples.sources.image_folder import load_samples
+from privaudit.samples.split import CoinSplit, split_by_coin
+
+__all__ = [
+    "CoinSplit",
+    "Sample",
+    "check_disjoint",
+    "check_set",
+    "load_samples",
+    "pixel_digest",
+    "split_by_coin",
+]

@@ -1,0 +1,179 @@
+"""What a generator is, and how anything callable becomes one."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from privaudit.errors import GeneratorError
+from privaudit.targets.saved import SavedPipeline, SavedTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from privaudit.targets.acceleration import Acceleration
+
+__all__ = ["CallableTarget", "Generator", "as_target", "checked"]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A text-to-image model, seen from outside.
+
+    Attributes
+    ----------
+    fingerprint
+        Identity of everything that decides which image a (prompt, seed) gives.
+    persistent
+        Whether the fingerprint means the same in another process, so that images may be kept.
+    """
+
+    fingerprint: str
+    persistent: bool
+
+    def batch_size(self, wanted: int) -> int:
+        """Round a wanted number of queries a call to one that cannot change the images."""
+        ...
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+        """Generate one RGB image for each pair of prompt and seed.
+
+        Raises
+        ------
+        GeneratorError
+            If the model raises, or answers with something else.
+        """
+        ...
+
+
+class CallableTarget:
+    """A user's own ``generate(prompts, seeds)``: an endpoint, a service, another framework.
+
+    Parameters
+    ----------
+    function
+        Called with a list of prompts and a list of non-negative 63-bit seeds of equal length;
+        returns as many PIL images, in order. An attribute ``fingerprint`` (a string that
+        changes whenever the images would) lets its images be kept between runs.
+    """
+
+    def __init__(self, function: Callable[[list[str], list[int]], list[Image.Image]]) -> None:
+        self._function = function
+        stated = getattr(function, "fingerprint", None)
+        self.persistent = stated is not None
+        self.fingerprint = f"callable:{stated}" if self.persistent else f"session:{uuid.uuid4()}"
+
+    def batch_size(self, wanted: int) -> int:
+        """Return ``wanted``: how a callable batches is its own affair."""
+        return wanted
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+        """Call the function and check its answer, see :class:`Generator`."""
+        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        try:
+            answer = self._function(list(prompts), list(seeds))
+        except Exception as error:
+            msg = (
+                f"{name} raised {type(error).__name__} on a batch of {len(prompts)} prompts, the "
+                f"first {prompts[0]!r}: {error}"
+            )
+            raise GeneratorError(msg) from error
+        return checked(name, answer, prompts)
+
+
+def checked(name: str, answer: Any, prompts: Sequence[str]) -> list[Image.Image]:
+    """Check that a generator answered every prompt with a usable image.
+
+    Parameters
+    ----------
+    name
+        The generator, for the message.
+    answer
+        What it returned.
+    prompts
+        What it was asked.
+
+    Returns
+    -------
+    list of PIL.Image.Image
+        The images as RGB.
+
+    Raises
+    ------
+    GeneratorError
+        If there are too few or too many images, one is no PIL image, or has NaN pixels.
+    """
+    if not isinstance(answer, (list, tuple)):
+        msg = f"{name} returned a {type(answer).__name__}, not a list of PIL images"
+        raise GeneratorError(msg)
+    if len(answer) != len(prompts):
+        msg = f"{name} returned {len(answer)} images for {len(prompts)} prompts: return one each"
+        raise GeneratorError(msg)
+    images = []
+    for image, prompt in zip(answer, prompts, strict=True):
+        if not isinstance(image, Image.Image):
+            msg = (
+                f"{name} returned a {type(image).__name__} for prompt {prompt!r}, not a PIL image: "
+                "convert it with PIL.Image.fromarray"
+            )
+            raise GeneratorError(msg)
+        if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
+            msg = f"{name} returned NaN pixels for prompt {prompt!r}: run it in float32"
+            raise GeneratorError(msg)
+        images.append(image.convert("RGB"))
+    return images
+
+
+def as_target(
+    given: Any,
+    *,
+    num_inference_steps: int = 30,
+    guidance_scale: float = 7.5,
+    acceleration: Acceleration | None = None,
+) -> Generator:
+    """Turn what a ``target_model`` or ``shadow_model`` fixture returned into a generator.
+
+    Parameters
+    ----------
+    given
+        A diffusers pipeline, loaded or a :class:`SavedPipeline`, a generator of this package, or
+        a callable ``generate(prompts, seeds)``.
+    num_inference_steps, guidance_scale, acceleration
+        For a pipeline; a generator that comes ready-made keeps its own.
+
+    Raises
+    ------
+    GeneratorError
+        If it is none of these.
+    """
+    if isinstance(given, Generator):
+        return given
+    if isinstance(given, SavedPipeline):
+        return SavedTarget(
+            given,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            acceleration=acceleration,
+        )
+    # Who has a pipeline has imported diffusers; nobody else should wait for it.
+    diffusers = sys.modules.get("diffusers")
+    if diffusers is not None and isinstance(given, diffusers.DiffusionPipeline):
+        from privaudit.targets.pipeline import PipelineTarget
+
+        return PipelineTarget(
+            given,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            acceleration=acceleration,
+        )
+    if callable(given):
+        return CallableTarget(given)
+    msg = (
+        f"{type(given).__name__} cannot generate images: return a diffusers pipeline, or a "
+        "callable generate(prompts, seeds) -> list of PIL images"
+    )
+    raise GeneratorError(msg)

@@ -1,0 +1,177 @@
+"""Pipelines in folders, which are known by their files and loaded when they must draw."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from privaudit.batching import rounded_batch_size
+from privaudit.device import chosen_device
+from privaudit.errors import GeneratorError
+from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
+from privaudit.targets.pipeline import DTYPES, LIBRARIES, PipelineTarget, load_pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from PIL import Image
+
+    from privaudit.targets.acceleration import Acceleration
+
+__all__ = ["SavedPipeline", "SavedTarget"]
+
+LOADERS = (*LIBRARIES, "peft")
+"""Whose versions decide what is made of the files, and what it draws; peft where it is there."""
+NAMED = (*DTYPES, "variant")
+"""Arguments of ``from_pretrained`` whose texts name nothing outside the folder."""
+
+
+class SavedPipeline:
+    """A diffusers text-to-image pipeline in a folder, loaded when it is first needed.
+
+    It takes what :func:`privaudit.load_pipeline` takes, and is given to an audit in place of
+    what that returns. Where all images are stored, the audit then neither loads the model nor
+    imports diffusers. A pipeline's images are kept under the hash of its weights, those of this
+    one under the hash of its files: neither finds the images of the other.
+
+    Parameters
+    ----------
+    base
+        Folder of a whole pipeline.
+    unet, lora, biases, device
+        As of :func:`privaudit.load_pipeline`, but files and folders only.
+    **from_pretrained
+        Passed on: numbers, truth values, ``None``, a ``dtype`` and a ``variant``. Anything else
+        might be more than its name tells.
+
+    Raises
+    ------
+    GeneratorError
+        If there is no such file or folder, or an argument might be more than its name tells.
+    """
+
+    def __init__(
+        self,
+        base: str | Path,
+        *,
+        unet: str | Path | None = None,
+        lora: str | Path | None = None,
+        biases: str | Path | None = None,
+        device: str | torch.device | None = None,
+        **from_pretrained: Any,
+    ) -> None:
+        parts = {"base": base, "unet": unet, "lora": lora, "biases": biases}
+        self._paths = {name: Path(path) for name, path in parts.items() if path is not None}
+        for name, path in self._paths.items():
+            if not path.exists():
+                msg = (
+                    f"{name} {str(path)!r} is no file or folder: of a model on the hub, give what "
+                    "huggingface_hub.snapshot_download returned, or use privaudit.load_pipeline"
+                )
+                raise GeneratorError(msg)
+        for name, value in from_pretrained.items():
+            plain = value is None or isinstance(value, (bool, int, float))
+            if not plain and not (name in NAMED and re.fullmatch(r"[\w.-]+", str(value))):
+                msg = (
+                    f"{name} of a SavedPipeline is a {type(value).__name__}, which no hash of "
+                    "files can tell from another: use privaudit.load_pipeline"
+                )
+                raise GeneratorError(msg)
+        self._from_pretrained = from_pretrained
+        self.device = chosen_device(device)
+        """Where it runs, or will."""
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the files, and of how they are loaded."""
+        return self._read()
+
+    @functools.cached_property
+    def pipeline(self) -> Any:
+        """The pipeline, loaded now if it was not before.
+
+        Raises
+        ------
+        GeneratorError
+            If it cannot be loaded, or its files are not those that were hashed.
+        """
+        expected = self.fingerprint
+        loaded = load_pipeline(**self._paths, device=self.device, **self._from_pretrained)
+        if self._read() != expected:
+            base = str(self._paths["base"])
+            msg = f"the files of {base!r} changed while it was audited: run the audit again"
+            raise GeneratorError(msg)
+        return loaded
+
+    def _read(self) -> str:
+        try:
+            files = {name: fingerprint_files(path) for name, path in self._paths.items()}
+        except OSError as error:
+            msg = (
+                f"the files of {str(self._paths['base'])!r} cannot be read ({error}): check their "
+                "permissions, and links that lead nowhere"
+            )
+            raise GeneratorError(msg) from error
+        return fingerprint_values(
+            files=files,
+            arguments={name: str(value) for name, value in self._from_pretrained.items()},
+            device=self.device.type,
+            libraries=library_versions(*LOADERS),
+        )
+
+
+class SavedTarget:
+    """A :class:`SavedPipeline` as a generator.
+
+    Parameters
+    ----------
+    saved
+        The pipeline.
+    num_inference_steps, guidance_scale, acceleration
+        As of :class:`privaudit.PipelineTarget`.
+    """
+
+    persistent = True
+
+    def __init__(
+        self,
+        saved: SavedPipeline,
+        *,
+        num_inference_steps: int,
+        guidance_scale: float,
+        acceleration: Acceleration | None,
+    ) -> None:
+        self._saved = saved
+        self._call: dict[str, Any] = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+        }
+        self._acceleration = acceleration
+        self.fingerprint = fingerprint_values(
+            saved=saved.fingerprint,
+            call=self._call,
+            acceleration=acceleration.to_dict() if acceleration else {},
+        )
+
+    @functools.cached_property
+    def _generator(self) -> PipelineTarget:
+        return PipelineTarget(self._saved.pipeline, acceleration=self._acceleration, **self._call)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take the model along: where this is unpickled, its files may not be."""
+        return {**self.__dict__, "_generator": self._generator}
+
+    def batch_size(self, wanted: int) -> int:
+        """Round as :class:`privaudit.PipelineTarget` does, which takes no model."""
+        return rounded_batch_size(wanted, self._saved.device)
+
+    def seconds_per_image(self) -> float | None:
+        """Estimate the time of an image, from a few denoising steps."""
+        return self._generator.seconds_per_image()
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+        """Generate as :class:`privaudit.PipelineTarget` does."""
+        return self._generator.generate(prompts, seeds)

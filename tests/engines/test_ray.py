@@ -1,0 +1,191 @@
+"""The Ray engine on real clusters of this machine: the same record, also when a node is lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from PIL import Image
+from ray.cluster_utils import Cluster
+
+from privaudit import ObliviousTarget, PipelineTarget
+from privaudit.audit.audit import Ingredients, run_attack
+from privaudit.encoders import as_encoder
+from privaudit.engines.pace import Pace
+from privaudit.engines.ray import RayEngine
+from privaudit.errors import EngineError, GeneratorError
+from privaudit.settings.resolve import resolve
+from privaudit.store import Store
+from privaudit.targets import as_target
+from tests.parts.audit_folder import AuditFolder
+from tests.parts.encoders import PixelEncoder, tiny_vit
+from tests.parts.pipelines import tiny_pipeline
+
+pytestmark = pytest.mark.slow
+SETTINGS = resolve({}, {})._replace(duplicate_limit=2.0, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head that runs nothing, and two nodes with one processor each."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made.nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    made.wait_for_nodes()
+    ray.init(address=made.address, log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def ingredients(emoji: dict[str, Any], model: Any, encoder: Any, n: int = 40) -> Ingredients:
+    return Ingredients(
+        target_model=model,
+        members=emoji["member"][:n],
+        non_members=emoji["non_member"][:n],
+        image_encoder=encoder,
+    )
+
+
+class Failing:
+    """Draws pictures, but for one prompt, with which it does something else."""
+
+    fingerprint = "failing-1"
+
+    def __init__(self, prompt: str, *, dies: bool) -> None:
+        self.prompt, self.dies = prompt, dies
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        if self.prompt in prompts:
+            if self.dies:
+                os._exit(1)
+            msg = "no picture of that"
+            raise ValueError(msg)
+        return ObliviousTarget().generate(prompts, seeds)
+
+
+def test_what_a_model_raises_on_a_worker_is_raised_here(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    model = as_target(Failing(emoji["member"][7].caption, dies=False))
+    given = ingredients(emoji, model, PixelEncoder())
+    said = "Failing raised ValueError on a batch of 16 prompts, .* no picture of that"
+    with pytest.raises(GeneratorError, match=said):
+        run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), RayEngine())
+
+
+def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    given = ingredients(
+        emoji, as_target(Failing(emoji["non_member"][39].caption, dies=True)), PixelEncoder()
+    )
+    engine = RayEngine()
+    with pytest.raises(EngineError, match="3 workers died of one batch of 16 queries"):
+        run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), engine)
+    assert engine.n_lost == 3
+    kept = Store(tmp_path).usage()["images"][0]
+    assert kept >= 16
+    # The same answers on the same store, without what kills: only the rest is made.
+    made: list[int] = []
+    healthy = replace(given, target_model=as_target(Failing("", dies=True)))
+    ended = run_attack("I", "threshold", healthy, SETTINGS, Store(tmp_path), engine, made.append)
+    assert sum(made) == 240 - kept
+    assert ended == run_attack("I", "threshold", healthy, SETTINGS, Store(None))
+
+
+class Small:
+    """Draws pictures, up to twenty at once, and writes down how many it was asked for."""
+
+    fingerprint = "small-1"
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        with self.file.open("a") as file:
+            file.write(f"{len(prompts)}\n")
+        if len(prompts) > 20:
+            raise MemoryError
+        return ObliviousTarget().generate(prompts, seeds)
+
+
+def test_the_batch_size_is_found_by_all_workers_together(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    given = ingredients(emoji, as_target(Small(tmp_path / "sizes")), PixelEncoder())
+    found = SETTINGS._replace(batch_size=None)
+    made: list[int] = []
+    store = Store(tmp_path / "store")
+    engine = RayEngine()
+    spread = run_attack("I", "threshold", given, found, store, engine, made.append)
+    assert engine.speedup == 2 / torch.get_num_threads()
+    assert sum(made) == 240
+    assert made[:3] == [16] * 3
+    # Both workers may be at a batch of 32 before the first of them tells that it has no room.
+    assert set(made) == {16, 32}
+    assert made.count(32) <= 2
+    sizes = (tmp_path / "sizes").read_text().split()
+    assert sizes.count("32") == made.count(32)
+    pace = Pace.read(store, given.target_model.fingerprint)
+    assert pace is not None
+    assert pace.batch_size == 16
+    assert spread == run_attack("I", "threshold", given, SETTINGS, Store(None))
+
+
+def test_an_audit_that_loses_a_node_midway_ends_with_the_same_record(
+    cluster: Any, emoji: dict[str, Any], tmp_path: Path
+) -> None:
+    pipeline = PipelineTarget(tiny_pipeline(), num_inference_steps=20)
+    given = ingredients(emoji, pipeline, as_encoder(tiny_vit(), device="cpu"))
+    engine = RayEngine()
+    assert engine.n_workers == 2
+    made: list[int] = []
+
+    def progress(n: int) -> None:
+        made.append(n)
+        if len(made) == 3:
+            cluster.remove_node(cluster.nodes[1], allow_graceful=False)
+
+    spread = run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), engine, progress)
+    assert sum(made) == 240
+    assert engine.n_lost == 1  # it was at work on a batch
+    assert spread == run_attack("I", "threshold", given, SETTINGS, Store(None))
+    assert Store(tmp_path).usage()["images"][0] == 240
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_engine_that_cannot_reach_its_cluster_says_so() -> None:
+    ray.shutdown()
+    with pytest.raises(EngineError, match=r"'127.0.0.1:1' cannot be reached .*ray-address"):
+        RayEngine("127.0.0.1:1")
+
+
+def test_the_plugin_runs_on_ray_with_what_an_audit_file_defines(plain_folder: AuditFolder) -> None:
+    plain_folder.write(
+        """
+class Drawing(privaudit.MemorizingTarget):
+    worth_storing = True
+
+@pytest.fixture(scope="session")
+def target_model(members):
+    return Drawing(members)
+
+def test_leak(membership_attack):
+    pass
+"""
+    )
+    options = ["--privaudit-scenarios=I,III", "--privaudit-json=out.json"]
+    files = []
+    for engine in (["--privaudit-engine=ray", "--privaudit-ray-workers=2"], []):
+        result = plain_folder.run(*options, *engine, subprocess=True)
+        result.assert_outcomes(failed=6)
+        files.append((plain_folder.path / "out.json").read_bytes())
+        assert any((plain_folder.path / "store" / "images").rglob("*.png"))
+        Store(plain_folder.path / "store").clear()
+    assert files[0] == files[1]

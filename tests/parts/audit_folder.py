@@ -1,0 +1,82 @@
+"""Folders with audit files, and the fixtures that they have in common."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.parts import AUDITS, ROOT
+
+CONTROL_AUDIT = """
+import sys
+sys.path[:0] = [{root!r}, {audits!r}]
+import pytest, privaudit, emoji_sets
+from tests.parts.encoders import PixelEncoder
+
+N = 12
+
+@pytest.fixture(scope="session")
+def members():
+    return emoji_sets.twemoji("member")[:N]
+
+@pytest.fixture(scope="session")
+def non_members():
+    return emoji_sets.twemoji("non_member")[:N]
+
+@pytest.fixture(scope="session")
+def image_encoder():
+    return PixelEncoder()
+
+@pytest.fixture(scope="session")
+def captioner(members, non_members, shadow_members, shadow_non_members):
+    everyone = members + non_members + shadow_members + shadow_non_members
+    known = {{s.digest: s.caption for s in everyone}}
+    return lambda images: [known[privaudit.Sample(i, "?").digest] for i in images]
+
+@pytest.fixture(scope="session")
+def shadow_members():
+    return emoji_sets.twemoji("shadow_member")[:N]
+
+@pytest.fixture(scope="session")
+def shadow_non_members():
+    return emoji_sets.twemoji("shadow_non_member")[:N]
+
+@pytest.fixture(scope="session")
+def shadow_model(shadow_members):
+    return privaudit.MemorizingTarget(shadow_members)
+"""
+
+LEAKING = """
+@pytest.fixture(scope="session")
+def target_model(members):
+    return privaudit.MemorizingTarget(members)
+"""
+
+SAFE = """
+@pytest.fixture(scope="session")
+def target_model():
+    return privaudit.ObliviousTarget()
+"""
+
+
+class AuditFolder:
+    """A folder with audit files, and pytest runs in it, plain or under xdist."""
+
+    def __init__(self, pytester: pytest.Pytester, workers: list[str]) -> None:
+        self.pytester = pytester
+        self.path = pytester.path
+        self.workers = workers
+        # To raw pixels the phases of the moon are one picture.
+        pytester.makeini("[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n")
+
+    def write(self, *parts: str, name: str = "audit_model") -> None:
+        """Write an audit file: the control audit's fixtures and the given code."""
+        head = CONTROL_AUDIT.format(root=str(ROOT), audits=str(AUDITS))
+        self.pytester.makepyfile(**{name: "\n".join((head, *parts))})
+
+    def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
+        """Run pytest with a store of its own; with workers always in a process of its own."""
+        run = self.pytester.runpytest_inprocess
+        if subprocess or self.workers:
+            run = self.pytester.runpytest_subprocess
+        store = f"--privaudit-store={self.path / 'store'}"
+        return run("-p", "no:cacheprovider", store, *self.workers, *args)

@@ -1,0 +1,231 @@
+"""The store: whole entries or none, damage noticed, a limit kept, many processes at once."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sqlite3
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from privaudit.__main__ import main
+from privaudit.errors import StoreError
+from privaudit.store import Store, as_file
+from privaudit.store.claims import Claims
+from tests.store.hammer import hammer, hold
+
+KEY, OTHER = "ab" * 16, "cd" * 16
+
+
+def picture(seed: int = 0, size: int = 16) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def test_images_come_back_pixel_by_pixel(tmp_path: Path) -> None:
+    Store(tmp_path).put_image(KEY, as_file(picture()))
+    found = Store(tmp_path).image(KEY)
+    assert found is not None
+    assert found.tobytes() == picture().tobytes()
+    assert Store(tmp_path).has_image(KEY)
+    assert Store(tmp_path).image(OTHER) is None
+    assert not Store(tmp_path).has_image(OTHER)
+
+
+def test_the_store_is_its_owners_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.put_image(KEY, as_file(picture()))
+    store.put_arrays({KEY: np.zeros(2, np.float32)})
+    assert (tmp_path / "store").stat().st_mode & 0o077 == 0
+
+
+def test_a_changed_byte_of_an_image_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    """One byte flipped at each of many places: the image comes back right, or not at all."""
+    store = Store(tmp_path)
+    store.put_image(KEY, as_file(picture()))
+    (file,) = (tmp_path / "images").rglob("*.png")
+    whole = file.read_bytes()
+    noticed = 0
+    for at in range(0, len(whole), 7):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = store.image(KEY)
+        if found is None:
+            assert [str(w.message).endswith("and is made again") for w in caught] == [True]
+            assert not file.exists()
+            noticed += 1
+        else:
+            assert found.tobytes() == picture().tobytes()
+    assert noticed > 100
+
+
+@given(st.dictionaries(st.text("abcdef", min_size=1, max_size=8), st.binary(max_size=64)))
+def test_values_come_back_as_they_were(contents: dict[str, bytes]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = {k: np.frombuffer(v * 4, np.float32) for k, v in contents.items()}
+        Store(Path(folder)).put_arrays(arrays)
+        store = Store(Path(folder))
+        found = store.arrays([*arrays, "none of these"])
+        assert {k: v.tobytes() for k, v in found.items()} == {
+            k: v.tobytes() for k, v in arrays.items()
+        }
+        assert store.absent([*arrays, "none of these"]) == ["none of these"]
+
+
+def test_values_of_this_process_alone_stay_in_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put_texts({"a": "here"}, persistent=False)
+    store.put_texts({"b": "kept"})
+    assert store.texts(["a", "b"]) == {"a": "here", "b": "kept"}
+    assert Store(tmp_path).texts(["a", "b"]) == {"b": "kept"}
+    assert store.absent(["a", "b", "c"]) == ["c"]
+
+
+def test_a_damaged_value_is_dropped_with_a_warning(tmp_path: Path) -> None:
+    Store(tmp_path).put_texts({"a": "one", "b": "two"})
+    with sqlite3.connect(tmp_path / "values.sqlite") as connection:
+        connection.execute("UPDATE value SET content = ? WHERE key = 'a'", (b"uno",))
+    connection.close()
+    store = Store(tmp_path)
+    with pytest.warns(UserWarning, match="1 of 2 entries of .* are damaged, .* is made again"):
+        assert store.texts(["a", "b"]) == {"b": "two"}
+    assert store.absent(["a", "b"]) == ["a"]
+
+
+def test_a_damaged_file_of_values_is_begun_anew(tmp_path: Path) -> None:
+    Store(tmp_path).put_texts({"a": "one"})
+    (tmp_path / "values.sqlite").write_bytes(b"something else" * 100)
+    store = Store(tmp_path)
+    with pytest.warns(UserWarning, match="is damaged .* what it held is made again"):
+        assert store.texts(["a"]) == {}
+    store.put_texts({"a": "one"})
+    assert Store(tmp_path).texts(["a"]) == {"a": "one"}
+
+
+def test_what_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be made .* name another --privaudit-store"):
+        Store(tmp_path / "file")
+    store = Store(tmp_path)
+    (tmp_path / "images").write_text("in the way")
+    with pytest.raises(StoreError, match=r"cannot be written .* name another store"):
+        store.put_image(KEY, as_file(picture()))
+
+
+def test_the_longest_unused_images_go_first(tmp_path: Path) -> None:
+    size = len(as_file(picture()))
+    store = Store(tmp_path / "two", limit=10 * size + 9000)
+    keys = [f"{i:032x}" for i in range(10)]
+    for age, key in enumerate(keys):
+        store.put_image(key, as_file(picture()))
+        (file,) = (tmp_path / "two" / "images").rglob(f"{key}.png")
+        os.utime(file, (1000 + age, 1000 + age))
+    store.image(keys[0])  # used just now
+    store.limit = 5 * size
+    assert store.evict() == 6  # to a tenth below the limit
+    assert [key for key in keys if store.has_image(key)] == [keys[0], *keys[7:]]
+    assert store.usage()["images"][0] == 4
+
+
+def test_a_store_that_grows_beyond_its_limit_is_cut_while_it_grows(tmp_path: Path) -> None:
+    size = len(as_file(picture()))
+    store = Store(tmp_path / "two", limit=20 * size)
+    for i in range(100):
+        store.put_image(f"{i:032x}", as_file(picture()))
+        assert store.usage()["images"][1] <= 1.15 * 20 * size
+    assert store.usage()["images"][0] > 15
+
+
+def test_values_go_only_where_nothing_reads_them(tmp_path: Path) -> None:
+    store = Store(tmp_path, limit=100_000)
+    for i in range(100):
+        store.put_arrays({str(i): np.zeros(1000, np.float32)})
+    keys = [str(i) for i in range(100)]
+    store.evict()
+    assert not store.absent(keys)
+    store.evict(values_too=True)
+    assert 50 < len(store.absent(keys)) < 100
+    assert not store.absent(["99"])
+    assert store.usage()["values"][1] <= 100_000
+
+
+def test_clearing_removes_what_a_store_keeps_and_nothing_else(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put_image(KEY, as_file(picture()))
+    store.put_texts({"a": "one"})
+    (tmp_path / "mine.txt").write_text("keep")
+    store.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert store.texts(["a"]) == {}
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_processes_that_hammer_one_store_neither_lose_nor_double(tmp_path: Path, n: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=hammer, args=(tmp_path, i)) for i in range(n)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    asked = [json.loads((tmp_path / f"asked{i}.json").read_text()) for i in range(n)]
+    everything = [tuple(query) for part in asked for query in part]
+    assert len(everything) == len(set(everything)) == 200
+    assert sum(bool(part) for part in asked) > 1  # they did share the work
+    answers = [(tmp_path / f"answers{i}.json").read_text() for i in range(n)]
+    assert len(set(answers)) == 1
+    assert Store(tmp_path / "store").usage()["images"][0] == 200
+    assert not list((tmp_path / "store" / "claims").glob("*.json"))
+
+
+def test_what_the_dead_claimed_is_free_again(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    holder = context.Process(target=hold, args=(tmp_path,))
+    holder.start()
+    while not (tmp_path / "holding").exists():
+        time.sleep(0.01)
+    claims = Claims(tmp_path / "claims")
+    with claims.take(["a", "b", "c"], 3, list) as taken:
+        assert taken == ["c"]
+    os.kill(holder.pid or 0, signal.SIGKILL)
+    holder.join()
+    with claims.take(["a", "b", "c"], 3, list) as taken:
+        assert taken == ["a", "b", "c"]
+
+
+def test_a_claim_asks_what_is_still_to_be_done(tmp_path: Path) -> None:
+    claims = Claims(tmp_path)
+
+    def absent(keys: Any) -> list[str]:
+        return [key for key in keys if key != "b"]
+
+    with claims.take(["a", "b", "c", "d"], 2, absent) as taken:
+        assert taken == ["a", "c"]
+    with claims.take(["b"], 2, absent) as taken:
+        assert taken == []
+
+
+def test_the_command_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "store"
+    assert main(["store", "show", "--store", str(folder)]) == 0
+    assert "does not exist: nothing is stored" in capsys.readouterr().out
+    Store(folder).put_image(KEY, as_file(picture()))
+    Store(folder).put_texts({"a": "one", "b": "two"})
+    assert main(["store", "show", "--store", str(folder)]) == 0
+    assert "1 images (0.0 MB) and 2 values (0.0 MB)\n" in capsys.readouterr().out
+    assert main(["store", "clear", "--store", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith("removed\n")
+    assert Store(folder).usage() == {"images": (0, 0), "values": (0, 0)}
