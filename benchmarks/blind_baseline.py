@@ -22,7 +22,7 @@ import emoji_sets
 from privaudit import load_encoder, split_by_coin
 from privaudit.audit.validity import blind_baseline, blind_caption_baseline
 from privaudit.encoders.base import encode_in_batches
-from privaudit.settings.resolve import resolve
+from privaudit import AuditSettings
 
 SEEDS = 20
 CONFIDENCE = 0.975  # two baselines share 5 %, as in an audit
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--noto", type=Path, required=True)
     noto = emoji_sets.noto(parser.parse_args().noto)
-    limit = resolve({}, {}).blind_limit
+    limit = AuditSettings().blind_limit
     encoder = load_encoder("efficientnet-lite0", device="cpu")
     twemoji = emoji_sets.twemoji("member") + emoji_sets.twemoji("non_member")
     picked = np.random.default_rng(0).choice(len(noto), len(twemoji), replace=False)

@@ -27,8 +27,8 @@ def audit(n: int) -> None:
 
     from privaudit import ObliviousTarget, Sample, load_encoder
     from privaudit.audit.audit import run_attack
-    from privaudit.audit.experiment import Ingredients
-    from privaudit.settings.resolve import resolve
+    from privaudit.audit.experiment import AuditInputs
+    from privaudit import AuditSettings
     from privaudit.store import Store
 
     torch.set_num_threads(1)
@@ -39,18 +39,18 @@ def audit(n: int) -> None:
         Sample(Image.fromarray(pixels).resize((SIDE, SIDE)), f"picture {number}", id=str(i))
         for i, (pixels, number) in enumerate(zip(coarse, numbers, strict=True))
     ]
-    given = Ingredients(
+    given = AuditInputs(
         target_model=ObliviousTarget((SIDE, SIDE)),
         members=samples[:n],
         non_members=samples[n:],
         image_encoder=load_encoder("efficientnet-lite0", device="cpu"),
     )
     # Noise has no near-duplicates to speak of, but four by four pixels can be alike by chance.
-    settings = resolve({}, {})._replace(duplicate_limit=2.0, blind_limit=1.0)
+    settings = AuditSettings(duplicate_limit=2.0, blind_limit=1.0)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         for attack in ("threshold", "distribution"):
-            run_attack("I", attack, given, settings, store)
+            one_result("I", attack, given, settings, store)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

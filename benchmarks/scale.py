@@ -39,11 +39,11 @@ def audit(n: int, folder: Path) -> dict[str, float]:
     from privaudit import ObliviousTarget, Sample
     from privaudit.audit.audit import plan_attack, run_attack
     from privaudit.audit.estimate import Plan
-    from privaudit.audit.experiment import Ingredients
+    from privaudit.audit.experiment import AuditInputs
     from privaudit.report.json_file import write_json
     from privaudit.report.log import AuditLog
     from privaudit.report.terminal import render
-    from privaudit.settings.resolve import resolve
+    from privaudit import AuditSettings
     from privaudit.store import Store
 
     draws = np.random.default_rng(0)
@@ -53,13 +53,13 @@ def audit(n: int, folder: Path) -> dict[str, float]:
         Sample(Image.fromarray(p), f"picture {number}", id=str(i))
         for i, (p, number) in enumerate(zip(pixels, numbers, strict=True))
     ]
-    given = Ingredients(
+    given = AuditInputs(
         target_model=ObliviousTarget((4, 4)),
         members=samples[:n],
         non_members=samples[n:],
         image_encoder=Corners(),
     )
-    settings = resolve({}, {})._replace(queries=1, duplicate_limit=2.0, batch_size=512)
+    settings = AuditSettings(queries=1, duplicate_limit=2.0, batch_size=512)
     settings = settings._replace(scenarios=("I",), attacks=("threshold",))
     took = {}
     start = time.perf_counter()
@@ -69,7 +69,7 @@ def audit(n: int, folder: Path) -> dict[str, float]:
     list(plan.lines())
     took["plan"] = time.perf_counter() - start
     start = time.perf_counter()
-    result = run_attack("I", "threshold", given, settings, store)
+    result = one_result("I", "threshold", given, settings, store)
     took["statistics"] = time.perf_counter() - start
     start = time.perf_counter()
     log = AuditLog()

@@ -33,10 +33,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 import emoji_sets
 from privaudit import PipelineTarget, load_encoder, load_pipeline
 from privaudit.audit.audit import run_attack
-from privaudit.audit.experiment import Ingredients
+from privaudit.audit.experiment import AuditInputs
 from privaudit.engines import local, task
 from privaudit.measurements.similarity import similarity_vector
-from privaudit.settings.resolve import resolve
+from privaudit import AuditSettings
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
 
@@ -59,7 +59,7 @@ class Bench:
         self.non_members = emoji_sets.twemoji("non_member")[:n]
         samples = [*self.members, *self.non_members]
         self.queries = plan_queries(samples, [s.caption for s in samples], M, 0)
-        self.settings = resolve({}, {})._replace(batch_size=BATCH, queries=M)
+        self.settings = AuditSettings(batch_size=BATCH, queries=M)
         self.made = 0
 
     def bare(self) -> None:
@@ -69,14 +69,14 @@ class Bench:
 
     def audit(self, store: Path) -> None:
         """Run attack-I from samples to verdict."""
-        given = Ingredients(
+        given = AuditInputs(
             target_model=PipelineTarget(self.pipeline, **self.call),
             members=self.members,
             non_members=self.non_members,
             image_encoder=self.encoder,
         )
         self.made = 0
-        run_attack("I", "threshold", given, self.settings, Store(store), progress=self._count)
+        one_result("I", "threshold", given, self.settings, Store(store), progress=self._count)
 
     def _count(self, n: int) -> None:
         self.made += n

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from privaudit.audit import Audit, AuditInputs, run_audit
     from privaudit.captioners import RetrievalCaptioner, finetune_captioner, load_captioner
     from privaudit.diffusion.dp_sgd import DifferentialPrivacy
     from privaudit.diffusion.fine_tuning import finetune
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
         PrivacyBudgetExceeded,
         PrivacyClaimExceeded,
     )
-    from privaudit.record.result import AttackResult
+    from privaudit.record import AttackResult, AuditRecord, Claim, SessionRecord
     from privaudit.samples import CoinSplit, Sample, load_samples, split_by_coin
+    from privaudit.settings import AuditSettings
     from privaudit.targets import (
         MemorizingTarget,
         ObliviousTarget,
@@ -32,8 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttackResult",
+    "Audit",
     "AuditInconclusive",
+    "AuditInputs",
     "AuditInvalid",
+    "AuditRecord",
+    "AuditSettings",
+    "Claim",
     "CoinSplit",
     "DifferentialPrivacy",
     "MemorizingTarget",
@@ -45,19 +52,26 @@ __all__ = [
     "RetrievalCaptioner",
     "Sample",
     "SavedPipeline",
+    "SessionRecord",
     "finetune",
     "finetune_captioner",
     "load_captioner",
     "load_encoder",
     "load_pipeline",
     "load_samples",
+    "run_audit",
     "split_by_coin",
 ]
 
 _HOMES = {
-    "AttackResult": "privaudit.record.result",
+    "AttackResult": "privaudit.record",
+    "Audit": "privaudit.audit",
     "AuditInconclusive": "privaudit.plugin",
+    "AuditInputs": "privaudit.audit",
     "AuditInvalid": "privaudit.plugin",
+    "AuditRecord": "privaudit.record",
+    "AuditSettings": "privaudit.settings",
+    "Claim": "privaudit.record",
     "CoinSplit": "privaudit.samples",
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
@@ -69,12 +83,14 @@ _HOMES = {
     "RetrievalCaptioner": "privaudit.captioners",
     "Sample": "privaudit.samples",
     "SavedPipeline": "privaudit.targets",
+    "SessionRecord": "privaudit.record",
     "finetune": "privaudit.diffusion.fine_tuning",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",
     "load_encoder": "privaudit.encoders",
     "load_pipeline": "privaudit.targets",
     "load_samples": "privaudit.samples",
+    "run_audit": "privaudit.audit",
     "split_by_coin": "privaudit.samples",
 }
 

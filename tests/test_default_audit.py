@@ -7,26 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit import PipelineTarget, load_encoder, load_pipeline
-from privaudit.audit.audit import Ingredients, run_attack
-from privaudit.settings.resolve import resolve
+from privaudit import AuditInputs, AuditSettings, PipelineTarget, load_encoder, load_pipeline
 from privaudit.statistics import auc
 from privaudit.store import Store
 from tests.parts import AUDITS
+from tests.parts.audits import one_result
 
 MODELS = AUDITS / "models"
-SETTINGS = resolve({}, {})._replace(calibration=60.0, batch_size=64)
+SETTINGS = AuditSettings(calibration=60.0, batch_size=64)
 
 
 def attack(pipeline: Any, emoji: dict[str, Any]) -> Any:
     pipeline.set_progress_bar_config(disable=True)
-    given = Ingredients(
+    given = AuditInputs(
         target_model=PipelineTarget(pipeline, num_inference_steps=10, guidance_scale=3.0),
         members=emoji["member"],
         non_members=emoji["non_member"],
         image_encoder=load_encoder("efficientnet-lite0", device="cpu"),
     )
-    return run_attack("I", "threshold", given, SETTINGS, Store(None))
+    return one_result("I", "threshold", given, SETTINGS, Store(None))
 
 
 @pytest.mark.slow

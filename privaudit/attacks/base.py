@@ -12,7 +12,7 @@ from privaudit.errors import ScoreError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from privaudit.measurements.similarity import Features
+    from privaudit.measurements import Features
 
 __all__ = ["InferenceModel", "check_calibration", "folds"]
 

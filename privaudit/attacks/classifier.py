@@ -18,7 +18,7 @@ from privaudit.attacks.base import FOLDS, check_calibration, folds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from privaudit.measurements.similarity import Features
+    from privaudit.measurements import Features
 
 __all__ = ["ClassifierAttack"]
 

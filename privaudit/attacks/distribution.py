@@ -14,7 +14,7 @@ from privaudit.attacks.base import check_calibration, folds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from privaudit.measurements.similarity import Features
+    from privaudit.measurements import Features
 
 __all__ = ["DistributionAttack"]
 
@@ -31,6 +31,9 @@ class DistributionAttack:
 
     threshold: float = 0.0
     """Equal likelihoods: the calibration set holds as many members as non-members."""
+
+    def __init__(self, seed: int = 0) -> None:  # nothing in it is random
+        del seed
 
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> DistributionAttack:
         """Estimate both Gaussians on the calibration set."""

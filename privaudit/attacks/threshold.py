@@ -11,7 +11,7 @@ from privaudit.attacks.base import check_calibration
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from privaudit.measurements.similarity import Features
+    from privaudit.measurements import Features
 
 __all__ = ["ThresholdAttack"]
 
@@ -26,6 +26,9 @@ class ThresholdAttack:
     """
 
     threshold: float
+
+    def __init__(self, seed: int = 0) -> None:  # nothing in it is random
+        del seed
 
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> ThresholdAttack:
         """Choose τ for accuracy on the calibration set."""

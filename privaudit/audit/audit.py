@@ -1,262 +1,304 @@
-"""One audit: scenario × inference model → record. The only place that knows the whole path."""
+"""The audit: one target, its members and non-members, one set of settings, and all that follows."""
 
 from __future__ import annotations
 
-import dataclasses
-import random
+import functools
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from privaudit import statistics
-from privaudit.audit.conclusions import bound_epsilon, conclude, low_fpr_rates
-from privaudit.audit.experiment import Arm, Claim, Ingredients, make_arms, write_captions
-from privaudit.audit.preflight import check_validity
-from privaudit.audit.scenarios import SCENARIOS
-from privaudit.audit.scoring import Reader, Scored
+from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential, rates
+from privaudit.audit.estimate import Estimate
+from privaudit.audit.preflight import Preflight
+from privaudit.audit.provenance import commit_of, described, machine, versions
+from privaudit.audit.scoring import Scorer
+from privaudit.audit.sequential import score_in_chunks
+from privaudit.audit.setup import Setup
 from privaudit.engines.local import LocalEngine
-from privaudit.errors import InvalidAuditError, SampleError
-from privaudit.record.result import AttackResult
-from privaudit.samples import CoinSplit, check_disjoint, check_set, split_by_coin
+from privaudit.errors import InvalidAuditError
+from privaudit.record import (
+    AttackResult,
+    AuditRecord,
+    Counts,
+    DetectableAUC,
+    Images,
+    Interval,
+    Provenance,
+    Validity,
+)
+from privaudit.statistics import detectable_auc
+from privaudit.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from privaudit.attacks import InferenceModel
-    from privaudit.audit.conclusions import Scores
-    from privaudit.audit.estimate import Plan
+    from privaudit.audit.experiment import Experiment, LabelledSet
+    from privaudit.audit.inputs import AuditInputs
     from privaudit.engines import Engine
-    from privaudit.samples import Sample
-    from privaudit.settings.resolve import Settings
-    from privaudit.store import Store
+    from privaudit.settings import AuditSettings
 
-LEAST_CHUNK = 16
-"""Queries that a sequential audit asks at a time, unless a batch size is set."""
-
-__all__ = ["Claim", "Ingredients", "plan_attack", "run_attack", "split_auxiliary"]
+__all__ = ["Audit"]
 
 
-def run_attack(
-    scenario: str,
-    attack: str,
-    ingredients: Ingredients,
-    settings: Settings,
-    store: Store,
-    engine: Engine | None = None,
-    progress: Callable[[int], None] = lambda _: None,
-) -> AttackResult:
-    """Run one scenario with one inference model.
+class Audit:
+    """One target, its members and non-members, and one set of settings.
+
+    Everything is made once and when it is first needed: samples are checked, split and encoded
+    for all scenarios together, and a result is computed once.
 
     Parameters
     ----------
-    scenario
-        ``"I"`` to ``"IV"``.
-    attack
-        The inference model's name.
-    ingredients
-        Models and samples.
+    inputs
+        Models and samples. More can be supplied later, see :meth:`Setup.supply`.
     settings
         The audit's settings.
     store
-        Where generated images and similarities are kept; what is there is not made again.
+        Where generated images and similarities are kept; by default in memory.
     engine
-        Where the target and the shadow model run; by default in this process. What is asked
-        before, without either, always does.
+        Where the target and the shadow model run; by default in this process.
+    name, parameters
+        What the record calls the audit, and the user's own parameters of its test.
+    file
+        The audit file, whose repository's commit is recorded.
+    scenarios
+        Those that will be decided, which bounds are corrected for; by default those of the
+        settings for which the inputs suffice.
     progress
         Called after each batch with the number of images generated.
-
-    Returns
-    -------
-    AttackResult
-        The result over the evaluation set, with its verdict.
-
-    Raises
-    ------
-    InvalidAuditError
-        If nothing could be concluded from this audit; found before anything is generated.
-    PrivauditError
-        If an ingredient is unusable; bad samples are found before anything is generated.
     """
-    plan = SCENARIOS[scenario]
-    calibration, evaluation = make_arms(plan, ingredients, settings)
-    local = engine if isinstance(engine, LocalEngine) else LocalEngine()
-    split = ingredients.coin_split
-    if split is not None:
-        if not isinstance(split, CoinSplit):
-            msg = (
-                f"coin_split is a {type(split).__name__}: return what privaudit.split_by_coin "
-                "returned, which knows its seed"
+
+    def __init__(
+        self,
+        inputs: AuditInputs,
+        settings: AuditSettings,
+        store: Store | None = None,
+        engine: Engine | None = None,
+        *,
+        name: str = "audit",
+        parameters: Mapping[str, Any] | None = None,
+        file: Path | None = None,
+        scenarios: tuple[str, ...] | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.settings, self.name = settings, name
+        self.store = Store(None) if store is None else store
+        self.engine = LocalEngine() if engine is None else engine
+        self.setup = Setup(inputs, settings, self.store, scenarios)
+        self._parameters = dict(parameters or {})
+        self._file, self._progress = file, progress
+        self._results: dict[tuple[str, str], AttackResult] = {}
+        self._asked: dict[str, int] = {}
+        self._generated = 0
+        self._validity = Validity()
+        self._started = self._ended = datetime.now(UTC)
+
+    @functools.cached_property
+    def _preflight(self) -> Preflight:
+        setup = self.setup
+        return Preflight(
+            members=setup.inputs.members,
+            non_members=setup.inputs.non_members,
+            encoder=setup.encoder,
+            features=setup.features,
+            measurement=setup.measurement,
+            settings=self.settings,
+            store=self.store,
+        )
+
+    def experiment(self, scenario: str) -> Experiment:
+        """Return who calibrates, who is evaluated, on which model, and in which words."""
+        return self.setup.experiment(scenario)
+
+    def scorer(self, experiment: Experiment) -> Scorer:
+        """Return what asks the questions of one scenario."""
+        return Scorer(
+            measurement=self.setup.measurement,
+            settings=self.settings,
+            store=self.store,
+            engine=self.engine,
+            prompts=experiment.prompts,
+            m=self.settings.queries,
+            progress=self._made,
+            batch_size=self.settings.batch_size,
+        )
+
+    def estimate(self, estimate: Estimate | None = None, *, scenario: str) -> Estimate:
+        """Add to an estimate what one scenario asks.
+
+        Captions are written if they are not stored: what is asked decides what has an answer.
+
+        Parameters
+        ----------
+        estimate
+            To add to; by default a new one.
+        scenario
+            ``"I"`` to ``"IV"``.
+        """
+        estimate = Estimate(self.store, self.engine.speedup) if estimate is None else estimate
+        experiment = self.setup.experiment(scenario, planned=True)
+        scorer = self.scorer(experiment)
+        for labelled in (experiment.calibration, experiment.evaluation):
+            estimate.add(
+                f"{self._role(labelled)} of {self.name}",
+                scorer.task(labelled.target),
+                scorer.queries(labelled.samples),
             )
-            raise SampleError(msg)
-        split.check(ingredients.members, ingredients.non_members)
-    findings = check_validity(attack, calibration, evaluation, ingredients, settings, store, local)
-    if findings.reasons:
-        raise InvalidAuditError("; ".join(findings.reasons))
-    captions = write_captions(plan, (calibration, evaluation), ingredients, settings, store)
-    m = settings.queries
-    reader = Reader(
-        ingredients.image_encoder, settings, store, captions, m, engine or local, progress
-    )
-    members: Sequence[Sample]
-    non_members: Sequence[Sample]
-    model: InferenceModel | Scored
-    sequential: dict[str, Any] | None
-    if settings.sequential:
-        reader.prefetch([calibration])
-        model = reader.calibrated(attack, calibration)
-        members, non_members, scores, sequential = _in_chunks(reader, model, evaluation, settings)
-    else:
-        members, non_members, sequential = evaluation.members, evaluation.non_members, None
-        model = reader.scored(attack, calibration, evaluation)
-        scores = (model.members, model.non_members)
-    n_calibration = (len(calibration.members), len(calibration.non_members))
-    result = AttackResult(
-        scenario=plan.name,
-        attack=attack,
-        budget=settings.budget,
-        budget_source=settings.source("budget"),
-        gate=settings.gate,
-        confidence=settings.confidence,
-        n_results=settings.n_results,
-        n_members=len(members),
-        n_non_members=len(non_members),
-        n_calibration_members=n_calibration[0],
-        n_calibration_non_members=n_calibration[1],
-        n_queries=m * (sum(n_calibration) + len(members) + len(non_members)),
-        **conclude(scores, sequential, settings),
-        **low_fpr_rates(model, scores, n_calibration[0], settings),
-        **bound_epsilon(plan, model, scores, ingredients, settings),
-        validity=findings.to_dict(),
-        sequential=sequential,
-        member_scores=_by_id(members, scores[0]),
-        non_member_scores=_by_id(non_members, scores[1]),
-    )
-    return dataclasses.replace(result, verdict="fail") if result.claim_exceeded else result
+        estimate.at_most |= self.settings.sequential
+        return estimate
 
+    # -- what it finds
 
-def _in_chunks(
-    reader: Reader, model: InferenceModel, arm: Arm, settings: Settings
-) -> tuple[Sequence[Sample], Sequence[Sample], Scores, dict[str, Any]]:
-    """Query pair by pair of a member and a non-member, in batches, until the gate can decide."""
-    members, non_members = (
-        # By the ids alone: neither the order given nor anything a score depends on.
-        random.Random(f"{settings.seed}/pairs/{name}").sample(  # noqa: S311
-            sorted(samples, key=lambda s: s.id), len(samples)
+    def check(self, scenario: str, attack: str) -> Validity:
+        """Ask whether one attack can say anything, before anything is generated."""
+        validity = self._preflight.check(self.experiment(scenario), attack)
+        self._validity = self._validity.merged(validity)
+        return validity
+
+    @property
+    def validity(self) -> Validity:
+        """What was found out without the model, for all attacks of the audit."""
+        for scenario in self.setup.scenarios:
+            for attack in self.settings.attacks:
+                self.check(scenario, attack)
+        return self._validity
+
+    def result(self, scenario: str, attack: str) -> AttackResult:
+        """Run one scenario with one inference model, if it was not run before.
+
+        Parameters
+        ----------
+        scenario
+            ``"I"`` to ``"IV"``.
+        attack
+            The inference model's name.
+
+        Raises
+        ------
+        InvalidAuditError
+            If nothing could be concluded; found before anything is generated.
+        PrivauditError
+            If an input is unusable; bad samples are found before anything is generated.
+        """
+        key = (scenario, attack)
+        if key not in self._results:
+            validity = self.check(scenario, attack)
+            if validity.reasons:
+                raise InvalidAuditError("\n".join(validity.reasons))
+            self._results[key] = self._run(self.experiment(scenario), attack)
+            self._ended = datetime.now(UTC)
+        return self._results[key]
+
+    @property
+    def _result_confidence(self) -> float:
+        """Confidence of each result's bounds, so that all hold together (Bonferroni)."""
+        return 1 - (1 - self.settings.confidence) / self._n_results
+
+    @property
+    def _n_results(self) -> int:
+        return max(1, len(self.setup.scenarios)) * len(self.settings.attacks)
+
+    def _run(self, experiment: Experiment, attack: str) -> AttackResult:
+        settings, level = self.settings, self._result_confidence
+        calibration, evaluation = experiment.calibration, experiment.evaluation
+        scorer, end = self.scorer(experiment), None
+        if settings.sequential:
+            scorer.prefetch([calibration])
+            model = scorer.calibrated(attack, calibration)
+            evaluation, scores, end = score_in_chunks(scorer, model, evaluation, level)
+            decision = decide_sequential(end, settings)
+        else:
+            scores = scorer.scores(attack, calibration, evaluation)
+            decision = decide_fixed(scores, settings, level)
+        self._count_asked(experiment, calibration, evaluation)
+        success, points = rates(scores, len(calibration.members), settings.confidence)
+        epsilon, refused = bound_epsilon(
+            experiment.scenario, scores, self.setup.inputs, settings, self.setup.scenarios
         )
-        for name, samples in (("members", arm.members), ("non-members", arm.non_members))
-    )
-    n = min(len(members), len(non_members))
-    chunk = max(1, (settings.batch_size or LEAST_CHUNK) // (2 * settings.queries))
-    test = statistics.SequentialAUC(settings.budget, settings.result_confidence)
-    scores: list[list[NDArray[np.float64]]] = [[], []]
-    path, start = [], 0
-    ahead = chunk * reader.engine.n_workers
-    # A batch is a chunk with any number of workers: on a GPU an image's last bits depend on it.
-    one_chunk = settings._replace(batch_size=chunk * 2 * settings.queries)
-    reader = dataclasses.replace(reader, settings=one_chunk)
-    while test.verdict is None and start < n:
-        if start % ahead == 0:
-            # A chunk for every worker; they are judged one by one, as with a single worker.
-            coming = slice(start, min(start + ahead, n))
-            reader.prefetch([Arm(arm.generator, members[coming], non_members[coming])])
-        pairs = slice(start, min(start + chunk, n))
-        asked = (members[pairs], non_members[pairs])
-        both = reader.features(arm.generator, [*asked[0], *asked[1]])
-        scored = np.split(model.score(both), [len(asked[0])])
-        for kept, new in zip(scores, scored, strict=True):
-            kept.append(new)
-        test.update(*scored)
-        start = pairs.stop
-        path.append({"n_pairs": test.n_pairs, "auc": test.auc, "low": test.low, "high": test.high})
-    return (
-        members[:start],
-        non_members[:start],
-        (np.concatenate(scores[0]), np.concatenate(scores[1])),
-        {
-            "n_pairs": test.n_pairs,
-            "max_pairs": n,
-            "verdict": test.verdict,
-            "pairs_needed": test.pairs_needed,
-            "path": path,
-        },
-    )
+        m, n = len(scores.members), len(scores.non_members)
+        result = AttackResult(
+            scenario=experiment.scenario.name,
+            attack=attack,
+            auc=decision.auc,
+            verdict=decision.verdict,
+            interval=Interval(low=decision.low, high=decision.high, confidence=settings.confidence),
+            n_results=self._n_results,
+            supported=decision.supported,
+            samples_needed=decision.samples_needed,
+            budget=settings.budget,
+            budget_source=settings.source("budget"),
+            gate=settings.gate,
+            evaluation=Counts(members=m, non_members=n),
+            calibration=Counts(
+                members=len(calibration.members), non_members=len(calibration.non_members)
+            ),
+            n_queries=settings.queries * (len(calibration.samples) + m + n),
+            success_rate=success,
+            threshold=scores.threshold,
+            operating_points=points,
+            detectable=DetectableAUC(
+                from_half=detectable_auc(m, n, 0.5, level),
+                from_budget=detectable_auc(m, n, settings.budget, level),
+            ),
+            sequential=end,
+            epsilon=epsilon,
+            epsilon_refused=refused,
+            claim=self.setup.inputs.claim,
+            member_scores=_by_id(evaluation.members, scores.members),
+            non_member_scores=_by_id(evaluation.non_members, scores.non_members),
+        )
+        return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
+
+    # -- what is written down
+
+    def record(self, *, only: tuple[str, str] | None = None) -> AuditRecord:
+        """Write down what was found so far.
+
+        Parameters
+        ----------
+        only
+            Scenario and inference model of the one result to write down, with the images that
+            were generated since the last record; by default all of them.
+        """
+        results = [self._results[only]] if only else list(self._results.values())
+        images = Images(asked=dict(self._asked), generated=self._generated)
+        if only:
+            self._generated = 0
+        settings = self.settings.to_dict()
+        return AuditRecord(
+            name=self.name,
+            parameters=self._parameters,
+            settings=settings,
+            provenance=Provenance(
+                models={role: described(m) for role, m in self.setup.models_used().items()},
+                samples=self.setup.sample_sets(),
+                images=images,
+                versions=versions(),
+                seed=self.settings.seed,
+                machine=machine(),
+                commit=commit_of(self._file) if self._file else None,
+                started=self._started,
+                ended=self._ended,
+            ),
+            validity=self._validity,
+            results=results,
+        )
+
+    def _role(self, labelled: LabelledSet) -> str:
+        return "target_model" if labelled.target is self.setup.target else "shadow_model"
+
+    def _count_asked(self, experiment: Experiment, *sets: LabelledSet) -> None:
+        words = "caption" if experiment.scenario.knows_captions else "captioner"
+        asked: dict[str, int] = {}
+        for labelled in sets:
+            unit = f"{self._role(labelled)} by {words}"
+            asked[unit] = asked.get(unit, 0) + self.settings.queries * len(labelled.samples)
+        for unit, n in asked.items():
+            self._asked[unit] = max(n, self._asked.get(unit, 0))
+
+    def _made(self, n: int) -> None:
+        self._generated += n
+        self._progress(n)
 
 
-def _by_id(samples: Sequence[Sample], scores: NDArray[np.float64]) -> dict[str, float]:
+def _by_id(samples: Any, scores: Any) -> dict[str, float]:
     return {sample.id: float(score) for sample, score in zip(samples, scores, strict=True)}
-
-
-def plan_attack(
-    scenario: str, label: str, ingredients: Ingredients, settings: Settings, plan: Plan
-) -> None:
-    """Add to a plan what one scenario asks, whatever the inference model.
-
-    Captions are written if they are not stored: what is asked decides what has an answer.
-
-    Parameters
-    ----------
-    scenario
-        ``"I"`` to ``"IV"``.
-    label
-        What to call the audit.
-    ingredients
-        Models and samples; an :class:`Unmade` may stand for the shadow model.
-    settings
-        The audit's settings.
-    plan
-        The plan to add to.
-    """
-    arms = make_arms(SCENARIOS[scenario], ingredients, settings)
-    captions = write_captions(SCENARIOS[scenario], arms, ingredients, settings, plan.store)
-    reader = Reader(
-        ingredients.image_encoder, settings, plan.store, captions, settings.queries, LocalEngine()
-    )
-    for arm in arms:
-        shadow = arm.generator is ingredients.shadow_model
-        name = f"{'shadow_model' if shadow else 'target_model'} of {label}"
-        plan.add(name, reader.task(arm.generator), reader.queries(arm.samples))
-    plan.at_most |= settings.sequential
-
-
-def split_auxiliary(
-    auxiliary: Sequence[Sample],
-    members: Sequence[Sample],
-    non_members: Sequence[Sample],
-    seed: int,
-) -> tuple[list[Sample], list[Sample]]:
-    """Decide by fair coins which auxiliary samples a shadow model is to be fine-tuned on.
-
-    Parameters
-    ----------
-    auxiliary
-        Samples like the target's.
-    members, non_members
-        The audit's samples, with which the auxiliary ones must share nothing.
-    seed
-        Seed of the coins.
-
-    Returns
-    -------
-    shadow members, shadow non-members
-
-    Raises
-    ------
-    SampleError
-        If the sets are unusable; this is found before the fine-tuning starts.
-    """
-    check_set("members", members, captions=False)
-    check_set("non_members", non_members, captions=False)
-    check_set("auxiliary_samples", auxiliary)
-    check_disjoint(
-        "members and non_members", [*members, *non_members], "auxiliary_samples", auxiliary
-    )
-    heads, tails = split_by_coin(auxiliary, seed)
-    if not heads or not tails:
-        msg = (
-            f"{len(auxiliary)} auxiliary_samples gave {len(heads)} shadow members and "
-            f"{len(tails)} non-members: supply more"
-        )
-        raise SampleError(msg)
-    return heads, tails

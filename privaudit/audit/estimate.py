@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
     from privaudit.engines.task import Task
     from privaudit.store import Store
-    from privaudit.targets import Generator
-    from privaudit.targets.queries import Query
+    from privaudit.targets import Query, Target
 
-__all__ = ["Plan", "Unmade", "duration"]
+__all__ = ["Estimate", "Unmade", "duration"]
 
 
 class Unmade:
@@ -31,7 +30,7 @@ class _Part:
     """What one model is asked."""
 
     label: str
-    generator: Generator | Unmade
+    target: Target | Unmade
     wanted: dict[str, bool] = field(default_factory=dict)
     """Whether each image must be generated, by its key."""
     pace: float | None = None
@@ -42,7 +41,7 @@ class _Part:
         return sum(self.wanted.values())
 
 
-class Plan:
+class Estimate:
     """The images that all audits of a session need, each counted once.
 
     Parameters
@@ -81,11 +80,11 @@ class Plan:
         GeneratorError
             If the model, of whose speed nothing is known, fails at a few denoising steps.
         """
-        generator = task.generator
-        name = label if isinstance(generator, Unmade) else generator.fingerprint
-        part = self._parts.setdefault(name, _Part(label, generator))
-        if isinstance(generator, Unmade):
-            images = values = image_keys(generator.fingerprint, queries)
+        target = task.target
+        name = label if isinstance(target, Unmade) else target.fingerprint
+        part = self._parts.setdefault(name, _Part(label, target))
+        if isinstance(target, Unmade):
+            images = values = image_keys(target.fingerprint, queries)
             missing = set(values)
         else:
             images, values = task.keys(queries)
@@ -94,7 +93,7 @@ class Plan:
             needed = value in missing and not (task.keeps_images and self.store.has_image(image))
             part.wanted[image] = part.wanted.get(image, False) or needed
         if part.n_new and part.pace is None:
-            part.pace = self._pace(generator)
+            part.pace = self._pace(target)
 
     @property
     def n_new(self) -> int:
@@ -123,15 +122,15 @@ class Plan:
             total += part.n_new * part.pace / self._speedup
         return total
 
-    def _pace(self, generator: Generator | Unmade) -> float | None:
-        earlier = Pace.read(self.store, generator.fingerprint)
+    def _pace(self, target: Target | Unmade) -> float | None:
+        earlier = Pace.read(self.store, target.fingerprint)
         if earlier is not None:
             return earlier.seconds
-        measure = getattr(generator, "seconds_per_image", None)
+        measure = getattr(target, "seconds_per_image", None)
         return None if measure is None else measure()
 
     def lines(self) -> Iterator[str]:
-        """Yield the plan in words: the sum first, then each model, then what will not be kept."""
+        """Yield the estimate in words: the sum, then each model, then what will not be kept."""
         seconds = self.seconds() if self.n_new else 0.0
         most = "at most " if self.at_most else ""
         if not self.n_new:
@@ -150,9 +149,9 @@ class Plan:
                 f"{len(part.wanted) - part.n_new:,} in the store"
             )
         for part in self._parts.values():
-            if isinstance(part.generator, Unmade):
+            if isinstance(part.target, Unmade):
                 yield f"  {part.label} is fine-tuned first, which takes time of its own"
-            elif not part.generator.persistent:
+            elif not part.target.persistent:
                 yield (
                     f"  images of {part.label} are not kept: give it an attribute fingerprint, a "
                     "string that changes whenever its images would"

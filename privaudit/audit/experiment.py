@@ -1,4 +1,4 @@
-"""Who calibrates, who is evaluated, on which model, with which words."""
+"""One scenario of an audit: who calibrates, who is evaluated, on which model, in which words."""
 
 from __future__ import annotations
 
@@ -6,55 +6,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from privaudit.audit.scenarios import split_calibration
-from privaudit.errors import SampleError
+from privaudit.errors import CaptionerError, SampleError
 from privaudit.fingerprint import fingerprint_values
-from privaudit.samples import check_disjoint, check_set
+from privaudit.samples import check_disjoint, check_set, split_by_coin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from privaudit.audit.estimate import Unmade
     from privaudit.audit.scenarios import Scenario
     from privaudit.captioners import Captioner
-    from privaudit.encoders import Encoder
-    from privaudit.samples import CoinSplit, Sample
-    from privaudit.settings.resolve import Settings
+    from privaudit.samples import Sample
+    from privaudit.settings import AuditSettings
     from privaudit.store import Store
-    from privaudit.targets import Generator
+    from privaudit.targets import Target
 
 CAPTIONED_AT_ONCE = 16
 
-__all__ = ["Arm", "Claim", "Ingredients", "make_arms", "write_captions"]
+__all__ = [
+    "Experiment",
+    "LabelledSet",
+    "known_members",
+    "split_auxiliary",
+    "unknown_members",
+    "write_captions",
+]
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claimed differential privacy guarantee, to be disproved."""
+class LabelledSet:
+    """Members and non-members, and the target they are asked of."""
 
-    epsilon: float
-    delta: float
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What a user supplied for one audit; the shadow and the captioner only where needed."""
-
-    target_model: Generator
-    members: Sequence[Sample]
-    non_members: Sequence[Sample]
-    image_encoder: Encoder
-    captioner: Captioner | None = None
-    shadow_model: Generator | None = None
-    shadow_members: Sequence[Sample] = ()
-    shadow_non_members: Sequence[Sample] = ()
-    coin_split: CoinSplit | None = None
-    claim: Claim | None = None
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Labelled samples and the generator they are queried on."""
-
-    generator: Generator
+    target: Target | Unmade
     members: Sequence[Sample]
     non_members: Sequence[Sample]
 
@@ -64,67 +47,185 @@ class Arm:
         return [*self.members, *self.non_members]
 
 
-def make_arms(plan: Scenario, ingredients: Ingredients, settings: Settings) -> tuple[Arm, Arm]:
-    """Check the samples and decide who calibrates and who is evaluated."""
-    members, non_members = ingredients.members, ingredients.non_members
-    check_set("members", members, captions=plan.knows_captions)
-    check_set("non_members", non_members, captions=plan.knows_captions)
-    check_disjoint("members", members, "non_members", non_members)
-    if plan.knows_members:
-        known_m, known_n, left_m, left_n = split_calibration(
-            members, non_members, settings.calibration, settings.seed
-        )
-        calibration = Arm(ingredients.target_model, known_m, known_n)
-        evaluation = Arm(ingredients.target_model, left_m, left_n)
-    else:
-        if ingredients.shadow_model is None:
-            msg = f"{plan.name} calibrates on a shadow model, and there is none"
-            raise SampleError(msg)
-        shadow_m, shadow_n = ingredients.shadow_members, ingredients.shadow_non_members
-        check_set("shadow_members", shadow_m, captions=plan.knows_captions)
-        check_set("shadow_non_members", shadow_n, captions=plan.knows_captions)
-        check_disjoint("shadow_members", shadow_m, "shadow_non_members", shadow_n)
-        calibration = Arm(ingredients.shadow_model, shadow_m, shadow_n)
-        evaluation = Arm(ingredients.target_model, members, non_members)
+@dataclass(frozen=True)
+class Experiment:
+    """What one scenario asks.
+
+    Attributes
+    ----------
+    scenario
+        What its attacker knows.
+    calibration, evaluation
+        The two labelled sets, which share no sample.
+    prompts
+        The text to ask with, by sample id.
+    """
+
+    scenario: Scenario
+    calibration: LabelledSet
+    evaluation: LabelledSet
+    prompts: Mapping[str, str]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Calibration samples, then evaluation samples."""
+        return [*self.calibration.samples, *self.evaluation.samples]
+
+
+def known_members(
+    target: Target,
+    members: Sequence[Sample],
+    non_members: Sequence[Sample],
+    settings: AuditSettings,
+) -> tuple[LabelledSet, LabelledSet]:
+    """Choose the samples that the attacker of scenarios I and II knows.
+
+    Returns
+    -------
+    calibration set, evaluation set
+
+    Raises
+    ------
+    SampleError
+        If the sets are too small to be split, or share an image.
+    """
+    known_m, known_n, left_m, left_n = split_calibration(
+        members, non_members, settings.calibration, settings.seed
+    )
+    return _disjoint(LabelledSet(target, known_m, known_n), LabelledSet(target, left_m, left_n))
+
+
+def unknown_members(
+    target: Target,
+    members: Sequence[Sample],
+    non_members: Sequence[Sample],
+    shadow: LabelledSet,
+    *,
+    captions: bool,
+) -> tuple[LabelledSet, LabelledSet]:
+    """Calibrate on a shadow model, as the attacker of scenarios III and IV must.
+
+    Parameters
+    ----------
+    target, members, non_members
+        The model under audit, and its samples.
+    shadow
+        The shadow model and its samples.
+    captions
+        Whether the attacker asks with captions, which must then be there.
+
+    Returns
+    -------
+    calibration set, evaluation set
+
+    Raises
+    ------
+    SampleError
+        If a set of the shadow model is unusable, or shares a sample with the target's.
+    """
+    check_set("shadow_members", shadow.members, captions=captions)
+    check_set("shadow_non_members", shadow.non_members, captions=captions)
+    check_disjoint("shadow_members", shadow.members, "shadow_non_members", shadow.non_members)
+    return _disjoint(shadow, LabelledSet(target, members, non_members))
+
+
+def _disjoint(calibration: LabelledSet, evaluation: LabelledSet) -> tuple[LabelledSet, LabelledSet]:
     check_disjoint(
-        "the calibration set",
-        calibration.samples,
-        "the evaluation set",
-        evaluation.samples,
+        "the calibration set", calibration.samples, "the evaluation set", evaluation.samples
     )
     return calibration, evaluation
 
 
 def write_captions(
-    plan: Scenario,
-    arms: tuple[Arm, Arm],
-    ingredients: Ingredients,
-    settings: Settings,
-    store: Store,
+    captioner: Captioner, samples: Sequence[Sample], batch_size: int | None, store: Store
 ) -> dict[str, str]:
-    """Give every sample the text its attacker would ask with, by id."""
-    samples = [sample for arm in arms for sample in arm.samples]
-    if plan.knows_captions:
-        return {sample.id: sample.caption for sample in samples}
-    if ingredients.captioner is None:
-        msg = f"{plan.name} asks with a captioner's captions, and there is no captioner"
-        raise SampleError(msg)
+    """Have a captioner write the text that an attacker without captions asks with.
+
+    The true captions stay behind: the captioner sees images alone.
+
+    Parameters
+    ----------
+    captioner
+        From images to captions.
+    samples
+        Whose images it sees.
+    batch_size
+        Images in one call; ``None`` for 16.
+    store
+        Where its captions are kept.
+
+    Returns
+    -------
+    dict
+        Captions by sample id.
+
+    Raises
+    ------
+    CaptionerError
+        If it raises, or writes no usable caption.
+    """
     from privaudit.captioners import captioner_identity, checked_captions
 
-    # The true captions stay behind: the captioner sees images alone.
-    captioner = ingredients.captioner
     identity, persistent = captioner_identity(captioner)
     keys = {s.digest: fingerprint_values(caption=s.digest, captioner=identity) for s in samples}
-    images = {sample.digest: sample.image for sample in samples}
+    by_digest = {sample.digest: sample for sample in samples}
     absent = set(store.absent(list(keys.values())))
     new = [digest for digest, key in keys.items() if key in absent]
-    at_once = settings.batch_size or CAPTIONED_AT_ONCE
+    at_once = batch_size or CAPTIONED_AT_ONCE
     for start in range(0, len(new), at_once):
         part = new[start : start + at_once]
-        written = checked_captions(captioner, [images[digest] for digest in part], at_once)
+        images = [by_digest[digest].image for digest in part]
+        written = checked_captions(captioner, images, at_once)
         store.put_texts(
             {keys[digest]: text for digest, text in zip(part, written, strict=True)},
             persistent=persistent,
         )
     found = store.texts(list(keys.values()))
+    lost = [sample.id for sample in samples if keys[sample.digest] not in found]
+    if lost:
+        msg = (
+            f"{len(lost)} of {len(samples)} captions, the first of sample {lost[0]!r}, were lost "
+            "from the store while they were in use: is another process clearing it?"
+        )
+        raise CaptionerError(msg)
     return {sample.id: found[keys[sample.digest]] for sample in samples}
+
+
+def split_auxiliary(
+    auxiliary: Sequence[Sample],
+    members: Sequence[Sample],
+    non_members: Sequence[Sample],
+    seed: int,
+) -> tuple[list[Sample], list[Sample]]:
+    """Decide by fair coins which auxiliary samples a shadow model is to be fine-tuned on.
+
+    Parameters
+    ----------
+    auxiliary
+        Samples like the target's.
+    members, non_members
+        The audit's samples, with which the auxiliary ones must share nothing.
+    seed
+        Seed of the coins.
+
+    Returns
+    -------
+    shadow members, shadow non-members
+
+    Raises
+    ------
+    SampleError
+        If the sets are unusable; this is found before the fine-tuning starts.
+    """
+    check_set("auxiliary_samples", auxiliary)
+    check_disjoint(
+        "members and non_members", [*members, *non_members], "auxiliary_samples", auxiliary
+    )
+    heads, tails = split_by_coin(auxiliary, seed)
+    if not heads or not tails:
+        msg = (
+            f"{len(auxiliary)} auxiliary_samples gave {len(heads)} shadow members and "
+            f"{len(tails)} non-members: supply more"
+        )
+        raise SampleError(msg)
+    return heads, tails

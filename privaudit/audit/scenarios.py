@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
     from privaudit.samples import Sample
 
-__all__ = ["ATTACKS", "SCENARIOS", "Scenario", "split_calibration"]
-
-ATTACKS = ("threshold", "distribution", "classifier")
-"""The inference models, by name."""
+__all__ = ["SCENARIOS", "Scenario", "split_calibration"]
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,6 @@ class Scenario:
     name: str
     knows_captions: bool
     knows_members: bool
-
-    @property
-    def optional_fixtures(self) -> tuple[tuple[str, ...], ...]:
-        """Groups of fixtures beyond the three of every audit, without which it is skipped."""
-        shadow = ("shadow_model", "shadow_members", "shadow_non_members")
-        groups: tuple[tuple[str, ...], ...] = ()
-        if not self.knows_captions:
-            groups += (("captioner",),)
-        if not self.knows_members:
-            groups += (shadow,)
-        return groups
 
 
 SCENARIOS = {

@@ -6,7 +6,7 @@ meaningless; so does an encoder that cannot see a copy, or the same picture on b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,21 +18,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from privaudit.statistics import AucInterval, auc_interval
+from privaudit.record import BlindBaseline, Interval, NearDuplicate, Validity
+from privaudit.statistics import auc_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "NearDuplicate",
-    "Validity",
-    "blind_baseline",
-    "blind_caption_baseline",
-    "judge",
-    "near_duplicates",
-]
+__all__ = ["blind_baseline", "blind_caption_baseline", "judge", "near_duplicates"]
 
 FOLDS = 5
 LEAST = 2 * FOLDS
@@ -46,69 +40,17 @@ COMPARED = 20_000
 """Samples compared with one another; of more, the first so many in order of ids."""
 
 
-@dataclass(frozen=True)
-class NearDuplicate:
-    """Two samples of different sets that look the same to the encoder."""
-
-    first: str
-    second: str
-    first_set: str
-    second_set: str
-    cosine: float
-
-
-@dataclass(frozen=True)
-class Validity:
-    """What was found before anything was generated.
-
-    Attributes
-    ----------
-    blind_image, blind_caption
-        How well members are told from non-members without the model, from the query images'
-        features and from the captions alone; ``None`` where there are too few samples, or no
-        captions.
-    near_duplicates
-        The most alike pairs across sets, at most ten.
-    n_near_duplicates
-        Evaluation samples that have such a pair.
-    control_auc
-        AUC of the attack when a memorising generator takes the target's place.
-    reasons
-        Why no conclusion may be drawn from this audit; empty when one may.
-    """
-
-    blind_image: AucInterval | None
-    blind_caption: AucInterval | None
-    near_duplicates: tuple[NearDuplicate, ...]
-    n_near_duplicates: int
-    control_auc: float
-    reasons: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the findings as a JSON object."""
-
-        def interval(found: AucInterval | None) -> dict[str, float] | None:
-            if found is None:
-                return None
-            return {"auc": found.auc, "low": found.low, "high": found.high}
-
-        return {
-            "blind_image": interval(self.blind_image),
-            "blind_caption": interval(self.blind_caption),
-            "n_near_duplicates": self.n_near_duplicates,
-            "near_duplicates": [vars(pair) for pair in self.near_duplicates],
-            "control_auc": self.control_auc,
-            "reasons": list(self.reasons),
-        }
-
-
 def _cross_validated(
     model: Any, inputs: Any, labels: NDArray[np.bool_], confidence: float, seed: int
-) -> AucInterval:
+) -> BlindBaseline:
     cv = StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
     with threadpool_limits(limits=1):
         scores = cross_val_predict(model, inputs, labels, cv=cv, method="decision_function")
-    return auc_interval(scores[labels], scores[~labels], confidence)
+    bounds = auc_interval(scores[labels], scores[~labels], confidence)
+    return BlindBaseline(
+        auc=bounds.auc,
+        interval=Interval(low=bounds.low, high=bounds.high, confidence=confidence),
+    )
 
 
 def blind_baseline(
@@ -117,7 +59,7 @@ def blind_baseline(
     *,
     confidence: float = 0.95,
     seed: int = 0,
-) -> AucInterval | None:
+) -> BlindBaseline | None:
     """Tell members from non-members by the query images alone, without any model.
 
     A logistic regression on up to 32 principal components of the encoder's features, scored
@@ -135,7 +77,7 @@ def blind_baseline(
 
     Returns
     -------
-    AucInterval or None
+    BlindBaseline or None
         ``None`` with fewer than ten samples of a class.
     """
     if min(len(member_features), len(non_member_features)) < LEAST:
@@ -157,7 +99,7 @@ def blind_caption_baseline(
     *,
     confidence: float = 0.95,
     seed: int = 0,
-) -> AucInterval | None:
+) -> BlindBaseline | None:
     """Tell members from non-members by their captions alone, without any model.
 
     A logistic regression on TF-IDF weights of one to four letters inside words, scored out of
@@ -165,7 +107,7 @@ def blind_caption_baseline(
 
     Returns
     -------
-    AucInterval or None
+    BlindBaseline or None
         ``None`` with fewer than ten samples of a class, or when a caption is blank.
     """
     captions = [*member_captions, *non_member_captions]
@@ -212,18 +154,26 @@ def near_duplicates(
             a, b = int(block[i]), int(kept[j])
             if a < b and names[a] != names[b]:
                 cosine = min(1.0, float(cosines[i, j]))
-                found.append(NearDuplicate(ids[a], ids[b], names[a], names[b], cosine))
+                found.append(
+                    NearDuplicate(
+                        first=ids[a],
+                        second=ids[b],
+                        first_set=names[a],
+                        second_set=names[b],
+                        cosine=cosine,
+                    )
+                )
     return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
 
 
 def judge(
     *,
-    blind_image: AucInterval | None,
-    blind_caption: AucInterval | None,
+    blind_image: BlindBaseline | None,
+    blind_caption: BlindBaseline | None,
     blind_limit: float,
     duplicates: Sequence[NearDuplicate],
     evaluation_ids: Sequence[str],
-    control_auc: float,
+    controls: Mapping[str, float],
 ) -> Validity:
     """Decide whether an audit may conclude anything.
 
@@ -234,20 +184,21 @@ def judge(
     blind_limit
         The largest AUC that the lower bound of a baseline may have.
     duplicates
-        All near-duplicates across sets.
+        All near-duplicates across sets, the most alike first.
     evaluation_ids
         Who is evaluated.
-    control_auc
-        AUC of the positive control.
+    controls
+        AUC of the positive control, by the name of the attack.
     """
     reasons = []
-    for what, found in (("images", blind_image), ("captions", blind_caption)):
+    for what, blind in (("images", blind_image), ("captions", blind_caption)):
         # Written so that NaN is a reason.
-        if found is not None and not found.low <= blind_limit:
+        if blind is not None and not blind.interval.low <= blind_limit:
             reasons.append(
-                f"blind AUC {found.auc:.3f} (at least {found.low:.3f}) > {blind_limit:g}: members "
-                f"are told from non-members by their {what} alone, without the model; take both "
-                "from one source, and decide membership by privaudit.split_by_coin"
+                f"blind AUC {blind.auc:.3f} (at least {blind.interval.low:.3f}) > "
+                f"{blind_limit:g}: members are told from non-members by their {what} alone, "
+                "without the model; take both from one source, and decide membership by "
+                "privaudit.split_by_coin"
             )
     evaluated = set(evaluation_ids)
     doubled = {s for pair in duplicates for s in (pair.first, pair.second) if s in evaluated}
@@ -258,17 +209,19 @@ def judge(
             f"another set, such as {first.first!r} of {first.first_set} and {first.second!r} of "
             f"{first.second_set} (cosine {first.cosine:.3f}): remove one of each pair"
         )
-    if not control_auc >= CONTROL_AUC:
-        reasons.append(
-            f"positive control AUC {control_auc:.3f} < {CONTROL_AUC:g}: this encoder and "
-            "similarity do not see even an exact copy; use another --privaudit-encoder or "
-            "--privaudit-similarity"
-        )
+    for name, auc in controls.items():
+        if not auc >= CONTROL_AUC:
+            reasons.append(
+                f"positive control AUC {auc:.3f} < {CONTROL_AUC:g} by {name}: this encoder and "
+                "similarity do not see even an exact copy; use another --privaudit-encoder or "
+                "--privaudit-similarity"
+            )
     return Validity(
         blind_image=blind_image,
         blind_caption=blind_caption,
-        near_duplicates=tuple(duplicates[:10]),
+        near_duplicates=list(duplicates[:10]),
         n_near_duplicates=len(doubled),
-        control_auc=control_auc,
-        reasons=tuple(reasons),
+        # JSON has no word for NaN.
+        controls={name: auc if math.isfinite(auc) else None for name, auc in controls.items()},
+        reasons=reasons,
     )

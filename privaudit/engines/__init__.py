@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from privaudit.engines.task import Task
-    from privaudit.settings.resolve import Settings
+    from privaudit.settings import SessionSettings
     from privaudit.store import Store
     from privaudit.targets.queries import Query
 
@@ -35,11 +35,11 @@ class Engine(Protocol):
     def run(
         self, task: Task, queries: Sequence[Query], store: Store, report: Callable[[int], None]
     ) -> None:
-        """Put the similarities of all queries into the store, see :class:`LocalEngine`."""
+        """Put what is measured of all queries into the store, see :class:`LocalEngine`."""
         ...
 
 
-def make_engine(settings: Settings) -> Engine:
+def make_engine(settings: SessionSettings) -> Engine:
     """Make the engine that the settings name.
 
     Raises

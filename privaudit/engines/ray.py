@@ -16,12 +16,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from privaudit.encoders.base import encoder_identity
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
 from privaudit.engines.pace import Pace
-from privaudit.engines.task import QueryFeatures, Task, compare, files, generate
-from privaudit.errors import EncoderError, EngineError, GeneratorError, MissingExtraError
+from privaudit.engines.task import Task, files
+from privaudit.errors import (
+    EncoderError,
+    EngineError,
+    GeneratorError,
+    MissingExtraError,
+    PrivauditError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,12 +93,12 @@ class RayEngine:
         self.speedup = self.n_workers / cores
         self.n_lost = 0
         """Workers that died with a batch of queries, which another worker then answered."""
-        self._pools: dict[tuple[str, str, str, str], _Pool] = {}
+        self._pools: dict[tuple[str, str], _Pool] = {}
 
     def run(
         self, task: Task, queries: Sequence[Query], store: Store, report: Callable[[int], None]
     ) -> None:
-        """Put the similarities of all queries into the store, see :class:`LocalEngine.run`.
+        """Put what is measured of all queries into the store, see :class:`LocalEngine.run`.
 
         Raises
         ------
@@ -101,8 +106,8 @@ class RayEngine:
             If workers keep dying of one batch.
         """
         missing = Missing(task, queries, store)
-        known = Pace.read(store, task.generator.fingerprint)
-        size = BatchSize(task.generator, task.batch_size, known, self.n_workers)
+        known = Pace.read(store, task.target.fingerprint)
+        size = BatchSize(task.target, task.batch_size, known, self.n_workers)
         while missing:
             # All at once: this process hands the work out, and another one waits for it.
             with missing.claim(len(missing)) as claimed:
@@ -110,7 +115,7 @@ class RayEngine:
                     self._answer(missing, claimed, size, report)
         if size.pace is not None and task.keeps_images:
             seconds = size.pace.seconds * self.speedup / self.n_workers
-            size.pace._replace(seconds=seconds).write(store, task.generator.fingerprint)
+            size.pace._replace(seconds=seconds).write(store, task.target.fingerprint)
 
     def close(self) -> None:
         """Let go of all actors; the cluster goes on."""
@@ -137,12 +142,15 @@ class RayEngine:
 
         def keep(batch: _Batch, answer: _Answer) -> None:
             missing.keep(answer.files)
+            if answer.n_made:
+                report(answer.n_made)
+            if answer.failure is not None:
+                raise answer.failure
             missing.answer(batch.queries, answer.rows)
             if answer.size < len(batch.queries):
                 size.limit(answer.size)
             elif answer.n_made == len(batch.queries):
                 size.took(answer.n_made, answer.seconds / answer.n_made)
-            report(answer.n_made)
 
         pool = self._pool(missing.task)
         try:
@@ -155,9 +163,8 @@ class RayEngine:
             pool.n_lost = 0
 
     def _pool(self, task: Task) -> _Pool:
-        """Return the actors that hold a model and an encoder, the last ones if they do."""
-        encoder, _ = encoder_identity(task.encoder)
-        key = (task.generator.fingerprint, encoder, task.similarity, task.similarity_axis)
+        """Return the actors that hold a model and a measurement, the last ones if they do."""
+        key = (task.target.fingerprint, task.measurement.identity)
         if key not in self._pools:
             self.close()  # a GPU has room for one model
             self._pools[key] = _Pool(task, self.n_workers, on_gpu=self._on_gpu)
@@ -191,6 +198,8 @@ class _Answer:
     size: int
     """Queries that memory had room for in one call."""
     seconds: float
+    failure: PrivauditError | None
+    """What ended the work on it; what was generated before is there all the same."""
 
 
 @dataclass
@@ -303,7 +312,7 @@ class _Pool:
 
 
 class _Worker:
-    """One actor: a model, an encoder, and the features of the query images it met last."""
+    """One actor: a model and a measurement, with what it has seen of the query images."""
 
     def __init__(self, task: Task) -> None:
         import ray
@@ -314,24 +323,30 @@ class _Worker:
         if cores >= 1:
             torch.set_num_threads(int(cores))
         self._task = task
-        self._features = QueryFeatures()
 
     def ready(self) -> None:
         """Answer once the model is there."""
 
     def answer(self, queries: dict[int, Query], known: dict[int, Image.Image]) -> _Answer:
-        """Generate what is not known, and compare; in smaller batches if memory runs out."""
-        size = BatchSize(self._task.generator, len(queries))
-        while True:
+        """Generate what is not known, and measure; in smaller batches if memory runs out."""
+        size = BatchSize(self._task.target, len(queries))
+        images, n_known = dict(known), len(known)
+        rows: list[NDArray[np.float32]] = []
+        failure: PrivauditError | None = None
+        while not rows and failure is None:
             started = time.perf_counter()
             try:
-                made = generate(self._task.generator, queries, known, size.size)
-                rows = compare(self._task, queries, known | made, self._features)
-                # Files are made here: one process could not make those of 64 GPUs.
-                kept = files(self._task, made)
-                took = time.perf_counter() - started
-                return _Answer(rows, kept, len(made), size.size, took)
+                self._task.answer(queries, size.size, images)
+                rows = self._task.measure(queries, images)
             except (GeneratorError, EncoderError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                size.halve(error)
+                try:
+                    if not is_out_of_memory(error):
+                        raise
+                    size.halve(error)
+                except PrivauditError as last:
+                    failure = last
+        made = dict(islice(images.items(), n_known, None))
+        # Files are made here: one process could not make those of 64 GPUs.
+        kept = files(self._task, made)
+        took = time.perf_counter() - started
+        return _Answer(rows, kept, len(made), size.size, took, failure)

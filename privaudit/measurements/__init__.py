@@ -1,1 +1,9 @@
-"""What is measured of a sample on a target."""
+"""What is measured of a sample on a target: one file a measurement."""
+
+from __future__ import annotations
+
+from privaudit.measurements.base import Access, Measurement
+from privaudit.measurements.features import Features, aggregate
+from privaudit.measurements.reconstruction import ReconstructionSimilarity
+
+__all__ = ["Access", "Features", "Measurement", "ReconstructionSimilarity", "aggregate"]

@@ -7,7 +7,6 @@ higher means more alike: the distances are negated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,32 +14,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Features", "aggregate", "pooled_similarity", "similarity_vector"]
+__all__ = ["pooled_similarity", "similarity_vector"]
 
 COSINE_EPS = 1e-8
 """Lower bound of each norm, as in ``torch.nn.functional.cosine_similarity``."""
 DISTANCE_EPS = 1e-6
 """Added to every difference, as in ``torch.nn.functional.pairwise_distance``."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the inference models read, one row a sample.
-
-    Attributes
-    ----------
-    vectors
-        Aggregated similarity vectors, shape (n, d), float64.
-    pooled
-        Aggregated similarities of the pooled features, shape (n,), float64.
-    """
-
-    vectors: NDArray[np.float64]
-    pooled: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self.pooled)
 
 
 def _compare(a: NDArray[Any], b: NDArray[Any], measure: str, axis: int) -> NDArray[np.float64]:
@@ -115,19 +94,3 @@ def pooled_similarity(
     """
     query, generated = (np.asarray(x, dtype=np.float64).mean(axis=-2) for x in (query, generated))
     return _compare(query, generated, measure, -1)
-
-
-def aggregate(values: NDArray[Any], how: str, axis: int) -> NDArray[np.float64]:
-    """Reduce the similarities of the m images of a sample to one.
-
-    Parameters
-    ----------
-    values
-        Similarities, one axis of which has length m.
-    how
-        ``"mean"`` (the reference's), ``"median"``, ``"max"`` or ``"min"``.
-    axis
-        The axis of length m.
-    """
-    reduce: Any = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min}[how]
-    return np.asarray(reduce(np.asarray(values, dtype=np.float64), axis=axis))

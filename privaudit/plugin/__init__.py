@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.plugin.planning import Planning
-from privaudit.plugin.session import (
-    FIXTURE,
-    SETTINGS,
+from privaudit.plugin.failures import (
     AuditInconclusive,
     AuditInvalid,
-    AuditSession,
     PrivacyBudgetExceeded,
     PrivacyClaimExceeded,
-    item_settings,
 )
-from privaudit.settings.options import OPTIONS
-from privaudit.settings.resolve import resolve
+from privaudit.plugin.items import FIXTURE, item_settings, result_id
+from privaudit.plugin.planning import Planning
+from privaudit.plugin.pytest_internals import raw_ini, without_workers
+from privaudit.plugin.session import AuditSession
+from privaudit.settings import OPTIONS, AuditSettings, resolve_settings
 
 if TYPE_CHECKING:
-    from privaudit.record.result import AttackResult
+    from privaudit.record import AttackResult
 
 __all__ = ["AuditInconclusive", "AuditInvalid", "PrivacyBudgetExceeded", "PrivacyClaimExceeded"]
 
+SETTINGS = pytest.StashKey[AuditSettings]()
 PLANNING = pytest.StashKey[Planning]()
 
 
@@ -36,21 +35,19 @@ PLANNING = pytest.StashKey[Planning]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add every option of the settings to the command line and the ini file."""
+    """Add every setting to the command line, and most of them to the ini file."""
     group = parser.getgroup("privaudit", "membership-inference audits of text-to-image models")
     for option in OPTIONS:
         form: dict[str, Any] = {"metavar": option.name.upper()}
         if option.switch:
             form = {"action": "store_const", "const": "true"}
+        text = f"{option.help} (default: {option.shown_default})".replace("%", "%%")
         group.addoption(
-            *option.flags,
-            dest=f"privaudit_{option.name}",
-            default=None,
-            help=option.help,
-            **form,
+            *option.flags, dest=f"privaudit_{option.name}", default=None, help=text, **form
         )
         if option.in_ini:
-            parser.addini(f"privaudit_{option.name}", option.help, default=None)
+            for name in option.names:
+                parser.addini(f"privaudit_{name}", text, default=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,37 +62,33 @@ def pytest_configure(config: pytest.Config) -> None:
         "privacy_claim(epsilon, delta): differential privacy that this audit's model claims; the "
         "test fails if the attack proves that it has less. It needs a coin_split fixture.",
     )
-    config.addinivalue_line("python_files", "audit_*.py")
     try:
-        settings = resolve(
+        audit, session = resolve_settings(
             {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS},
-            {o.name: config.getini(f"privaudit_{o.name}") for o in OPTIONS if o.in_ini},
+            {n: raw_ini(config, f"privaudit_{n}") for o in OPTIONS if o.in_ini for n in o.names},
         )
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    if settings.json is not None and settings.json.is_dir():
-        msg = f"--privaudit-json={str(settings.json)!r} is a folder: name a file"
-        raise pytest.UsageError(msg)
-    config.stash[SETTINGS] = settings
-    config.pluginmanager.register(AuditSession(config, settings), "privaudit-session")
-    config.stash[PLANNING] = Planning(config, settings)
+    config.stash[SETTINGS] = audit
+    config.stash[PLANNING] = Planning(config, audit, session)
+    config.pluginmanager.register(AuditSession(config, audit, session), "privaudit-session")
     config.pluginmanager.register(config.stash[PLANNING], "privaudit-planning")
-    if settings.plan:
-        config.option.dist, config.option.tx = "no", []  # xdist's: one process makes the plan
+    if session.plan:
+        without_workers(config)  # one process makes the plan
 
 
 # ---------------------------------------------------------------------------- collection
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Expand a test that asks for ``membership_attack`` into one item an attack."""
+    """Expand a test that asks for ``membership_attack`` into one item a result."""
     if FIXTURE not in metafunc.fixturenames:
         return
-    session = metafunc.config.stash[SETTINGS]
+    settings = metafunc.config.stash[SETTINGS]
     with contextlib.suppress(ValueError):  # raised as a usage error once all is collected
-        session = item_settings(metafunc.definition, session)
-    pairs = [(scenario, attack) for scenario in session.scenarios for attack in session.attacks]
-    ids = [f"attack-{scenario}-{attack}" for scenario, attack in pairs]
+        settings = item_settings(metafunc.definition, settings)
+    pairs = [(scenario, attack) for scenario in settings.scenarios for attack in settings.attacks]
+    ids = [result_id(scenario, attack) for scenario, attack in pairs]
     metafunc.parametrize(FIXTURE, pairs, ids=ids, indirect=True)
 
 
@@ -132,8 +125,4 @@ def membership_attack(request: pytest.FixtureRequest) -> AttackResult:
     AttackResult
         With ``auc``, ``budget``, ``verdict`` and more, see :class:`privaudit.AttackResult`.
     """
-    planning = request.config.stash[PLANNING]
-    if planning.planning:
-        planning.add(request)
-        pytest.skip("planned")
-    return planning.runner.attack(request)
+    return request.config.stash[PLANNING].answer(request)

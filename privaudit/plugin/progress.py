@@ -11,8 +11,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from privaudit.plugin.pytest_internals import shows_bar, terminal_writer, uncaptured
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pytest
@@ -30,6 +32,12 @@ class Lines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self.begin(0)
+
+    def plan(self, lines: Sequence[str], total: int) -> None:
+        """Show the plan, and begin."""
+        self.begin(total)
+        for line in lines:
+            self._write(line)
 
     def begin(self, total: int) -> None:
         """Hear of how many there will be; the time counts from now."""
@@ -62,14 +70,20 @@ class Lines:
 class Bar:
     """A bar of tqdm's, drawn over itself."""
 
-    def __init__(self, uncaptured: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
-        self._uncaptured = uncaptured
+    def __init__(
+        self,
+        visible: Callable[[], contextlib.AbstractContextManager[None]],
+        write: Callable[[str], None],
+    ) -> None:
+        self._uncaptured, self._write = visible, write
         self._total = 0
         self._bar: Any = None
 
-    def begin(self, total: int) -> None:
-        """Hear of how many there will be."""
+    def plan(self, lines: Sequence[str], total: int) -> None:
+        """Show the plan, and hear of how many there will be."""
         self._total = total
+        for line in lines:
+            self._write(line)
 
     def __call__(self, n: int) -> None:
         """Hear of n more images."""
@@ -97,9 +111,6 @@ class Mailbox:
         self._file = folder / worker
         self._made = 0
 
-    def begin(self, total: int) -> None:
-        """Send no total: it goes with the plan."""
-
     def __call__(self, n: int) -> None:
         """Hear of n more images."""
         self._made += n
@@ -107,11 +118,11 @@ class Mailbox:
         with contextlib.suppress(OSError):
             self._file.write_text(str(self._made), encoding="ascii")
 
-    def plan(self, lines: list[str], total: int) -> None:
+    def plan(self, lines: Sequence[str], total: int) -> None:
         """Send the plan."""
         draft = self._file.with_name("plan.draft")
         with contextlib.suppress(OSError):
-            draft.write_text(json.dumps({"lines": lines, "total": total}), encoding="utf-8")
+            draft.write_text(json.dumps({"lines": list(lines), "total": total}), encoding="utf-8")
             draft.replace(self._file.with_name(PLAN_FILE))
 
     def close(self) -> None:
@@ -121,9 +132,9 @@ class Mailbox:
 class Reading(threading.Thread):
     """Shows what the workers drop into the folder, for as long as the session runs."""
 
-    def __init__(self, folder: Path, shown: Lines | Bar, write: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, shown: Lines | Bar) -> None:
         super().__init__(daemon=True)
-        self._folder, self._shown, self._write = folder, shown, write
+        self._folder, self._shown = folder, shown
         self._over = threading.Event()
         self._planned = False
         self._made = 0
@@ -144,9 +155,7 @@ class Reading(threading.Thread):
         plan = self._folder / PLAN_FILE
         if not self._planned and plan.exists():
             said = json.loads(plan.read_text(encoding="utf-8"))
-            self._shown.begin(said["total"])
-            for line in said["lines"]:
-                self._write(line)
+            self._shown.plan(said["lines"], said["total"])
             self._planned = True
         made = sum(self._counts())
         self._shown(made - self._made)
@@ -160,17 +169,7 @@ class Reading(threading.Thread):
 
 def shown_on(config: pytest.Config) -> tuple[Lines | Bar, Callable[[str], None]]:
     """Choose what suits the terminal, and say how to write a line to it."""
-    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    capture: Any = config.pluginmanager.get_plugin("capturemanager")
-    uncaptured = capture.global_and_fixture_disabled if capture else contextlib.nullcontext
-
-    def write(line: str) -> None:
-        if reporter is not None:
-            with uncaptured():
-                if reporter._tw.width_of_current_line:  # dots, of which xdist keeps no count
-                    reporter._tw.line()
-                reporter.write_line(line)
-
-    if getattr(reporter, "isatty", False):
-        return Bar(uncaptured), write
+    write = terminal_writer(config)
+    if shows_bar(config):
+        return Bar(uncaptured(config), write), write
     return Lines(write), write

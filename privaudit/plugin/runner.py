@@ -1,224 +1,229 @@
-"""From the fixtures of an audit to the result of one of its attacks, or to its part of the plan."""
+"""From the fixtures of a test to its audit: one audit for each test and its parameters."""
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from privaudit.errors import InvalidAuditError, PrivauditError
-from privaudit.plugin.session import (
-    RESULT,
-    AuditInvalid,
-    audit_variant,
-    item_claim,
-    item_settings,
-    parameter_indices,
-)
+from privaudit.plugin.failures import AuditInvalid
+from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
+from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from privaudit.audit.estimate import Plan
-    from privaudit.audit.experiment import Ingredients
+    from privaudit.audit import Audit, Estimate
+    from privaudit.audit.inputs import AuditInputs
+    from privaudit.audit.scenarios import Scenario
     from privaudit.engines import Engine
-    from privaudit.record.result import AttackResult
-    from privaudit.settings.resolve import Settings
+    from privaudit.record import AttackResult, AuditRecord
+    from privaudit.settings import AuditSettings, SessionSettings
     from privaudit.store import Store
 
-SHADOW = ("shadow_model", "shadow_members", "shadow_non_members")
+__all__ = ["Runner"]
+
+OWNER = "privaudit.plugin"
+"""The module that has the fixtures which users override."""
 
 
-class AttackRunner:
-    """Runs attacks on what fixtures returned, and keeps what the next attack needs again.
+class Runner:
+    """Runs the audits of one process, each made when the first of its items asks for it.
 
     Parameters
     ----------
-    settings
+    audit, session
         The session's settings.
+    folder
+        A folder that the workers of xdist share, and nobody else can write to.
     progress
         Called with the number of images generated since the last call.
+
+    Raises
+    ------
+    PrivauditError
+        If the store or the engine cannot be had.
     """
 
-    def __init__(self, settings: Settings, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        audit: AuditSettings,
+        session: SessionSettings,
+        folder: Path,
+        progress: Callable[[int], None],
+    ) -> None:
         from privaudit.engines import make_engine
+        from privaudit.plugin.shadow import ShadowModels
         from privaudit.store import Store, default_folder
 
-        folder = settings.store or default_folder()
-        self.store: Store = Store(None if str(folder) == "none" else folder, settings.store_limit)
-        self.engine: Engine = make_engine(settings)
-        self._settings = settings
-        self._progress = progress
+        where = session.store or default_folder()
+        self.store: Store = Store(None if str(where) == "none" else where, session.store_limit)
+        self.engine: Engine = make_engine(session)
+        self._settings, self._strict, self._progress = audit, session.strict, progress
+        self._audits: dict[str, Audit] = {}
+        self._shadows = ShadowModels(folder)
         self._decided: dict[str, str] = {}
         """What decided each sequential audit that needs nothing more."""
-        self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
-        self._generators: dict[str, Any] = {}
+        self._encoders: dict[str, Any] = {}
 
-    def attack(self, request: pytest.FixtureRequest) -> AttackResult:
-        """Gather the fixtures and run the attack of the requesting item."""
-        from privaudit.audit.audit import run_attack
-
+    def attack(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
+        """Run the attack of the requesting item, and write it down."""
         scenario, attack = request.param
-        settings = item_settings(request.node, self._settings)
-        audit = audit_variant(request.node)
-        if settings.sequential and audit in self._decided:
-            pytest.skip(f"already decided: {self._decided[audit]}; nothing more was generated")
+        name = self._name(request)
+        if name in self._decided:
+            pytest.skip(f"already decided: {self._decided[name]}; nothing more was generated")
         try:
-            given = self._gather(request, scenario, settings)
-            result = run_attack(
-                scenario, attack, given, settings, self.store, self.engine, self._progress
-            )
+            audit = self._audit(request, scenario)
+            result = audit.result(scenario, attack)
+            record = audit.record(only=(scenario, attack))
         except InvalidAuditError as error:
             raise AuditInvalid(str(error)) from None
         except PrivauditError as error:
-            pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
-        request.node.stash[RESULT] = result
+            _fail(error)
         if result.sequential is not None and result.verdict == "fail":
-            self._decided[audit] = (
-                f"{result.scenario}-{result.attack} failed after {result.sequential['n_pairs']} "
-                f"of {result.sequential['max_pairs']} pairs"
+            self._decided[name] = (
+                f"{result.name} failed after {result.sequential.n_pairs} "
+                f"of {result.sequential.max_pairs} pairs"
             )
-        from privaudit.report.junit import properties
+        return result, record
 
-        request.node.user_properties.extend(properties(result))
-        return result
-
-    def plan(self, request: pytest.FixtureRequest, plan: Plan) -> None:
-        """Gather the fixtures, and add to the plan what the scenario of the item asks."""
-        from privaudit.audit.audit import plan_attack
-
+    def estimate(self, request: pytest.FixtureRequest, estimate: Estimate) -> None:
+        """Add to an estimate what the scenario of the requesting item asks."""
         scenario, _ = request.param
-        settings = item_settings(request.node, self._settings)
-        label = request.node.nodeid.partition("[")[0]
         try:
-            given = self._gather(request, scenario, settings, planning=True)
-            plan_attack(scenario, label, given, settings, plan)
+            self._audit(request, scenario).estimate(estimate, scenario=scenario)
         except PrivauditError as error:
-            pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
+            _fail(error)
 
-    def _gather(
-        self,
-        request: pytest.FixtureRequest,
-        scenario: str,
-        settings: Settings,
-        *,
-        planning: bool = False,
-    ) -> Ingredients:
-        """Turn what the fixtures returned into what an audit works on."""
-        from privaudit.audit.experiment import Claim, Ingredients
-        from privaudit.audit.scenarios import SCENARIOS
-        from privaudit.encoders import as_encoder
+    def _audit(self, request: pytest.FixtureRequest, scenario: str) -> Audit:
+        """Return the audit of an item: the one that there is, unless its fixtures are others."""
+        from privaudit.audit import Audit
 
-        scene = SCENARIOS[scenario]
-        fixture = request.getfixturevalue
-        required = ("members", "non_members", "target_model")
-        given = {name: fixture(name) for name in required}
-        given["coin_split"] = fixture("coin_split")
-        absent = [name for name in required if given[name] is None]
-        if absent:
-            pytest.fail(
-                f"{len(absent)} fixtures of this audit are missing: write {', '.join(absent)} "
-                "in the audit file or a conftest.py",
-                pytrace=False,
+        settings = item_settings(request.node, self._settings)
+        inputs = self._inputs(request, scenario, settings)
+        name = self._name(request)
+        known = self._audits.get(name)
+        if known is None or not known.setup.supply(inputs):
+            self._audits[name] = Audit(
+                inputs,
+                settings,
+                self.store,
+                self.engine,
+                name=name,
+                parameters=own_parameters(request.node),
+                file=request.node.path,
+                scenarios=self._decidable(request.node, settings),
+                progress=self._progress,
             )
-        if not scene.knows_captions:
-            given["captioner"] = fixture("captioner")
-            if given["captioner"] is None:
-                self._lacks(settings, scene.name, "captioner")
-        if not scene.knows_members:
-            given |= self._shadow(request, scene.name, given, settings, planning=planning)
-        for name in ("target_model", "shadow_model"):
-            if given.get(name) is not None:
-                given[name] = self._generator(given[name], settings)
-        if "captioner" in given:
-            from privaudit.captioners import as_captioner
+        return self._audits[name]
 
-            given["captioner"] = self._once("captioner", given["captioner"], as_captioner)
+    @staticmethod
+    def _name(request: pytest.FixtureRequest) -> str:
+        address = address_of(request.node.nodeid)
+        return address.audit if address else str(request.node.nodeid)
+
+    @staticmethod
+    def _decidable(item: pytest.Item, settings: AuditSettings) -> tuple[str, ...]:
+        """Name the scenarios whose fixtures somebody wrote: the others will be skipped."""
+        from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
+        from privaudit.audit.scenarios import SCENARIOS
+
+        written = {
+            name: None if fixture_is_absent(item, name, OWNER) else name
+            for name in (*CORE, "captioner", *SHADOW, *RECIPE)
+        }
+        there = AuditInputs(**written)  # type: ignore[arg-type]
+        return tuple(name for name in settings.scenarios if not there.lacking(SCENARIOS[name]))
+
+    def _inputs(
+        self, request: pytest.FixtureRequest, scenario: str, settings: AuditSettings
+    ) -> AuditInputs:
+        """Ask the fixtures that a scenario needs."""
+        from privaudit.audit.inputs import CORE, RECIPE, REQUIRED, SHADOW, AuditInputs
+        from privaudit.audit.scenarios import SCENARIOS
+        from privaudit.record import Claim
+
+        what = SCENARIOS[scenario]
+        wanted = list(CORE)
+        if not what.knows_captions:
+            wanted.append("captioner")
+        if not what.knows_members:
+            wanted += SHADOW
+        given = {name: _value(request, name) for name in wanted}
+        if not what.knows_members and any(given[name] is None for name in SHADOW):
+            given |= {name: _value(request, name) for name in RECIPE}
+        inputs = AuditInputs(**given)
+        self._check_lacking(inputs, what, REQUIRED)
+        if inputs.fine_tune is not None:
+            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, item_indices(request.node))
+        given["image_encoder"] = self._encoder(inputs.image_encoder, settings)
         claim = item_claim(request.node)
         if claim is not None:
-            _check_claim(settings, given["coin_split"])
-            given["claim"] = Claim(*claim)
-        encoder = fixture("image_encoder")
-        given["image_encoder"] = self._once(
-            "encoder", settings.encoder if encoder is None else encoder, as_encoder
+            given["claim"] = Claim(epsilon=claim[0], delta=claim[1])
+            _check_claim(settings, inputs.coin_split)
+        return AuditInputs(**given)
+
+    def _encoder(self, given: Any, settings: AuditSettings) -> Any:
+        """Load a named encoder once for all audits."""
+        from privaudit.encoders import load_encoder
+
+        name = settings.encoder if given is None else given
+        if not isinstance(name, str):
+            return name
+        if name not in self._encoders:
+            self._encoders[name] = load_encoder(name)
+        return self._encoders[name]
+
+    def _check_lacking(
+        self, inputs: AuditInputs, what: Scenario, required: tuple[str, ...]
+    ) -> None:
+        """Fail, or skip, an item whose scenario lacks fixtures: all are named at once."""
+        absent = inputs.lacking(what)
+        if not absent:
+            return
+        fixtures = f"{len(absent)} fixture{'s' if len(absent) > 1 else ''}"
+        message = (
+            f"{what.name} lacks {fixtures}: write {', '.join(absent)} in the audit file or a "
+            "conftest.py"
         )
-        return Ingredients(**given)
-
-    def _shadow(
-        self,
-        request: pytest.FixtureRequest,
-        scenario: str,
-        given: dict[str, Any],
-        settings: Settings,
-        *,
-        planning: bool,
-    ) -> dict[str, Any]:
-        """Take the shadow model and its samples from the fixtures, or make it."""
-        from privaudit.audit.audit import split_auxiliary
-        from privaudit.audit.estimate import Unmade
-        from privaudit.plugin.sharing import made_once
-
-        fixture = request.getfixturevalue
-        found = {name: fixture(name) for name in SHADOW}
-        lacking = [name for name in SHADOW if found[name] is None]
-        if not lacking:
-            return found
-        auxiliary, tune = fixture("auxiliary_samples"), fixture("fine_tune")
-        if auxiliary is None or tune is None:
-            names = f"{', '.join(lacking)} (or auxiliary_samples and fine_tune)"
-            self._lacks(settings, scenario, names)
-        members, non_members = split_auxiliary(
-            auxiliary, given["members"], given["non_members"], settings.seed
-        )
-        model: Any = Unmade()
-        if not planning:
-            # Of xdist's workers each has a folder of its own, in one that they share.
-            folder = fixture("tmp_path_factory").getbasetemp().parent
-            shared = made_once(tune, folder, parameter_indices(request.node))
-            model = self._once("shadow", (auxiliary, tune), lambda _: shared(members))
-        return dict(zip(SHADOW, (model, members, non_members), strict=True))
-
-    def _generator(self, model: Any, settings: Settings) -> Any:
-        from privaudit.audit.estimate import Unmade
-        from privaudit.targets import SavedPipeline, as_target
-        from privaudit.targets.acceleration import Acceleration
-
-        if isinstance(model, Unmade):
-            return model
-
-        def make(given: Any) -> Any:
-            return as_target(
-                given,
-                num_inference_steps=settings.num_inference_steps,
-                guidance_scale=settings.guidance_scale,
-                acceleration=Acceleration.of(settings),
-            )
-
-        if not hasattr(model, "components") and not isinstance(model, SavedPipeline):
-            # A bare function is known by nothing but its identity.
-            return self._once("generator", model, make)
-        # Each test may have its own settings, and a pipeline that is loaded can be changed between
-        # two tests, so its weights are hashed for each.
-        made = make(model)
-        return self._generators.setdefault(made.fingerprint, made)
-
-    def _lacks(self, settings: Settings, scenario: str, names: str) -> None:
-        message = f"{scenario} needs a fixture it does not have: write {names}"
-        if settings.strict:
+        if set(absent) & set(required):
+            pytest.fail(message, pytrace=False)
+        if self._strict:
             pytest.fail(f"{message} (--privaudit-strict)", pytrace=False)
         pytest.skip(message)
 
-    def _once(self, kind: str, given: Any, make: Callable[[Any], Any]) -> Any:
-        """Convert an object a fixture returned, once for as long as that object lives."""
-        parts = given if isinstance(given, tuple) else (given,)
-        key = (kind, hash(tuple(part if isinstance(part, str) else id(part) for part in parts)))
-        if key not in self._known:
-            # The object is kept too: its id must not be given to another one.
-            self._known[key] = (given, make(given))
-        return self._known[key][1]
+
+def _value(request: pytest.FixtureRequest, name: str) -> Any:
+    """Ask one fixture; what pytest says of one that cannot be asked is said in our words."""
+    try:
+        value = request.getfixturevalue(name)
+    except pytest.fail.Exception as error:
+        if "has no parameter defined for test" not in str(error):
+            raise
+        pytest.fail(
+            f"fixture {name} is parametrized, so the test must name it:\n"
+            f"  def {request.node.originalname}({name}, membership_attack):",
+            pytrace=False,
+        )
+    if inspect.iscoroutine(value) or inspect.isasyncgen(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        pytest.fail(
+            f"fixture {name} is async, and nothing waits for it: write it as a plain function, "
+            "for example with asyncio.run(…)",
+            pytrace=False,
+        )
+    return value
 
 
-def _check_claim(settings: Settings, coin_split: Any) -> None:
+def _fail(error: PrivauditError) -> Any:
+    pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
+
+
+def _check_claim(settings: AuditSettings, coin_split: Any) -> None:
     from privaudit.audit.scenarios import SCENARIOS
 
     if settings.sequential or all(SCENARIOS[s].knows_members for s in settings.scenarios):

@@ -1,1 +1,45 @@
-"""What an audit found, as plain values."""
+"""What an audit found, as typed, plain values that are written as JSON and read again."""
+
+from __future__ import annotations
+
+from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance, SampleSet
+from privaudit.record.log import RecordLog
+from privaudit.record.result import AttackResult
+from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
+from privaudit.record.validity import BlindBaseline, NearDuplicate, Validity
+from privaudit.record.values import (
+    Claim,
+    Counts,
+    DetectableAUC,
+    EpsilonBound,
+    Interval,
+    OperatingPoint,
+    Rate,
+    SequentialPath,
+    SequentialStep,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AttackResult",
+    "AuditRecord",
+    "BlindBaseline",
+    "Claim",
+    "Counts",
+    "DetectableAUC",
+    "EpsilonBound",
+    "Images",
+    "Interval",
+    "NearDuplicate",
+    "NotCompleted",
+    "OperatingPoint",
+    "Provenance",
+    "Rate",
+    "RecordLog",
+    "SampleSet",
+    "SequentialPath",
+    "SequentialStep",
+    "SessionRecord",
+    "Validity",
+    "write_json",
+]

@@ -1,1 +1,1 @@
-"""Reports: each renders the same log of audits, so that none can disagree with another."""
+"""Reports: each renders the same records, so that none can disagree with another."""

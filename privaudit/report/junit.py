@@ -5,29 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from privaudit.record.result import AttackResult
+    from privaudit.record import AttackResult
 
 __all__ = ["properties"]
 
-FIELDS = (
-    "scenario",
-    "attack",
-    "auc",
-    "auc_low",
-    "auc_high",
-    "gate",
-    "budget",
-    "budget_source",
-    "verdict",
-    "n_members",
-    "n_non_members",
-    "attack_success_rate",
-    "tpr_at_1_percent_fpr",
-    "epsilon",
-)
 
+def properties(audit: str, result: AttackResult) -> list[tuple[str, object]]:
+    """Return (name, value) pairs for ``user_properties``; what was not measured is left out.
 
-def properties(result: AttackResult) -> list[tuple[str, object]]:
-    """Return (name, value) pairs for ``user_properties``; what was not measured is left out."""
-    pairs = [(f"privaudit.{name}", getattr(result, name)) for name in FIELDS]
-    return [(name, value) for name, value in pairs if value is not None]
+    Parameters
+    ----------
+    audit
+        The audit's name.
+    result
+        One of its results.
+    """
+    at_1_percent = result.at_fpr(0.01)
+    values: dict[str, object] = {
+        "audit": audit,
+        "scenario": result.scenario,
+        "attack": result.attack,
+        "auc": result.auc,
+        "auc_low": result.interval.low,
+        "auc_high": result.interval.high,
+        "gate": result.gate,
+        "budget": result.budget,
+        "budget_source": result.budget_source,
+        "verdict": result.verdict,
+        "n_members": result.evaluation.members,
+        "n_non_members": result.evaluation.non_members,
+        "attack_success_rate": result.success_rate.value,
+        "tpr_at_1_percent_fpr": at_1_percent and at_1_percent.tpr.value,
+        "epsilon": result.epsilon and result.epsilon.epsilon,
+    }
+    return [(f"privaudit.{name}", value) for name, value in values.items() if value is not None]

@@ -1,126 +1,137 @@
-"""The table in pytest's terminal summary."""
+"""The tables in pytest's terminal summary."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from privaudit.report.wording import headline, verdict_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from privaudit.report.log import AuditLog
+    from privaudit.record import AttackResult, AuditRecord, Validity
 
 __all__ = ["render"]
 
 HEADERS = ("scenario", "attack", "AUC", "bounds", "success rate", "TPR @ 1% FPR", "n", "verdict")
+ALIGN = ("left", "left", "right", "right", "right", "right", "right", "left")
 
 
-def _verdict(result: dict[str, Any]) -> str:
-    verdict = str(result["verdict"])
-    if verdict != "pass":
-        verdict = verdict.upper()
-    return verdict if result["supported"] else f"{verdict}, n too small to tell"
-
-
-def _row(result: dict[str, Any]) -> list[str]:
-    tpr = result["tpr_at_1_percent_fpr"]
-    n = f"{result['n_members']}+{result['n_non_members']}"
-    if result["sequential"] is not None:
-        n += f" of {result['sequential']['max_pairs']} pairs"
+def _row(result: AttackResult) -> list[str]:
+    at = result.at_fpr(0.01)
+    n = f"{result.evaluation.members}+{result.evaluation.non_members}"
+    if result.sequential is not None:
+        n += f" of {result.sequential.max_pairs} pairs"
     return [
-        result["scenario"],
-        result["attack"],
-        f"{result['auc']:.3f}",
-        f"{result['auc_low']:.3f}-{result['auc_high']:.3f}",
-        f"{result['attack_success_rate']:.1%}",
-        "n < 100" if tpr is None else f"{tpr:.1%} (FPR {result['achieved_fpr']:.1%})",
+        result.scenario,
+        result.attack,
+        f"{result.auc:.3f}",
+        f"{result.interval.low:.3f}-{result.interval.high:.3f}",
+        f"{result.success_rate.value:.1%}",
+        "n < 100" if at is None else f"{at.tpr.value:.1%} (FPR {at.fpr.value:.1%})",
         n,
-        _verdict(result),
+        verdict_words(result),
     ]
 
 
-def _legend(results: list[dict[str, Any]]) -> str:
+def _legend(first: AttackResult) -> str:
     """Say what the bounds are and what they are corrected for."""
-    first = results[0]
-    when = ", whenever one stops" if first["sequential"] is not None else ""
+    when = ", whenever one stops" if first.sequential is not None else ""
     return (
-        f"gate {first['gate']}; bounds hold for {first['n_results']} results together "
-        f"with {first['confidence']:.0%} confidence (Bonferroni){when}"
+        f"gate {first.gate}; bounds hold for {first.n_results} results together "
+        f"with {first.interval.confidence:.0%} confidence (Bonferroni){when}"
     )
 
 
-def _validity(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Say what was found without the model, and what so many samples could have found."""
-    found = [result["validity"] for result in results]
-    parts = []
-    for name in ("image", "caption"):
-        blind = found[0][f"blind_{name}"]
-        if blind is not None:
-            parts.append(f"{name}s {blind['auc']:.3f} ({blind['low']:.3f}-{blind['high']:.3f})")
-    blind_text = ", ".join(parts) if parts else "too few samples"
-    yield f"without the model: AUC from {blind_text}"
+def _validity(found: Validity) -> Iterator[str]:
+    """Say what was found without the model."""
+    parts = [
+        f"{name} {blind.auc:.3f} ({blind.interval.low:.3f}-{blind.interval.high:.3f})"
+        for name, blind in (("images", found.blind_image), ("captions", found.blind_caption))
+        if blind is not None
+    ]
+    yield f"without the model: AUC from {', '.join(parts) if parts else 'too few samples'}"
+    controls = [auc for auc in found.controls.values() if auc is not None]
+    control = f"{min(controls):.3f}" if controls else "not known"
     yield (
-        f"positive control: AUC {min(v['control_auc'] for v in found):.3f}; near-duplicates "
-        f"across sets: {max(v['n_near_duplicates'] for v in found)} evaluated samples"
+        f"positive control: AUC {control}; near-duplicates across sets: "
+        f"{found.n_near_duplicates} evaluated samples"
     )
+
+
+def _power(results: Sequence[AttackResult]) -> Iterator[str]:
+    """Say what so many samples could have found."""
     powers = {
         (
-            r["n_members"],
-            r["n_non_members"],
-            r["budget"],
-            r["detectable_from_half"],
-            r["detectable_from_budget"],
+            r.evaluation.members,
+            r.evaluation.non_members,
+            r.budget,
+            r.detectable.from_half,
+            r.detectable.from_budget,
         )
         for r in results
-        if r["sequential"] is None
+        if r.sequential is None
     }
     for m, n, budget, half, over in sorted(powers, key=lambda power: power[:3]):
-        texts = [
-            f"none from {what:g}" if value is None else f"{value:.3f} from {what:g}"
-            for what, value in ((0.5, half), (budget, over))
+        parts = [
+            f"no AUC would be told from {what}"
+            if value is None
+            else f"{value:.3f} or more would be told from {what}"
+            for what, value in (("chance", half), (f"the budget of {budget:g}", over))
         ]
-        yield f"smallest AUC told 4 times in 5 by {m}+{n} samples: {', '.join(texts)}"
+        yield f"with {m}+{n} samples, {' and '.join(parts)} four times in five"
 
 
-def _epsilon(results: list[dict[str, Any]]) -> Iterator[str]:
+def _epsilon(results: Sequence[AttackResult]) -> Iterator[str]:
     """Say what is proved of the privacy of the fine-tuning."""
-    bounded = [result for result in results if result["epsilon"] is not None]
-    if bounded:
-        best = max(bounded, key=lambda result: float(result["epsilon"]))
-        claim = best["claimed_epsilon"]
-        claimed = "" if claim is None else f", claimed {claim:g}"
+    bounds = [(r.epsilon, r) for r in results if r.epsilon is not None]
+    if bounds:
+        bound, result = max(bounds, key=lambda pair: pair[0].epsilon)
+        claimed = "" if result.claim is None else f", claimed {result.claim.epsilon:g}"
         yield (
-            f"epsilon >= {best['epsilon']:.2f} at delta {best['epsilon_delta']:g}{claimed} "
-            f"(one-run bound, {best['scenario']}-{best['attack']}; so many samples can prove "
-            f"{best['epsilon_provable']:.2f} at most)"
+            f"epsilon >= {bound.epsilon:.2f} at delta {bound.delta:g}{claimed} "
+            f"(one-run bound, {result.name}; so many samples can prove {bound.provable:.2f} "
+            "at most)"
         )
 
 
-def render(log: AuditLog) -> Iterator[str]:
-    """Yield the lines of the summary: a table for each audit, then what was not completed.
+def _not_completed(audit: AuditRecord) -> Iterator[str]:
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for item in audit.not_completed:
+        reasons.setdefault((item.outcome, item.reason), []).append(item.name)
+    for (outcome, reason), names in reasons.items():
+        yield f"{outcome}: {', '.join(names)}: {reason}"
+
+
+def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of the summary: a block for each audit, then why the session is red.
 
     ``n`` is members+non-members evaluated; ``n < 100`` says that there are too few non-members
     to fix a threshold for, or to observe, a false positive rate of 1 %.
+
+    Parameters
+    ----------
+    audits
+        The records.
+    notes
+        Why the session is red beyond its results.
     """
     from tabulate import tabulate
 
-    for audit in log.audits():
-        yield f"{audit['name']}: budget {audit['budget']:g} ({audit['budget_source']})"
-        if audit["results"]:
-            rows = [_row(result) for result in audit["results"]]
-            align = ("left", "left", "right", "right", "right", "right", "right", "left")
-            table = tabulate(rows, HEADERS, disable_numparse=True, colalign=align)
-            yield from table.splitlines()
-            yield _legend(audit["results"])
-            yield from _validity(audit["results"])
-            yield from _epsilon(audit["results"])
-        reasons: dict[tuple[str, str], list[str]] = {}
-        for item in audit["not_completed"]:
-            label = f"{item['scenario']}-{item['attack']}"
-            reasons.setdefault((item["outcome"], item["reason"]), []).append(label)
-        for (outcome, reason), labels in reasons.items():
-            yield f"{outcome}: {', '.join(labels)}: {reason}"
+    for audit in audits:
+        yield headline(audit)
+        if audit.results:
+            rows = [_row(result) for result in audit.results]
+            yield from tabulate(rows, HEADERS, disable_numparse=True, colalign=ALIGN).splitlines()
+            yield _legend(audit.results[0])
+            if audit.validity is not None:
+                yield from _validity(audit.validity)
+            yield from _power(audit.results)
+            yield from _epsilon(audit.results)
+        yield from _not_completed(audit)
+        yield from audit.notes
         yield ""
-    completed = log.counts()["completed"]
-    if completed == 0:
-        yield f"no audit was completed: {len(log)} items, 0 results; nothing is known of any model"
-    yield from log.notes
+    if not any(audit.results for audit in audits):
+        n = sum(len(audit.not_completed) for audit in audits)
+        yield f"no audit was completed: {n} items, 0 results; nothing is known of any model"
+    yield from notes

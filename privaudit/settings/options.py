@@ -10,6 +10,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from privaudit.attacks.registry import default_names, names
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,22 +27,24 @@ class Option:
     Parameters
     ----------
     name
-        Its name in the marker and in :class:`Settings`; ``--privaudit-name`` on the command line
+        Its name in the marker and in the settings; ``--privaudit-name`` on the command line
         and ``privaudit_name`` in an ini file are made from it.
     parse
-        From a string, or the plain value a marker holds, to the checked value.
+        From a string, or a plain Python value, to the checked value.
     default
         The value when nobody says anything.
     help
         One line for ``pytest --help``.
     aliases
         Further spellings on the command line and in the marker.
-    in_marker
-        Whether an audit may set it for itself.
+    in_audit
+        Whether it belongs to an audit, which may set it for itself; otherwise to the session.
     in_ini
         Whether a project may set it for good.
     switch
         Whether the command line takes it without a value.
+    unset
+        What the absence of a value means, where the default is ``None``.
     """
 
     def __init__(
@@ -51,18 +55,37 @@ class Option:
         help: str,  # noqa: A002  # as argparse and pytest call it
         aliases: tuple[str, ...] = (),
         *,
-        in_marker: bool = True,
+        in_audit: bool = True,
         in_ini: bool = True,
         switch: bool = False,
+        unset: str = "",
     ) -> None:
         self.name, self.parse, self.default, self.help = name, parse, default, help
-        self.aliases, self.switch = aliases, switch
-        self.in_marker, self.in_ini = in_marker, in_ini
+        self.aliases, self.switch, self.unset = aliases, switch, unset
+        self.in_audit, self.in_ini = in_audit, in_ini
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name, then its aliases."""
+        return (self.name, *self.aliases)
 
     @property
     def flags(self) -> tuple[str, ...]:
         """Spellings on the command line."""
-        return tuple(f"--privaudit-{n.replace('_', '-')}" for n in (self.name, *self.aliases))
+        return tuple(f"--privaudit-{name.replace('_', '-')}" for name in self.names)
+
+    @property
+    def shown_default(self) -> str:
+        """The default, as ``--help`` and the docs show it."""
+        if self.unset:
+            return self.unset
+        if isinstance(self.default, tuple):
+            return ",".join(self.default)
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        if self.parse is _size:
+            return f"{self.default // 10**9}GB"
+        return str(self.default)
 
 
 def _number(
@@ -177,9 +200,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "attacks",
-        _several("threshold", "distribution", "classifier"),
-        ("threshold", "distribution", "classifier"),
-        "inference models to run, such as threshold,classifier",
+        _several(*names()),
+        default_names(),
+        f"inference models to run, a comma-separated list of {', '.join(names())}",
     ),
     Option("queries", _whole(1), 3, "images generated per sample (m)"),
     Option(
@@ -224,14 +247,22 @@ OPTIONS: tuple[Option, ...] = (
         "batch_size",
         _batch_size,
         None,
-        "queries in one call of the generator (default: auto, found while they are answered)",
+        "queries in one call of the target",
+        unset="auto: found while they are answered",
     ),
-    Option("scheduler", _text, None, "scheduler of a diffusers pipeline, by its class"),
+    Option(
+        "scheduler",
+        _text,
+        None,
+        "scheduler of a diffusers pipeline, by its class",
+        unset="the pipeline's",
+    ),
     Option(
         "dtype",
         _choice("float32", "float16", "bfloat16"),
         None,
         "cast a diffusers pipeline: float32, float16 or bfloat16",
+        unset="the pipeline's",
     ),
     Option(
         "channels_last",
@@ -292,49 +323,58 @@ OPTIONS: tuple[Option, ...] = (
         0.95,
         "centred cosine from which two images of different sets count as the same; above 1: never",
     ),
-    Option("json", _path, None, "write the results to this JSON file", in_marker=False),
+    Option(
+        "json",
+        _path,
+        None,
+        "write the records of all audits to this JSON file",
+        in_audit=False,
+        unset="none is written",
+    ),
     Option(
         "store",
         _path,
         None,
-        "folder that keeps generated images between runs; 'none' keeps nothing "
-        "(default: the per-user cache)",
-        in_marker=False,
+        "folder that keeps generated images between runs; 'none' keeps nothing",
+        in_audit=False,
+        unset="the per-user cache",
     ),
     Option(
         "store_limit",
         _size,
         20 * 10**9,
         "size that the store may take, such as 20GB; the longest unused images go first",
-        in_marker=False,
+        in_audit=False,
     ),
     Option(
         "engine",
         _choice("local", "ray"),
         "local",
         "where images are generated: local (this process) or ray (a cluster; extra 'ray')",
-        in_marker=False,
+        in_audit=False,
     ),
     Option(
         "ray_address",
         _text,
         None,
-        "address of a running Ray cluster (default: $RAY_ADDRESS, or one started here)",
-        in_marker=False,
+        "address of a running Ray cluster",
+        in_audit=False,
+        unset="$RAY_ADDRESS, or a cluster started here",
     ),
     Option(
         "ray_workers",
         _whole(1),
         None,
-        "workers of the ray engine (default: one for each GPU of the cluster, or each CPU)",
-        in_marker=False,
+        "workers of the ray engine",
+        in_audit=False,
+        unset="one for each GPU of the cluster, or each CPU",
     ),
     Option(
         "plan",
         _flag,
         default=False,
         help="show what would be generated, and for how long, and stop",
-        in_marker=False,
+        in_audit=False,
         in_ini=False,
         switch=True,
     ),
@@ -343,7 +383,7 @@ OPTIONS: tuple[Option, ...] = (
         _flag,
         default=False,
         help="fail, not skip, what lacks a fixture; fail a session that completed no audit",
-        in_marker=False,
+        in_audit=False,
         switch=True,
     ),
 )

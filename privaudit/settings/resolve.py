@@ -1,13 +1,13 @@
 """Settings, resolved once: marker > command line > ini file > default, each with its source.
 
-Like the options, this is imported at every start of pytest: the errors are imported by who raises
-them.
+Like the options, this is imported at every start of pytest: no dataclass is made here, and the
+errors are imported by who raises them.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from privaudit.settings.options import OPTIONS, Option
 
@@ -15,11 +15,93 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Settings", "marker_settings", "resolve"]
+__all__ = ["AuditSettings", "SessionSettings", "resolve_settings"]
+
+COVERAGE = ("scenarios", "attacks")
+"""What an audit covers. Here a command line selects among what a marker says."""
 
 
-class Settings(NamedTuple):
-    """The settings of one audit: one field an option, see :data:`OPTIONS`."""
+class _Settings:
+    """Checked values of some of the options, each with where it was set."""
+
+    options: ClassVar[tuple[Option, ...]]
+
+    def __init__(self, *, sources: Mapping[str, str] | None = None, **given: Any) -> None:
+        spelled = {name: option for option in self.options for name in option.names}
+        values = {option.name: option.default for option in self.options}
+        stated = dict.fromkeys(values, "default")
+        for name, value in given.items():
+            if name not in spelled:
+                from privaudit.errors import SettingError
+
+                msg = f"setting {name!r} is unknown: there are {', '.join(sorted(spelled))}"
+                raise SettingError(msg)
+            values[spelled[name].name] = parsed(spelled[name], value, name)
+            stated[spelled[name].name] = "argument"
+        self.__dict__.update(values)
+        self.__dict__["sources"] = MappingProxyType(stated | dict(sources or {}))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"settings are frozen: use replace({name}={value!r})"
+        raise AttributeError(msg)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether all values are the same, wherever they were set."""
+        return type(other) is type(self) and self.values() == other.values()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.values().values()))
+
+    def __repr__(self) -> str:
+        changed = {n: v for n, v in self.values().items() if self.source(n) != "default"}
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())})"
+
+    def source(self, name: str) -> str:
+        """Say where a value was set: marker, command line, ini, argument or default."""
+        return str(self.__dict__["sources"][name])
+
+    def values(self) -> dict[str, Any]:
+        """Return all values, by name."""
+        return {option.name: self.__dict__[option.name] for option in self.options}
+
+    def replace(self, *, source: str = "argument", **changes: Any) -> Self:
+        """Return a copy with some values changed.
+
+        Raises
+        ------
+        SettingError
+            If a name is unknown, or a value is out of range.
+        """
+        changed = type(self)(**changes)
+        names = {n for n in changed.values() if changed.source(n) != "default"}
+        return type(self)(
+            sources={n: source if n in names else self.source(n) for n in self.values()},
+            **{n: (changed if n in names else self).__dict__[n] for n in self.values()},
+        )
+
+
+class AuditSettings(_Settings):
+    """What decides the numbers and the verdict of one audit.
+
+    Parameters
+    ----------
+    **given
+        Any option that an audit may set, see ``docs/settings.md``; the others have their
+        defaults.
+
+    Raises
+    ------
+    SettingError
+        If a name is unknown, or a value is out of range.
+
+    Examples
+    --------
+    >>> settings = AuditSettings(max_auc=0.7, scenarios="I,III")
+    >>> settings.budget, settings.scenarios, settings.queries
+    (0.7, ('I', 'III'), 3)
+    """
+
+    options = tuple(option for option in OPTIONS if option.in_audit)
 
     budget: float
     scenarios: tuple[str, ...]
@@ -44,6 +126,69 @@ class Settings(NamedTuple):
     sequential: bool
     blind_limit: float
     duplicate_limit: float
+
+    def with_marker(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AuditSettings:
+        """Apply one ``privacy_budget`` marker.
+
+        Scenarios and inference models are the exception to "the marker wins": it says what an
+        audit covers, and the command line selects among that.
+
+        Raises
+        ------
+        SettingError
+            If an argument is unknown, positional beyond the first, or has a bad value.
+        """
+        from privaudit.errors import SettingError
+
+        spelled = {name: option for option in self.options for name in option.names}
+        given = dict(kwargs)
+        if len(args) > 1 or (args and {"budget", "max_auc"} & set(given)):
+            msg = f"privacy_budget{args!r} takes one positional argument, the budget"
+            raise SettingError(msg)
+        if args:
+            given["budget"] = args[0]
+        changes = {}
+        for name, value in given.items():
+            if name not in spelled:
+                msg = f"privacy_budget({name}=…) is unknown: it takes {', '.join(sorted(spelled))}"
+                raise SettingError(msg)
+            option = spelled[name]
+            chosen = parsed(option, value, f"privacy_budget({name}=…): {name}")
+            if option.name in COVERAGE and self.source(option.name) == "command line":
+                both = tuple(one for one in chosen if one in self.__dict__[option.name])
+                if not both:
+                    msg = (
+                        f"{option.flags[0]}={','.join(self.__dict__[option.name])} selects none of "
+                        f"the {option.name} of privacy_budget({name}=…), {','.join(chosen)}: "
+                        "deselect the test instead, or change one of them"
+                    )
+                    raise SettingError(msg)
+                chosen = both
+            changes[option.name] = chosen
+        return self.replace(source="marker", **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values as a JSON object, with where each was set under ``sources``."""
+        values = {n: list(v) if isinstance(v, tuple) else v for n, v in self.values().items()}
+        return values | {"sources": {n: self.source(n) for n in values}}
+
+
+class SessionSettings(_Settings):
+    """Where the work is done and what is kept of it, for all audits of a session.
+
+    Parameters
+    ----------
+    **given
+        Any option that only a session may set, see ``docs/settings.md``.
+
+    Raises
+    ------
+    SettingError
+        If a name is unknown, a value is out of range, or two values do not go together.
+    """
+
+    options = tuple(option for option in OPTIONS if not option.in_audit)
+
     json: Path | None
     store: Path | None
     store_limit: int | None
@@ -52,32 +197,31 @@ class Settings(NamedTuple):
     ray_workers: int | None
     plan: bool
     strict: bool
-    sources: Mapping[str, str]
 
-    def source(self, name: str) -> str:
-        """Say where a setting's value came from: marker, command line, ini or default."""
-        return self.sources[name]
+    def __init__(self, *, sources: Mapping[str, str] | None = None, **given: Any) -> None:
+        super().__init__(sources=sources, **given)
+        if self.engine != "ray" and (self.ray_address or self.ray_workers):
+            from privaudit.errors import SettingError
 
-    @property
-    def n_results(self) -> int:
-        """Results that an audit with these settings has: what its bounds are corrected for."""
-        return len(self.scenarios) * len(self.attacks)
+            msg = "--privaudit-ray-address and --privaudit-ray-workers need --privaudit-engine=ray"
+            raise SettingError(msg)
+        if self.json is not None and self.json.is_dir():
+            from privaudit.errors import SettingError
 
-    @property
-    def result_confidence(self) -> float:
-        """Confidence of each result's bounds, so that all hold together (Bonferroni)."""
-        return 1 - (1 - self.confidence) / self.n_results
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what decides an audit's numbers, as a JSON object."""
-        return {
-            option.name: getattr(self, option.name)
-            for option in OPTIONS
-            if option.in_marker and option.name not in ("budget", "scenarios", "attacks")
-        }
+            msg = f"--privaudit-json={str(self.json)!r} is a folder: name a file"
+            raise SettingError(msg)
 
 
-def _parsed(option: Option, given: Any, spelled: str) -> Any:
+def parsed(option: Option, given: Any, spelled: str) -> Any:
+    """Check one value, which the user spelled like this.
+
+    Raises
+    ------
+    SettingError
+        If it is bad; the message names it as the user spelled it.
+    """
+    if given is None and option.default is None:
+        return None
     try:
         return option.parse(given)
     except (ValueError, TypeError, OverflowError) as error:
@@ -88,13 +232,21 @@ def _parsed(option: Option, given: Any, spelled: str) -> Any:
         raise SettingError(msg) from error
 
 
-def resolve(command_line: Mapping[str, Any], ini: Mapping[str, Any]) -> Settings:
+def resolve_settings(
+    command_line: Mapping[str, Any], ini: Mapping[str, Any]
+) -> tuple[AuditSettings, SessionSettings]:
     """Resolve the settings of a session.
 
     Parameters
     ----------
     command_line, ini
-        What was said, by option name; what was not said is ``None`` or, in the ini, empty.
+        What was said, by option name (in the ini, by any of its names); what was not said is
+        ``None`` or, in the ini, empty.
+
+    Returns
+    -------
+    AuditSettings, SessionSettings
+        The first may be changed by the markers of each audit.
 
     Raises
     ------
@@ -104,54 +256,20 @@ def resolve(command_line: Mapping[str, Any], ini: Mapping[str, Any]) -> Settings
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for option in OPTIONS:
-        said, written = command_line.get(option.name), ini.get(option.name)
+        said = command_line.get(option.name)
+        written = next((n for n in option.names if ini.get(n) not in (None, "")), None)
         if said is not None:
-            value, source = _parsed(option, said, option.flags[0]), "command line"
-        elif written not in (None, ""):
-            value, source = _parsed(option, written, f"privaudit_{option.name}"), "ini"
-        else:
-            value, source = option.default, "default"
-        values[option.name], sources[option.name] = value, source
-    if values["engine"] != "ray" and (values["ray_address"] or values["ray_workers"]):
-        from privaudit.errors import SettingError
+            values[option.name] = parsed(option, said, option.flags[0])
+            sources[option.name] = "command line"
+        elif written is not None:
+            values[option.name] = parsed(option, ini[written], f"privaudit_{written}")
+            sources[option.name] = "ini"
 
-        msg = "--privaudit-ray-address and --privaudit-ray-workers need --privaudit-engine=ray"
-        raise SettingError(msg)
-    return Settings(**values, sources=MappingProxyType(sources))
+    def some(kind: type[_Settings]) -> dict[str, Any]:
+        names = [option.name for option in kind.options if option.name in values]
+        return {
+            "sources": {name: sources[name] for name in names},
+            **{name: values[name] for name in names},
+        }
 
-
-def marker_settings(
-    session: Settings, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Settings:
-    """Apply one ``privacy_budget`` marker to the settings of the session.
-
-    Scenarios and inference models are the exception to "the marker wins": it says what an audit
-    covers, and the command line selects among that.
-
-    Raises
-    ------
-    SettingError
-        If an argument is unknown, positional beyond the first, or has a bad value.
-    """
-    from privaudit.errors import SettingError
-
-    spelled = {name: o for o in OPTIONS if o.in_marker for name in (o.name, *o.aliases)}
-    given = dict(kwargs)
-    if len(args) > 1 or (args and {"budget", "max_auc"} & set(given)):
-        msg = f"privacy_budget{args!r} takes one positional argument, the budget"
-        raise SettingError(msg)
-    if args:
-        given["budget"] = args[0]
-    values = session._asdict()
-    sources = dict(session.sources)
-    for name, value in given.items():
-        if name not in spelled:
-            msg = f"privacy_budget({name}=…) is unknown: it takes {', '.join(sorted(spelled))}"
-            raise SettingError(msg)
-        option = spelled[name]
-        parsed = _parsed(option, value, f"privacy_budget({name}=…): {name}")
-        if option.name in ("scenarios", "attacks") and sources[option.name] == "command line":
-            parsed = tuple(choice for choice in parsed if choice in values[option.name])
-        values[option.name], sources[option.name] = parsed, "marker"
-    values["sources"] = MappingProxyType(sources)
-    return Settings(**values)
+    return AuditSettings(**some(AuditSettings)), SessionSettings(**some(SessionSettings))

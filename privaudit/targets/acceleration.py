@@ -11,7 +11,7 @@ import torch
 from privaudit.errors import GeneratorError
 
 if TYPE_CHECKING:
-    from privaudit.settings.resolve import Settings
+    from privaudit.settings import AuditSettings
 
 __all__ = ["Acceleration"]
 
@@ -39,7 +39,7 @@ class Acceleration:
     compile: bool = False
 
     @classmethod
-    def of(cls, settings: Settings) -> Acceleration:
+    def of(cls, settings: AuditSettings) -> Acceleration:
         """Read it off the settings of an audit."""
         return cls(settings.scheduler, settings.dtype, settings.channels_last, settings.compile)
 

@@ -1,4 +1,4 @@
-"""Controls: a generator that leaks everything, and one that leaks nothing.
+"""Controls: a target that leaks everything, and one that leaks nothing.
 
 An audit that finds no leak in the first cannot see one; an audit that finds one in the second
 is reading something else than the model.
@@ -7,19 +7,21 @@ is reading something else than the model.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from privaudit.fingerprint import fingerprint_values
+from privaudit.targets.queries import Answer, in_one_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from privaudit.samples import Sample
+    from privaudit.targets.queries import Query
 
-__all__ = ["MemorizingTarget", "ObliviousTarget"]
+__all__ = ["CopyingTarget", "MemorizingTarget", "ObliviousTarget"]
 
 
 def _noise_image(size: tuple[int, int], *key: object) -> Image.Image:
@@ -38,24 +40,19 @@ class MemorizingTarget:
     members
         The training set. A prompt that is nobody's caption gets a picture drawn from the
         prompt and the seed.
-    aliases
-        Other prompts that a member answers to, by prompt, such as a captioner's captions.
     """
 
     persistent = True
     worth_storing = False
     """Looking an image up is quicker than reading it, and one more copy is one too many."""
 
-    def __init__(self, members: Iterable[Sample], aliases: dict[str, Sample] | None = None) -> None:
+    def __init__(self, members: Iterable[Sample]) -> None:
         members = list(members)
         self._known = {member.caption: member.image.convert("RGB") for member in members}
-        for prompt, member in (aliases or {}).items():
-            self._known[prompt] = member.image.convert("RGB")
         self._size = members[0].image.size
         self.fingerprint = fingerprint_values(
             control="memorizing",
             members=[(member.caption, member.digest) for member in members],
-            aliases={prompt: member.digest for prompt, member in (aliases or {}).items()},
         )
 
     def batch_size(self, wanted: int) -> int:
@@ -68,6 +65,57 @@ class MemorizingTarget:
             self._known[prompt] if prompt in self._known else _noise_image(self._size, prompt, seed)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
+
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Look each query's prompt up."""
+        return in_one_call(self.generate, queries)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is, and how many prompts it knows."""
+        return {
+            "class": type(self).__name__,
+            "identity": self.fingerprint,
+            "knows": len(self._known),
+        }
+
+
+class CopyingTarget:
+    """Returns the sample it is asked about, if that is a member, and some member otherwise.
+
+    It answers in whatever words it is asked: the positive control of an audit, which an attack
+    must catch.
+
+    Parameters
+    ----------
+    members, non_members
+        The samples it will be asked about.
+    """
+
+    persistent = True
+    worth_storing = False
+    """One more copy of a member is one too many."""
+
+    def __init__(self, members: Sequence[Sample], non_members: Sequence[Sample]) -> None:
+        self._answers = {member.id: member for member in members}
+        for i, other in enumerate(non_members):
+            self._answers[other.id] = members[i % len(members)]
+        self.fingerprint = fingerprint_values(
+            control="copying",
+            answers={name: sample.digest for name, sample in self._answers.items()},
+        )
+
+    def batch_size(self, wanted: int) -> int:
+        """Return ``wanted``: no batch changes what it copies."""
+        return wanted
+
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Copy a picture for each query."""
+        for query in queries:
+            yield Answer(query, self._answers[query.sample.id].image.convert("RGB"))
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is."""
+        return {"class": type(self).__name__, "identity": self.fingerprint}
 
 
 class ObliviousTarget:
@@ -94,3 +142,11 @@ class ObliviousTarget:
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Draw one picture for each seed."""
         return [_noise_image(self._size, seed) for _, seed in zip(prompts, seeds, strict=True)]
+
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Draw one picture for each query."""
+        return in_one_call(self.generate, queries)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is."""
+        return {"class": type(self).__name__, "identity": self.fingerprint}

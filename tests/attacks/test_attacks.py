@@ -11,7 +11,7 @@ from privaudit.attacks import make_attack
 from privaudit.attacks.distribution import DistributionAttack
 from privaudit.attacks.threshold import ThresholdAttack
 from privaudit.errors import ScoreError
-from privaudit.measurements.similarity import Features
+from privaudit.measurements import Features
 from privaudit.statistics import auc
 
 

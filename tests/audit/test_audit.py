@@ -9,27 +9,34 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from privaudit import MemorizingTarget, ObliviousTarget, PipelineTarget, Sample
-from privaudit.audit.audit import Ingredients, run_attack, split_auxiliary
+from privaudit import (
+    AuditInputs,
+    AuditSettings,
+    MemorizingTarget,
+    ObliviousTarget,
+    PipelineTarget,
+    Sample,
+)
+from privaudit.audit.experiment import split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
 from privaudit.encoders import as_encoder
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import CaptionerError, GeneratorError, SampleError
-from privaudit.settings.resolve import Settings, resolve
 from privaudit.store import Store
 from privaudit.targets import as_target
+from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder, tiny_vit
 from tests.parts.pipelines import tiny_pipeline
 
 # To raw pixels the phases of the moon are one picture.
-SETTINGS = resolve({}, {})._replace(duplicate_limit=2.0)
+SETTINGS = AuditSettings(duplicate_limit=2.0)
 
 
-def with_settings(**changes: Any) -> Settings:
-    return SETTINGS._replace(**changes)
+def with_settings(**changes: Any) -> AuditSettings:
+    return SETTINGS.replace(**changes)
 
 
-def ingredients(emoji: dict[str, Any], model: Any, n: int = 30, **changes: Any) -> Ingredients:
+def ingredients(emoji: dict[str, Any], model: Any, n: int = 30, **changes: Any) -> AuditInputs:
     values = {
         "target_model": model,
         "members": emoji["member"][:n],
@@ -40,7 +47,7 @@ def ingredients(emoji: dict[str, Any], model: Any, n: int = 30, **changes: Any) 
         "shadow_non_members": emoji["shadow_non_member"][:n],
         **changes,
     }
-    return Ingredients(**values)
+    return AuditInputs(**values)
 
 
 @pytest.mark.parametrize("encoder", ["pixels", "vit"])
@@ -56,7 +63,7 @@ def test_the_memorising_control_is_always_found(
         else as_encoder(tiny_vit(), device="cpu"),
     )
     for attack in ("threshold", "distribution", "classifier"):
-        result = run_attack(scenario, attack, given, SETTINGS, Store(None))
+        result = one_result(scenario, attack, given, SETTINGS, Store(None))
         assert result.auc == 1.0, attack
         assert result.verdict == "fail"
 
@@ -72,7 +79,7 @@ def test_the_oblivious_control_stays_within_chance(attack: str, emoji: dict[str,
         members, non_members = split_by_coin(pool, seed)
         given = ingredients(emoji, ObliviousTarget(), members=members, non_members=non_members)
         settings = with_settings(seed=seed, queries=1)
-        aucs.append(run_attack("I", attack, given, settings, Store(None)).auc)
+        aucs.append(one_result("I", attack, given, settings, Store(None)).auc)
     # 10 splits of about 70+70: the mean's standard error is 0.016 or less.
     assert abs(sum(aucs) / len(aucs) - 0.5) < 0.06
 
@@ -83,7 +90,7 @@ def test_batch_size_and_order_never_change_a_result(emoji: dict[str, Any], tmp_p
     given = ingredients(emoji, model, n=12, image_encoder=encoder)
     backwards = replace(given, members=given.members[::-1], non_members=given.non_members[::-1])
     results = [
-        run_attack(
+        one_result(
             "I", "threshold", which, with_settings(batch_size=size), Store(None)
         ).member_scores
         for which, size in ((given, 16), (given, 3), (given, 100), (backwards, 7))
@@ -111,7 +118,7 @@ class Counting:
 def test_what_was_generated_before_a_failure_is_kept(emoji: dict[str, Any], tmp_path: Path) -> None:
     failing = Counting(fail_after=48)
     with pytest.raises(GeneratorError, match="raised ConnectionError on a batch of 16 prompts"):
-        run_attack(
+        one_result(
             "I",
             "threshold",
             ingredients(emoji, as_target(failing)),
@@ -121,21 +128,21 @@ def test_what_was_generated_before_a_failure_is_kept(emoji: dict[str, Any], tmp_
     assert failing.made == 48
     again = Counting()
     given = ingredients(emoji, as_target(again))
-    interrupted = run_attack("I", "threshold", given, SETTINGS, Store(tmp_path))
+    interrupted = one_result("I", "threshold", given, SETTINGS, Store(tmp_path))
     assert again.made == 60 * 3 - 48
     whole = ingredients(emoji, as_target(Counting()))
-    assert run_attack("I", "threshold", whole, SETTINGS, Store(None)) == interrupted
+    assert one_result("I", "threshold", whole, SETTINGS, Store(None)) == interrupted
 
 
 def test_nothing_is_generated_twice(emoji: dict[str, Any], tmp_path: Path) -> None:
     model, store = Counting(), Store(tmp_path)
     given = ingredients(emoji, as_target(model))
-    first = run_attack("I", "threshold", given, SETTINGS, store)
-    run_attack("I", "classifier", given, SETTINGS, store)
-    run_attack("III", "threshold", given, SETTINGS, store)
-    run_attack("I", "threshold", given, with_settings(similarity="manhattan"), store)
+    first = one_result("I", "threshold", given, SETTINGS, store)
+    one_result("I", "classifier", given, SETTINGS, store)
+    one_result("III", "threshold", given, SETTINGS, store)
+    one_result("I", "threshold", given, with_settings(similarity="manhattan"), store)
     assert model.made == 60 * 3
-    assert run_attack("I", "threshold", given, SETTINGS, Store(tmp_path)) == first
+    assert one_result("I", "threshold", given, SETTINGS, Store(tmp_path)) == first
     assert model.made == 60 * 3
 
 
@@ -152,7 +159,7 @@ def test_bad_sets_are_found_before_anything_is_generated(
 ) -> None:
     model = Counting()
     with pytest.raises(SampleError, match=said):
-        run_attack(
+        one_result(
             "III",
             "threshold",
             ingredients(emoji, as_target(model), **changes),
@@ -173,7 +180,7 @@ def test_an_image_in_both_sets_is_found_before_anything_is_generated(emoji: dict
     for scenario, changes, said in cases:
         given = ingredients(emoji, as_target(model), **changes)
         with pytest.raises(SampleError, match=said):
-            run_attack(scenario, "threshold", given, SETTINGS, Store(None))
+            one_result(scenario, "threshold", given, SETTINGS, Store(None))
     assert model.made == 0
 
 
@@ -184,7 +191,7 @@ def test_a_member_that_calibrates_and_is_evaluated_is_found(emoji: dict[str, Any
     given = ingredients(emoji, as_target(model), members=members)
     # Two members, one of which calibrates: whichever it is, its twin is evaluated.
     with pytest.raises(SampleError, match="of the evaluation set is the same image"):
-        run_attack("I", "threshold", given, with_settings(calibration=1), Store(None))
+        one_result("I", "threshold", given, with_settings(calibration=1), Store(None))
     assert model.made == 0
 
 
@@ -219,7 +226,6 @@ class Workers(LocalEngine):
     """An engine that would do as many batches at one time, and notes what it is asked."""
 
     def __init__(self, n_workers: int) -> None:
-        super().__init__()
         self.n_workers = n_workers
         self.asked: list[int] = []
         self.batches: list[int | None] = []
@@ -234,13 +240,13 @@ def test_a_sequential_audit_keeps_all_workers_busy_and_its_record(emoji: dict[st
     given = ingredients(emoji, MemorizingTarget(emoji["member"]), 60)
     settings = with_settings(sequential=True, budget=0.7, scenarios=("I",), attacks=("threshold",))
     engines = Workers(1), Workers(4)
-    one, four = (run_attack("I", "threshold", given, settings, Store(None), e) for e in engines)
+    one, four = (one_result("I", "threshold", given, settings, Store(None), e) for e in engines)
     assert one == four
     assert one.sequential is not None
-    assert 0 < one.sequential["n_pairs"] < one.sequential["max_pairs"]
-    # Before the pairs come both sets of the positive control, and the calibration set.
+    assert 0 < one.sequential.n_pairs < one.sequential.max_pairs
+    # Before the pairs comes the calibration set.
     chunk = 16 // (2 * settings.queries) * 2 * settings.queries
-    n_chunks = one.n_members * 2 * settings.queries // chunk
-    assert engines[0].asked[3:] == [chunk] * n_chunks
-    assert engines[1].asked[3:] == [4 * chunk] * -(-n_chunks // 4)
-    assert {size for engine in engines for size in engine.batches[3:]} == {chunk}
+    n_chunks = one.evaluation.members * 2 * settings.queries // chunk
+    assert engines[0].asked[1:] == [chunk] * n_chunks
+    assert engines[1].asked[1:] == [4 * chunk] * -(-n_chunks // 4)
+    assert {size for engine in engines for size in engine.batches[1:]} == {chunk}

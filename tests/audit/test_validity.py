@@ -9,19 +9,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from privaudit import MemorizingTarget, Sample, load_encoder, split_by_coin
-from privaudit.audit.audit import run_attack
-from privaudit.audit.experiment import Claim, Ingredients
+from privaudit import (
+    Audit,
+    AuditInputs,
+    AuditSettings,
+    Claim,
+    MemorizingTarget,
+    Sample,
+    load_encoder,
+    split_by_coin,
+)
 from privaudit.audit.validity import blind_baseline, blind_caption_baseline, judge, near_duplicates
 from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import InvalidAuditError, SampleError, ScoreError
-from privaudit.settings.resolve import resolve
-from privaudit.statistics import AucInterval
+from privaudit.record import BlindBaseline, Interval
 from privaudit.store import Store
 from privaudit.targets import as_target
+from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder
 
-SETTINGS = resolve({}, {})
+SETTINGS = AuditSettings()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,7 @@ def test_two_sources_are_told_apart_and_two_halves_of_one_are_not(
             outside = np.stack([source[s.id] for s in non_members])
             found = blind_baseline(inside, outside, seed=seed)
             assert found is not None
-            flagged[name] += found.low > SETTINGS.blind_limit
+            flagged[name] += found.interval.low > SETTINGS.blind_limit
     assert flagged["sources"] == 10
     assert flagged["halves"] <= 1
 
@@ -71,7 +78,7 @@ def test_captions_of_two_sources_are_told_apart(emoji: dict[str, Any]) -> None:
     apart = blind_caption_baseline(inside, [f"a picture of a {text}" for text in outside])
     assert same is not None
     assert apart is not None
-    assert same.low < 0.5 < 0.9 < apart.low
+    assert same.interval.low < 0.5 < 0.9 < apart.interval.low
     assert blind_caption_baseline(inside, ["", *outside]) is None
     assert blind_caption_baseline(inside[:9], outside) is None
 
@@ -98,28 +105,28 @@ def test_dimmed_copies_are_near_duplicates_and_other_emoji_are_not(
 
 
 def test_every_reason_is_given() -> None:
-    interval = AucInterval(0.9, 0.8, 0.95, 0.95, 0.02, "delong")
+    blind = BlindBaseline(auc=0.9, interval=Interval(low=0.8, high=0.95, confidence=0.95))
     found = judge(
-        blind_image=interval,
+        blind_image=blind,
         blind_caption=None,
         blind_limit=0.55,
         duplicates=[],
         evaluation_ids=["a"],
-        control_auc=float("nan"),
+        controls={"attack-I-threshold": float("nan")},
     )
     assert len(found.reasons) == 2
     assert found.reasons[0].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
     assert found.reasons[1].startswith("positive control AUC nan < 0.95")
 
 
-def ingredients(emoji: dict[str, Any], **changes: Any) -> Ingredients:
+def ingredients(emoji: dict[str, Any], **changes: Any) -> AuditInputs:
     given: dict[str, Any] = {
         "target_model": MemorizingTarget(emoji["member"][:40]),
         "members": emoji["member"][:40],
         "non_members": emoji["non_member"][:40],
         "image_encoder": PixelEncoder(),
     }
-    return Ingredients(**{**given, **changes})
+    return AuditInputs(**{**given, **changes})
 
 
 def never(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
@@ -150,18 +157,19 @@ def test_an_invalid_audit_is_refused_before_it_generates(
         ]
     given = ingredients(emoji, non_members=others, target_model=as_target(never))
     # Raw pixels are between 0 and 1: truncated to whole numbers, as hamming does, all are alike.
-    chosen = SETTINGS._replace(**{"duplicate_limit": 0.995, **settings})
+    chosen = SETTINGS.replace(**{"duplicate_limit": 0.995, **settings})
     with pytest.raises(InvalidAuditError, match=said):
-        run_attack("I", "threshold", given, chosen, Store(None))
+        one_result("I", "threshold", given, chosen, Store(None))
 
 
 def test_the_record_says_what_was_found(emoji: dict[str, Any]) -> None:
-    settings = SETTINGS._replace(duplicate_limit=2.0)
-    found = run_attack("I", "threshold", ingredients(emoji), settings, Store(None)).validity
-    assert found["control_auc"] == 1.0
-    assert found["reasons"] == []
-    assert found["blind_image"]["low"] < 0.55
-    assert found["n_near_duplicates"] == 0
+    settings = SETTINGS.replace(duplicate_limit=2.0)
+    audit = Audit(ingredients(emoji), settings.replace(attacks=("threshold",)))
+    assert audit.validity.controls == {"attack-I-threshold": 1.0}
+    assert audit.validity.reasons == []
+    assert audit.validity.blind_image is not None
+    assert audit.validity.blind_image.interval.low < 0.55
+    assert audit.validity.n_near_duplicates == 0
 
 
 def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str, Any]) -> None:
@@ -177,29 +185,28 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
         non_members=split.non_members,
         target_model=MemorizingTarget(split.members),
         coin_split=split,
-        claim=Claim(1.0, 1e-3),
+        claim=Claim(epsilon=1.0, delta=1e-3),
         **shadow,
     )
-    settings = SETTINGS._replace(duplicate_limit=2.0, budget=1.0, attacks=("threshold",))
-    found = run_attack("III", "threshold", given, settings, Store(None))
+    settings = SETTINGS.replace(duplicate_limit=2.0, budget=1.0, attacks=("threshold",))
+    found = one_result("III", "threshold", given, settings, Store(None))
     assert found.epsilon is not None
-    assert found.epsilon > 1
+    assert found.epsilon.epsilon > 1
     assert found.claim_exceeded
     assert found.verdict == "fail"
-    assert found.epsilon_provable == found.epsilon  # every guess was right
-    assert found.coin_split is not None
-    assert found.coin_split["seed"] == 5
-    refused = run_attack("I", "threshold", given, settings, Store(None))
+    assert found.epsilon.provable == found.epsilon.epsilon  # every guess was right
+    assert found.epsilon.coin_split["seed"] == 5
+    refused = one_result("I", "threshold", given, settings, Store(None))
     assert refused.epsilon is None
     assert "chosen by their membership" in refused.epsilon_refused
     assert refused.verdict == "pass"
-    vague = dataclasses.replace(given, claim=Claim(1.0, 0.1))
+    vague = dataclasses.replace(given, claim=Claim(epsilon=1.0, delta=0.1))
     with pytest.raises(ScoreError, match=r"80 samples cannot prove any epsilon at delta 0\.1"):
-        run_attack("III", "threshold", vague, settings, Store(None))
+        one_result("III", "threshold", vague, settings, Store(None))
     bare = dataclasses.replace(given, coin_split=tuple(split))
     with pytest.raises(SampleError, match="coin_split is a tuple: return what"):
-        run_attack("III", "threshold", bare, settings, Store(None))
+        one_result("III", "threshold", bare, settings, Store(None))
     fewer = {"members": split.members[1:], "non_members": split.non_members}
     moved = ingredients(emoji, **fewer, coin_split=split, **shadow)
     with pytest.raises(SampleError, match="are not where the coins of seed 5 put them"):
-        run_attack("III", "threshold", moved, settings, Store(None))
+        one_result("III", "threshold", moved, settings, Store(None))

@@ -12,17 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from privaudit.audit.estimate import Plan, duration
+from privaudit.audit.estimate import Estimate, duration
+from privaudit.encoders.cache import FeatureCache
 from privaudit.engines import make_engine
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.pace import Pace
-from privaudit.engines.task import QueryFeatures, Task, compare
+from privaudit.engines.task import Task
 from privaudit.errors import GeneratorError, MissingExtraError
+from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import Sample
 from privaudit.store import Store
-from privaudit.targets import as_target
-from privaudit.targets.queries import Query
+from privaudit.targets import Answer, Query, Target, as_target
 from tests.parts.encoders import PixelEncoder
 from tests.store.hammer import Colour
 
@@ -44,12 +45,18 @@ class Sized:
         return [Image.fromarray(np.full((8, 8, 3), seed % 251, np.uint8)) for seed in seeds]
 
 
+def measured_by(
+    encoder: Any, similarity: str = "cosine", axis: str = "channel"
+) -> ReconstructionSimilarity:
+    return ReconstructionSimilarity(encoder, similarity, axis)
+
+
 def task_and_queries(function: Any, n: int, batch_size: int | None) -> tuple[Task, list[Query]]:
     samples = [
         Sample(Image.new("RGB", (8, 8), (i, 0, 0)), f"prompt {i}", id=str(i)) for i in range(n)
     ]
-    queries = [Query(sample, sample.caption, i) for i, sample in enumerate(samples)]
-    return Task(as_target(function), Colour(), "cosine", "channel", batch_size), queries
+    queries = [Query(sample, sample.caption, 0, i) for i, sample in enumerate(samples)]
+    return Task(as_target(function), measured_by(Colour()), batch_size), queries
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError])
@@ -83,8 +90,68 @@ def test_an_error_of_another_kind_is_not_taken_for_memory() -> None:
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
 
 
+class Trickling:
+    """Answers one query at a time, the last first, and falters at one of them."""
+
+    fingerprint, persistent = "trickling", True
+
+    def __init__(self, falter: int = -1, *, skip: bool = False, twice: bool = False) -> None:
+        self.falter, self.skip, self.twice = falter, skip, twice
+
+    def batch_size(self, wanted: int) -> int:
+        return wanted
+
+    def answer(self, queries: Any) -> Any:
+        for query in reversed(queries):
+            if query.seed == self.falter:
+                if self.skip:
+                    continue
+                msg = "the line went dead"
+                raise ConnectionError(msg)
+            yield Answer(query, Image.new("RGB", (8, 8), (query.seed, 0, 0)))
+            if self.twice:
+                yield Answer(query, Image.new("RGB", (8, 8)))
+
+    def describe(self) -> dict[str, Any]:
+        return {"class": "Trickling", "identity": self.fingerprint}
+
+
+def test_answers_come_in_any_order_and_those_before_a_failure_are_kept(tmp_path: Path) -> None:
+    target = Trickling(falter=5)
+    assert isinstance(target, Target)
+    assert as_target(target) is target
+    task, queries = task_and_queries(Sized(), 16, 8)
+    task = replace(task, target=target)
+    made: list[int] = []
+    with pytest.raises(GeneratorError, match="Trickling raised ConnectionError on a batch of 8"):
+        LocalEngine().run(task, queries, Store(tmp_path), made.append)
+    assert made == [2]  # 7 and 6 of the first batch
+    assert Store(tmp_path).usage()["images"][0] == 2
+    healthy = replace(task, target=Trickling())
+    LocalEngine().run(healthy, queries, Store(tmp_path), made.append)
+    assert sum(made) == 16
+    images, _ = task.keys(queries)
+    for query, image in zip(queries, images, strict=True):
+        kept = Store(tmp_path).image(image)
+        assert kept is not None
+        assert kept.getpixel((0, 0)) == (query.seed, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (Trickling(5, skip=True), "left 1 of 8 queries without an answer, the first 'prompt 5'"),
+        (Trickling(twice=True), "answered twice, or unasked, the prompt 'prompt 7'"),
+    ],
+)
+def test_a_target_that_answers_too_few_or_too_many_is_an_error(target: Any, said: str) -> None:
+    task, queries = task_and_queries(Sized(), 8, 8)
+    with pytest.raises(GeneratorError, match=said):
+        LocalEngine().run(replace(task, target=target), queries, Store(None), lambda _: None)
+
+
 class Anything:
-    """A generator to which any size is as good as another."""
+    """A target to which any size is as good as another."""
 
     fingerprint, persistent = "anything", True
 
@@ -146,20 +213,20 @@ def test_a_set_size_is_kept_and_a_known_one_is_not_searched_again() -> None:
 def test_the_pace_of_a_model_is_remembered_for_the_next_plan(tmp_path: Path) -> None:
     function = Sized()
     task, queries = task_and_queries(function, 40, 8)
-    plan = Plan(Store(tmp_path))
+    plan = Estimate(Store(tmp_path))
     plan.add("target_model", task, queries)
     assert (plan.n_new, plan.n_stored) == (40, 0)
     assert plan.seconds() is None
     assert next(plan.lines()).endswith("time unknown until the first batch")
     LocalEngine().run(task, queries[:20], Store(tmp_path), lambda _: None)
-    plan = Plan(Store(tmp_path))
+    plan = Estimate(Store(tmp_path))
     plan.add("target_model", task, queries)
     plan.add("target_model", task, queries[:5])
     assert (plan.n_new, plan.n_stored) == (20, 20)
     seconds = plan.seconds()
     assert seconds is not None
     assert 0 < seconds < 20
-    faster = Plan(Store(tmp_path), speedup=4)
+    faster = Estimate(Store(tmp_path), speedup=4)
     faster.add("target_model", task, queries)
     assert faster.seconds() == seconds / 4
     assert next(plan.lines()).startswith("privaudit: 20 images to generate, 20 in the store, about")
@@ -168,7 +235,7 @@ def test_the_pace_of_a_model_is_remembered_for_the_next_plan(tmp_path: Path) -> 
 def test_a_set_size_is_not_taken_for_one_that_was_found(tmp_path: Path) -> None:
     store = Store(tmp_path)
     task, queries = task_and_queries(Sized(room=20), 120, None)
-    fingerprint = task.generator.fingerprint
+    fingerprint = task.target.fingerprint
 
     def known() -> int | None:
         pace = Pace.read(store, fingerprint)
@@ -211,11 +278,11 @@ def test_an_answer_is_found_only_by_all_that_determined_it(what: str, made_again
     changed = {
         "prompt": (task, replace(query, prompt="another")),
         "seed": (task, replace(query, seed=query.seed + 1)),
-        "model": (replace(task, generator=as_target(model)), query),
+        "model": (replace(task, target=as_target(model)), query),
         "query image": (task, replace(query, sample=other)),
-        "encoder": (replace(task, encoder=OtherColour()), query),
-        "similarity": (replace(task, similarity="l2"), query),
-        "axis": (replace(task, similarity_axis="token"), query),
+        "encoder": (replace(task, measurement=measured_by(OtherColour())), query),
+        "similarity": (replace(task, measurement=measured_by(Colour(), "l2")), query),
+        "axis": (replace(task, measurement=measured_by(Colour(), axis="token")), query),
     }[what]
     image, value = task.keys([query])
     other_image, other_value = changed[0].keys([changed[1]])
@@ -227,8 +294,8 @@ def test_images_that_another_encoder_needs_are_in_the_store(tmp_path: Path) -> N
     function = Sized()
     task, queries = task_and_queries(function, 8, 8)
     LocalEngine().run(task, queries, Store(tmp_path), lambda _: None)
-    other = Task(task.generator, PixelEncoder(), "cosine", "channel", 8)
-    plan = Plan(Store(tmp_path))
+    other = Task(task.target, measured_by(PixelEncoder()), 8)
+    plan = Estimate(Store(tmp_path))
     plan.add("target_model", other, queries)
     assert (plan.n_new, plan.n_stored) == (0, 8)
     assert next(plan.lines()).endswith("0 images to generate, 8 in the store, nothing to wait for")
@@ -250,28 +317,29 @@ class Counting(Colour):
 
 
 def test_a_query_image_is_encoded_once_for_all_its_answers() -> None:
-    features, encoder = QueryFeatures(), Counting()
+    encoder = Counting()
+    features = FeatureCache(encoder)
     image = Image.new("RGB", (8, 8))
     for _ in range(3):
-        features.encode(encoder, {"digest": image}, {"a": image, "b": image})
+        features.encode({"digest": image}, {"a": image, "b": image})
     assert encoder.encoded == [3, 2, 2]
 
 
 def test_an_answer_that_is_a_query_image_or_another_answer_is_not_encoded_again() -> None:
     task, queries = task_and_queries(Sized(), 4, None)
     encoder = Counting()
-    task = replace(task, encoder=encoder)
+    task = replace(task, measurement=measured_by(encoder))
     own = queries[1].sample.image
     other, almost = Image.new("RGB", (8, 8), (9, 9, 9)), own.copy()
     almost.putpixel((0, 0), (1, 0, 1))
     answers = dict(enumerate([own.copy(), own, other, other.copy()]))
-    features = QueryFeatures()
     asked = dict(enumerate(queries))
-    rows = compare(task, asked, answers, features)
+    rows = task.measure(asked, answers)
     assert encoder.encoded == [4 + 1]
-    again = compare(task, asked, answers | {3: almost}, features)
+    again = task.measure(asked, answers | {3: almost})
     assert encoder.encoded == [5, 2]
-    alone = [compare(task, {i: asked[i]}, {i: answers[i]}, QueryFeatures())[0] for i in range(4)]
+    fresh = [replace(task, measurement=measured_by(encoder)) for _ in range(4)]
+    alone = [one.measure({i: asked[i]}, {i: answers[i]})[0] for i, one in enumerate(fresh)]
     assert np.array_equal(rows, alone)
     assert np.array_equal(rows[:3], again[:3])
     assert (rows[3] != again[3]).any()
@@ -283,9 +351,9 @@ def test_durations_are_said_as_one_would() -> None:
 
 
 def test_an_engine_whose_library_is_missing_names_the_extra(monkeypatch: Any) -> None:
-    from privaudit.settings.resolve import resolve
+    from privaudit.settings import SessionSettings
 
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'pip install "privaudit\[ray\]"'):
-        make_engine(resolve({}, {})._replace(engine="ray"))
-    assert isinstance(make_engine(resolve({}, {})), LocalEngine)
+        make_engine(SessionSettings(engine="ray"))
+    assert isinstance(make_engine(SessionSettings()), LocalEngine)

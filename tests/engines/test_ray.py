@@ -14,21 +14,20 @@ import torch
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from privaudit import ObliviousTarget, PipelineTarget
-from privaudit.audit.audit import Ingredients, run_attack
+from privaudit import AuditInputs, AuditSettings, ObliviousTarget, PipelineTarget
 from privaudit.encoders import as_encoder
 from privaudit.engines.pace import Pace
 from privaudit.engines.ray import RayEngine
 from privaudit.errors import EngineError, GeneratorError
-from privaudit.settings.resolve import resolve
 from privaudit.store import Store
 from privaudit.targets import as_target
 from tests.parts.audit_folder import AuditFolder
+from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder, tiny_vit
 from tests.parts.pipelines import tiny_pipeline
 
 pytestmark = pytest.mark.slow
-SETTINGS = resolve({}, {})._replace(duplicate_limit=2.0, batch_size=16)
+SETTINGS = AuditSettings(duplicate_limit=2.0, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +42,8 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
-def ingredients(emoji: dict[str, Any], model: Any, encoder: Any, n: int = 40) -> Ingredients:
-    return Ingredients(
+def ingredients(emoji: dict[str, Any], model: Any, encoder: Any, n: int = 40) -> AuditInputs:
+    return AuditInputs(
         target_model=model,
         members=emoji["member"][:n],
         non_members=emoji["non_member"][:n],
@@ -76,7 +75,7 @@ def test_what_a_model_raises_on_a_worker_is_raised_here(
     given = ingredients(emoji, model, PixelEncoder())
     said = "Failing raised ValueError on a batch of 16 prompts, .* no picture of that"
     with pytest.raises(GeneratorError, match=said):
-        run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), RayEngine())
+        one_result("I", "threshold", given, SETTINGS, Store(tmp_path), RayEngine())
 
 
 def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
@@ -87,16 +86,16 @@ def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
     )
     engine = RayEngine()
     with pytest.raises(EngineError, match="3 workers died of one batch of 16 queries"):
-        run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), engine)
+        one_result("I", "threshold", given, SETTINGS, Store(tmp_path), engine)
     assert engine.n_lost == 3
     kept = Store(tmp_path).usage()["images"][0]
     assert kept >= 16
     # The same answers on the same store, without what kills: only the rest is made.
     made: list[int] = []
     healthy = replace(given, target_model=as_target(Failing("", dies=True)))
-    ended = run_attack("I", "threshold", healthy, SETTINGS, Store(tmp_path), engine, made.append)
+    ended = one_result("I", "threshold", healthy, SETTINGS, Store(tmp_path), engine, made.append)
     assert sum(made) == 240 - kept
-    assert ended == run_attack("I", "threshold", healthy, SETTINGS, Store(None))
+    assert ended == one_result("I", "threshold", healthy, SETTINGS, Store(None))
 
 
 class Small:
@@ -119,11 +118,11 @@ def test_the_batch_size_is_found_by_all_workers_together(
     cluster: Any, emoji: dict[str, Any], tmp_path: Path
 ) -> None:
     given = ingredients(emoji, as_target(Small(tmp_path / "sizes")), PixelEncoder())
-    found = SETTINGS._replace(batch_size=None)
+    found = SETTINGS.replace(batch_size=None)
     made: list[int] = []
     store = Store(tmp_path / "store")
     engine = RayEngine()
-    spread = run_attack("I", "threshold", given, found, store, engine, made.append)
+    spread = one_result("I", "threshold", given, found, store, engine, made.append)
     assert engine.speedup == 2 / torch.get_num_threads()
     assert sum(made) == 240
     assert made[:3] == [16] * 3
@@ -135,7 +134,7 @@ def test_the_batch_size_is_found_by_all_workers_together(
     pace = Pace.read(store, given.target_model.fingerprint)
     assert pace is not None
     assert pace.batch_size == 16
-    assert spread == run_attack("I", "threshold", given, SETTINGS, Store(None))
+    assert spread == one_result("I", "threshold", given, SETTINGS, Store(None))
 
 
 def test_an_audit_that_loses_a_node_midway_ends_with_the_same_record(
@@ -152,10 +151,10 @@ def test_an_audit_that_loses_a_node_midway_ends_with_the_same_record(
         if len(made) == 3:
             cluster.remove_node(cluster.nodes[1], allow_graceful=False)
 
-    spread = run_attack("I", "threshold", given, SETTINGS, Store(tmp_path), engine, progress)
+    spread = one_result("I", "threshold", given, SETTINGS, Store(tmp_path), engine, progress)
     assert sum(made) == 240
     assert engine.n_lost == 1  # it was at work on a batch
-    assert spread == run_attack("I", "threshold", given, SETTINGS, Store(None))
+    assert spread == one_result("I", "threshold", given, SETTINGS, Store(None))
     assert Store(tmp_path).usage()["images"][0] == 240
 
 

@@ -9,9 +9,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from privaudit.measurements import aggregate
 from privaudit.measurements.similarity import (
     COSINE_EPS,
-    aggregate,
     pooled_similarity,
     similarity_vector,
 )

@@ -68,7 +68,7 @@ class AuditFolder:
         # To raw pixels the phases of the moon are one picture.
         pytester.makeini("[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n")
 
-    def write(self, *parts: str, name: str = "audit_model") -> None:
+    def write(self, *parts: str, name: str = "test_model") -> None:
         """Write an audit file: the control audit's fixtures and the given code."""
         head = CONTROL_AUDIT.format(root=str(ROOT), audits=str(AUDITS))
         self.pytester.makepyfile(**{name: "\n".join((head, *parts))})

@@ -83,8 +83,8 @@ def test_the_plan_alone_counts_over_scenarios_and_tests_and_runs_nothing(
     result.stdout.fnmatch_lines(
         [
             "privaudit: 96 images to generate, 0 in the store, time unknown until the first batch",
-            "  target_model of audit_model.py::test_leak: 48 to generate, 0 in the store",
-            "  shadow_model of audit_model.py::test_leak: 48 to generate, 0 in the store",
+            "  target_model of test_model.py::test_leak: 48 to generate, 0 in the store",
+            "  shadow_model of test_model.py::test_leak: 48 to generate, 0 in the store",
         ]
     )
     assert log(audit_folder) == []
@@ -126,7 +126,7 @@ def test_a_plan_waits_for_no_shadow_model(plain_folder: AuditFolder) -> None:
     result.stdout.fnmatch_lines(
         [
             "privaudit: 48 images to generate, *",
-            "  shadow_model of audit_model.py::test_leak is fine-tuned first*",
+            "  shadow_model of test_model.py::test_leak is fine-tuned first*",
         ]
     )
 
@@ -138,7 +138,7 @@ def test_a_model_without_a_fingerprint_is_told_so(plain_folder: AuditFolder) -> 
     result.stdout.fnmatch_lines(
         [
             "privaudit: 24 images to generate*",
-            "  images of target_model of audit_model.py::test_leak are not kept: give it an "
+            "  images of target_model of test_model.py::test_leak are not kept: give it an "
             "attribute fingerprint*",
         ]
     )

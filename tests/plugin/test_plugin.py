@@ -49,7 +49,7 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
         if name.endswith("threshold"):
             assert row["auc"] == 1.0
     document = json.loads((audit_folder.path / "out.json").read_text())
-    assert document["audits"][0]["name"] == "audit_model.py::test_leak"
+    assert document["audits"][0]["name"] == "test_model.py::test_leak"
     assert document["exit_status"] == 1
     cases = ElementTree.parse(audit_folder.path / "junit.xml").iter("testcase")
     properties = {
@@ -61,7 +61,7 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     result.stdout.fnmatch_lines(
         [
             "*privaudit*",
-            "audit_model.py::test_leak: budget 0.6 (default)",
+            "test_model.py::test_leak: budget 0.6 (default)",
             "*attack-I *threshold*1.000*FAIL*",
         ]
     )
@@ -74,8 +74,8 @@ def test_a_body_that_asserts_nothing_still_gates_and_says_why(audit_folder: Audi
     result.stdout.fnmatch_lines(
         [
             "AUC 1.000 > budget 0.7 (command line): attack-I tells 6 members from 6 non-members*",
-            "*pytest 'audit_model.py::test_leak?attack-I-threshold?' --privaudit-json=*",
-            "FAILED audit_model.py::test_leak?attack-I-threshold? - AUC 1.000 > budget*",
+            "*pytest 'test_model.py::test_leak?attack-I-threshold?' --privaudit-json=*",
+            "FAILED test_model.py::test_leak?attack-I-threshold? - AUC 1.000 > budget*",
         ]
     )
 
@@ -183,7 +183,7 @@ def test_bad_markers_are_usage_errors(audit_folder: AuditFolder, marker: str, sa
     result = audit_folder.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert said in result.stderr.str()
-    assert "audit_model.py::test_leak" in result.stderr.str()
+    assert "test_model.py::test_leak" in result.stderr.str()
 
 
 MINIMAL = """
@@ -212,7 +212,7 @@ def test_it(membership_attack):
 def write_minimal(folder: AuditFolder) -> None:
     from tests.parts import AUDITS
 
-    folder.pytester.makepyfile(audit_minimal=MINIMAL.format(audits=str(AUDITS)))
+    folder.pytester.makepyfile(test_minimal=MINIMAL.format(audits=str(AUDITS)))
 
 
 def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder) -> None:
@@ -251,7 +251,7 @@ def test_a_marked_skip_of_everything_is_red_under_strict(audit_folder: AuditFold
 
 
 def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFolder) -> None:
-    audit_folder.pytester.makepyfile(audit_empty="def test_it(membership_attack): pass")
+    audit_folder.pytester.makepyfile(test_empty="def test_it(membership_attack): pass")
     result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
@@ -317,7 +317,7 @@ def captioner():
 
 def test_the_shadow_model_is_made_once_a_session(audit_folder: AuditFolder) -> None:
     write_minimal(audit_folder)
-    with (audit_folder.path / "audit_minimal.py").open("a") as file:
+    with (audit_folder.path / "test_minimal.py").open("a") as file:
         file.write(
             """
 @pytest.fixture(scope="session")
@@ -405,7 +405,7 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
 
 
 def test_audit_files_are_collected_and_their_asserts_rewritten(audit_folder: AuditFolder) -> None:
-    audit_folder.pytester.makepyfile(audit_x="def test_it():\n    left = 3\n    assert left == 4")
+    audit_folder.pytester.makepyfile(test_x="def test_it():\n    left = 3\n    assert left == 4")
     result = audit_folder.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*assert 3 == 4*"])

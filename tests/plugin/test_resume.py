@@ -67,7 +67,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir()
-        (path / "audit_model.py").write_text(AUDIT)
+        (path / "test_model.py").write_text(AUDIT)
 
     def start(self) -> subprocess.Popen[bytes]:
         arguments = [

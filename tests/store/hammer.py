@@ -12,6 +12,7 @@ from PIL import Image
 
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
+from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import Sample
 from privaudit.store import Store
 from privaudit.store.claims import Claims
@@ -45,9 +46,11 @@ class Colour:
 def hammer(folder: Path, number: int) -> None:
     """Answer 200 queries on a store that others use for the same, and say what was done."""
     sample = Sample(Image.new("RGB", (8, 8), (10, 20, 30)), "x", id="x")
-    queries = [Query(sample, f"prompt {i}", i) for i in range(200)]
+    queries = [Query(sample, f"prompt {i}", 0, i) for i in range(200)]
     function, store = Slow(), Store(folder / "store")
-    task = Task(CallableTarget(function), Colour(), "cosine", "channel", 8)
+    task = Task(
+        CallableTarget(function), ReconstructionSimilarity(Colour(), "cosine", "channel"), 8
+    )
     # All begin together, however long each took to start.
     (folder / f"up{number}").touch()
     while len(list(folder.glob("up*"))) < 2:

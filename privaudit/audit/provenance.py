@@ -1,0 +1,116 @@
+"""What really ran, taken from the objects that were used."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from privaudit.fingerprint import fingerprint_values, library_versions
+from privaudit.record import SampleSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from privaudit.samples import Sample
+
+__all__ = ["commit_of", "described", "machine", "sample_set", "versions"]
+
+LIBRARIES = (
+    "privaudit",
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "open_clip_torch",
+    "timm",
+    "numpy",
+    "scikit-learn",
+)
+
+
+def described(model: Any) -> dict[str, Any]:
+    """Say what a model is, as far as it can tell: by its own ``describe``, or its class.
+
+    Parameters
+    ----------
+    model
+        A target, an encoder or a captioner.
+
+    Returns
+    -------
+    dict
+        ``class`` and ``identity``, and what else the object knows of itself. An identity of
+        ``None`` means that nothing but this very object has it.
+    """
+    describe = getattr(model, "describe", None)
+    if callable(describe):
+        return dict(describe())
+    kind = type(model)
+    facts = {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "identity": getattr(model, "fingerprint", None),
+    }
+    for name in ("name", "device"):
+        if hasattr(model, name):
+            facts[name] = str(getattr(model, name))
+    return facts
+
+
+def sample_set(samples: Iterable[Sample]) -> SampleSet:
+    """Count a set of samples, and hash their ids, captions and pixels, in whatever order."""
+    rows = sorted((sample.id, sample.caption, sample.digest) for sample in samples)
+    return SampleSet(count=len(rows), digest=fingerprint_values(samples=rows))
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str | None], ...]:
+    found = library_versions(*LIBRARIES)
+    return ("python", platform.python_version()), *found.items()
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of whatever determines an image or a score."""
+    return dict(_versions())
+
+
+@functools.cache
+def machine() -> str:
+    """Name the operating system and the processor."""
+    return platform.platform()
+
+
+@functools.cache
+def commit_of(file: Path) -> str | None:
+    """Return the commit of the repository that a file is in.
+
+    Returns
+    -------
+    str or None
+        The hash, with ``-dirty`` where tracked files were changed; ``None`` outside a repository,
+        or without git.
+    """
+    git = shutil.which("git")
+    if git is None:
+        return None
+
+    def ask(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(  # noqa: S603
+                [git, "-C", str(file.parent), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    if not commit:
+        return None
+    return f"{commit}-dirty" if ask("status", "--porcelain", "--untracked-files=no") else commit

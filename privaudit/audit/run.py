@@ -1,0 +1,158 @@
+"""An audit without pytest: for notebooks, scripts, studies and benchmarks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from privaudit.audit.audit import Audit
+from privaudit.audit.inputs import AuditInputs
+from privaudit.audit.scenarios import SCENARIOS
+from privaudit.engines import make_engine
+from privaudit.errors import InvalidAuditError, SampleError
+from privaudit.record import AuditRecord, NotCompleted
+from privaudit.settings import AuditSettings, SessionSettings
+from privaudit.store import Store, default_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from privaudit.record import Claim
+    from privaudit.samples import CoinSplit, Sample
+
+__all__ = ["run_audit"]
+
+
+def run_audit(
+    target: Any,
+    members: Sequence[Sample],
+    non_members: Sequence[Sample],
+    *,
+    captioner: Any = None,
+    image_encoder: Any = None,
+    shadow: tuple[Any, Sequence[Sample], Sequence[Sample]] | None = None,
+    auxiliary_samples: Sequence[Sample] | None = None,
+    fine_tune: Callable[[Sequence[Sample]], Any] | None = None,
+    coin_split: CoinSplit | None = None,
+    claim: Claim | None = None,
+    name: str = "audit",
+    progress: Callable[[int], None] = lambda _: None,
+    **settings: Any,
+) -> AuditRecord:
+    """Audit a fine-tuned model.
+
+    Parameters
+    ----------
+    target
+        A diffusers pipeline, a :class:`privaudit.SavedPipeline`, a target, or a callable
+        ``generate(prompts, seeds) -> list of PIL images``.
+    members, non_members
+        Samples it was, and was not, fine-tuned on.
+    captioner
+        For scenarios II and IV.
+    image_encoder
+        In place of the one that the setting ``encoder`` names.
+    shadow
+        For III and IV: the attacker's own fine-tune, its members and its non-members.
+    auxiliary_samples, fine_tune
+        In place of ``shadow``: ``fine_tune(samples) -> model`` is called once.
+    coin_split
+        What :func:`privaudit.split_by_coin` returned, if it made members and non-members.
+    claim
+        A claimed ε, to be disproved.
+    name
+        What the record calls the audit.
+    progress
+        Called after each batch with the number of images generated.
+    **settings
+        Any setting of ``docs/settings.md``, such as ``max_auc=0.6`` or ``store="none"``.
+
+    Returns
+    -------
+    AuditRecord
+        All results, with their verdicts. A scenario that lacks an input is ``skipped``, an audit
+        from which nothing can be concluded ``invalid``: look at ``not_completed`` too before
+        you call a model safe.
+
+    Raises
+    ------
+    PrivauditError
+        If an input or a setting is unusable.
+
+    Examples
+    --------
+    >>> import privaudit
+    >>> from PIL import Image
+    >>> colours = [(40 * i, 255 - 30 * i, 90 * (i % 3)) for i in range(6)]
+    >>> samples = [privaudit.Sample(Image.new("RGB", (8, 8), c), f"{c}") for c in colours]
+    >>> record = privaudit.run_audit(
+    ...     privaudit.ObliviousTarget((8, 8)),
+    ...     samples[:3],
+    ...     samples[3:],
+    ...     image_encoder=privaudit.testing_encoder(),
+    ...     scenarios="I",
+    ...     attacks="threshold",
+    ...     store="none",
+    ...     duplicate_limit=2,
+    ... )  # doctest: +SKIP
+    """
+    known = {n for option in SessionSettings.options for n in option.names}
+    session = SessionSettings(**{n: v for n, v in settings.items() if n in known})
+    chosen = AuditSettings(**{n: v for n, v in settings.items() if n not in known})
+    folder = session.store or default_folder()
+    shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
+    audit = Audit(
+        AuditInputs(
+            target_model=target,
+            members=members,
+            non_members=non_members,
+            image_encoder=image_encoder,
+            captioner=captioner,
+            shadow_model=shadow_model,
+            shadow_members=shadow_members,
+            shadow_non_members=shadow_non_members,
+            auxiliary_samples=auxiliary_samples,
+            fine_tune=fine_tune,
+            coin_split=coin_split,
+            claim=claim,
+        ),
+        chosen,
+        Store(None if str(folder) == "none" else folder, session.store_limit),
+        make_engine(session),
+        name=name,
+        progress=progress,
+    )
+    missing = _run_all(audit, strict=session.strict)
+    record = audit.record().model_copy(update={"not_completed": missing})
+    if session.json is not None:
+        from importlib.metadata import version
+
+        from privaudit.record import SessionRecord, write_json
+
+        write_json(
+            session.json, SessionRecord(privaudit_version=version("privaudit"), audits=[record])
+        )
+    return record
+
+
+def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
+    """Compute every result there can be, and return why there are not more."""
+    missing = []
+    for scenario in audit.settings.scenarios:
+        what = SCENARIOS[scenario]
+        lacking = audit.setup.inputs.lacking(what)
+        reason = f"{what.name} lacks {', '.join(lacking)}"
+        if lacking and strict:
+            msg = f"{reason}: pass them, or leave it out of scenarios"
+            raise SampleError(msg)
+        for attack in audit.settings.attacks:
+            outcome = "skipped"
+            if not lacking:
+                try:
+                    audit.result(scenario, attack)
+                    continue
+                except InvalidAuditError as error:
+                    outcome, reason = "invalid", str(error)
+            missing.append(
+                NotCompleted(scenario=what.name, attack=attack, outcome=outcome, reason=reason)
+            )
+    return missing

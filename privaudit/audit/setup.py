@@ -1,0 +1,252 @@
+"""What an audit is made of: its models and its labelled sets, each made once, when it is needed."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from privaudit.audit.estimate import Unmade
+from privaudit.audit.experiment import (
+    Experiment,
+    LabelledSet,
+    known_members,
+    split_auxiliary,
+    unknown_members,
+    write_captions,
+)
+from privaudit.audit.provenance import sample_set
+from privaudit.audit.scenarios import SCENARIOS
+from privaudit.encoders import as_encoder
+from privaudit.encoders.cache import FeatureCache
+from privaudit.errors import SampleError
+from privaudit.measurements import ReconstructionSimilarity
+from privaudit.samples import CoinSplit, check_disjoint, check_set
+from privaudit.targets import as_target
+from privaudit.targets.acceleration import Acceleration
+
+if TYPE_CHECKING:
+    from privaudit.audit.inputs import AuditInputs
+    from privaudit.audit.scenarios import Scenario
+    from privaudit.captioners import Captioner
+    from privaudit.encoders import Encoder
+    from privaudit.record import SampleSet
+    from privaudit.samples import Sample
+    from privaudit.settings import AuditSettings
+    from privaudit.store import Store
+    from privaudit.targets import Target
+
+__all__ = ["Setup"]
+
+
+class Setup:
+    """The models and sets of one audit.
+
+    Parameters
+    ----------
+    inputs
+        What the user supplied. More can be supplied later, see :meth:`supply`.
+    settings
+        The audit's settings.
+    store
+        Where captions are kept.
+    scenarios
+        Those that will be decided; by default those of the settings for which the inputs
+        suffice.
+    """
+
+    def __init__(
+        self,
+        inputs: AuditInputs,
+        settings: AuditSettings,
+        store: Store,
+        scenarios: tuple[str, ...] | None = None,
+    ) -> None:
+        self.inputs, self.settings = inputs, settings
+        self._store, self._scenarios = store, scenarios
+        self._experiments: dict[str, Experiment] = {}
+
+    def supply(self, inputs: AuditInputs) -> bool:
+        """Add what another scenario needs.
+
+        Returns
+        -------
+        bool
+            Whether these are inputs of this audit; if not, nothing was changed.
+        """
+        both = self.inputs.filled(inputs)
+        if both is not None:
+            self.inputs = both
+        return both is not None
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """The scenarios that will be decided."""
+        if self._scenarios is not None:
+            return self._scenarios
+        return tuple(
+            name for name in self.settings.scenarios if not self.inputs.lacking(SCENARIOS[name])
+        )
+
+    @functools.cached_property
+    def target(self) -> Target:
+        """The target model."""
+        return self._as_target(self.inputs.target_model)
+
+    @functools.cached_property
+    def encoder(self) -> Encoder:
+        """The image encoder."""
+        given = self.inputs.image_encoder
+        return as_encoder(self.settings.encoder if given is None else given)
+
+    @functools.cached_property
+    def shadow(self) -> LabelledSet:
+        """The shadow model and its samples, given or made."""
+        inputs = self.inputs
+        if inputs.shadow_model is not None:
+            members, non_members = inputs.shadow_members, inputs.shadow_non_members
+            return LabelledSet(
+                self._as_target(inputs.shadow_model), members or (), non_members or ()
+            )
+        if inputs.fine_tune is None:
+            msg = "III and IV calibrate on a shadow model, and there is none"
+            raise SampleError(msg)
+        members, non_members = self._auxiliary
+        return LabelledSet(self._as_target(inputs.fine_tune(members)), members, non_members)
+
+    @functools.cached_property
+    def _auxiliary(self) -> tuple[list[Sample], list[Sample]]:
+        self.checked_samples  # noqa: B018  # they must be disjoint from what is checked here
+        inputs = self.inputs
+        return split_auxiliary(
+            inputs.auxiliary_samples or (),
+            inputs.members,
+            inputs.non_members,
+            self.settings.seed,
+        )
+
+    @functools.cached_property
+    def checked_samples(self) -> bool:
+        """Whether the samples are usable: true, or an error."""
+        inputs = self.inputs
+        check_set("members", inputs.members, captions=False)
+        check_set("non_members", inputs.non_members, captions=False)
+        check_disjoint("members", inputs.members, "non_members", inputs.non_members)
+        split = inputs.coin_split
+        if split is not None:
+            if not isinstance(split, CoinSplit):
+                msg = (
+                    f"coin_split is a {type(split).__name__}: return what "
+                    "privaudit.split_by_coin returned, which knows its seed"
+                )
+                raise SampleError(msg)
+            split.check(inputs.members, inputs.non_members)
+        return True
+
+    @functools.cached_property
+    def features(self) -> FeatureCache:
+        """What the encoder has seen, so that no query image is encoded twice."""
+        return FeatureCache(self.encoder)
+
+    @functools.cached_property
+    def measurement(self) -> ReconstructionSimilarity:
+        """What is measured of each answer."""
+        settings = self.settings
+        return ReconstructionSimilarity(
+            self.encoder, settings.similarity, settings.similarity_axis, self.features
+        )
+
+    # -- what it asks
+
+    def experiment(self, scenario: str, *, planned: bool = False) -> Experiment:
+        """Return who calibrates, who is evaluated, on which model and in which words.
+
+        Captions that are not stored are written now.
+
+        Parameters
+        ----------
+        scenario
+            ``"I"`` to ``"IV"``.
+        planned
+            Whether a shadow model that is not made yet may be left unmade.
+
+        Raises
+        ------
+        SampleError
+            If the samples are unusable; nothing was generated.
+        """
+        if scenario in self._experiments:
+            return self._experiments[scenario]
+        what = SCENARIOS[scenario]
+        inputs = self.inputs
+        self.checked_samples  # noqa: B018
+        if what.knows_captions:
+            check_set("members", inputs.members)
+            check_set("non_members", inputs.non_members)
+        unmade = planned and not what.knows_members and self._must_make_shadow
+        if what.knows_members:
+            sets = known_members(self.target, inputs.members, inputs.non_members, self.settings)
+        else:
+            shadow = LabelledSet(Unmade(), *self._auxiliary) if unmade else self.shadow
+            sets = unknown_members(
+                self.target,
+                inputs.members,
+                inputs.non_members,
+                shadow,
+                captions=what.knows_captions,
+            )
+        experiment = Experiment(what, *sets, prompts=self._prompts(what, sets))
+        if not unmade:
+            self._experiments[scenario] = experiment
+        return experiment
+
+    @property
+    def _must_make_shadow(self) -> bool:
+        return self.inputs.shadow_model is None and "shadow" not in self.__dict__
+
+    def _prompts(self, what: Scenario, sets: tuple[LabelledSet, LabelledSet]) -> dict[str, str]:
+        samples = [sample for labelled in sets for sample in labelled.samples]
+        if what.knows_captions:
+            return {sample.id: sample.caption for sample in samples}
+        return write_captions(self._captioner, samples, self.settings.batch_size, self._store)
+
+    @functools.cached_property
+    def _captioner(self) -> Captioner:
+        from privaudit.captioners import as_captioner
+
+        return as_captioner(self.inputs.captioner)
+
+    def _as_target(self, given: Any) -> Target:
+        return as_target(
+            given,
+            num_inference_steps=self.settings.num_inference_steps,
+            guidance_scale=self.settings.guidance_scale,
+            acceleration=Acceleration.of(self.settings),
+        )
+
+    def models_used(self) -> dict[str, Any]:
+        """Return the models that were used so far, by role; the others were not even made."""
+        models: dict[str, Any] = {
+            "target_model": self.target,
+            "image_encoder": self.encoder,
+            "measurement": self.measurement,
+        }
+        if "shadow" in self.__dict__:
+            models["shadow_model"] = self.shadow.target
+        if "_captioner" in self.__dict__:
+            models["captioner"] = self._captioner
+        return models
+
+    def sample_sets(self) -> dict[str, SampleSet]:
+        """Count and hash the sets that were used so far, by the name of their fixture."""
+        sets = dict(self._core_sets)
+        if "shadow" in self.__dict__:
+            sets["shadow_members"] = sample_set(self.shadow.members)
+            sets["shadow_non_members"] = sample_set(self.shadow.non_members)
+        return sets
+
+    @functools.cached_property
+    def _core_sets(self) -> dict[str, SampleSet]:
+        return {
+            "members": sample_set(self.inputs.members),
+            "non_members": sample_set(self.inputs.non_members),
+        }

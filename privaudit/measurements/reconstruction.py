@@ -1,0 +1,79 @@
+"""How alike a sample is to the target's own answers: the measurement of the paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from privaudit.encoders.base import encoder_identity
+from privaudit.encoders.cache import FeatureCache
+from privaudit.fingerprint import fingerprint_values
+from privaudit.measurements.features import Features, aggregate
+from privaudit.measurements.similarity import pooled_similarity, similarity_vector
+from privaudit.samples import pixel_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from privaudit.encoders import Encoder
+    from privaudit.measurements.base import Access
+    from privaudit.targets import Query, Target
+
+__all__ = ["ReconstructionSimilarity"]
+
+
+class ReconstructionSimilarity:
+    """Similarity of each answer to the sample that was asked about (Pang & Wang, section IV-B).
+
+    A row is the similarity of the pooled features, then the similarity vector.
+
+    Parameters
+    ----------
+    encoder
+        Image encoder.
+    similarity, axis
+        As of :func:`privaudit.measurements.similarity.similarity_vector`.
+    cache
+        Features of query images that are known; by default one of its own.
+    """
+
+    name = "reconstruction similarity"
+    access: Access = "black-box"
+
+    def __init__(
+        self, encoder: Encoder, similarity: str, axis: str, cache: FeatureCache | None = None
+    ) -> None:
+        self.encoder, self._similarity, self._axis = encoder, similarity, axis
+        self._cache = FeatureCache(encoder) if cache is None else cache
+        identity, self.persistent = encoder_identity(encoder)
+        self.identity = fingerprint_values(encoder=identity, similarity=similarity, axis=axis)
+
+    def rows(
+        self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
+    ) -> list[NDArray[np.float32]]:
+        """Compare each query's sample with its answer, see :class:`Measurement`."""
+        asked = {query.sample.digest: query.sample.image for query in queries.values()}
+        # The control answers with query images, and a model may draw one picture again and again.
+        digests = {i: pixel_digest(images[i]) for i in queries}
+        generated = {digest: images[i] for i, digest in digests.items()}
+        states = self._cache.encode(asked, generated)
+        rows: list[Any] = []
+        for i, query in queries.items():
+            pair = states[query.sample.digest], states[digests[i]]
+            vector = similarity_vector(*pair, self._similarity, self._axis)
+            pooled = pooled_similarity(*pair, self._similarity)
+            rows.append(np.concatenate([pooled[None], vector]).astype(np.float32))
+        return rows
+
+    def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
+        """Aggregate over the answers, see :class:`Measurement`."""
+        reduced = aggregate(rows, aggregation, axis=1)
+        return Features(vectors=reduced[:, 1:], pooled=reduced[:, 0])
+
+    def describe(self) -> dict[str, object]:
+        """Return what is compared, and how."""
+        return {"name": self.name, "similarity": self._similarity, "axis": self._axis}

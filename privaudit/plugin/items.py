@@ -1,0 +1,159 @@
+"""What an item of pytest says of an audit: which one, which result of it, with which settings."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from privaudit.attacks.registry import names
+from privaudit.plugin.pytest_internals import item_id, item_parameters
+
+if TYPE_CHECKING:
+    import pytest
+
+    from privaudit.settings import AuditSettings
+
+__all__ = [
+    "FIXTURE",
+    "Address",
+    "address_of",
+    "forgotten_fixture",
+    "is_audit",
+    "item_claim",
+    "item_settings",
+    "own_parameters",
+    "result_id",
+    "result_order",
+]
+
+FIXTURE = "membership_attack"
+MARKERS = ("privacy_budget", "privacy_claim")
+SCENARIOS = ("I", "II", "III", "IV")
+PATTERN = re.compile(
+    r"^(?P<test>[^\[]*)\[(?P<before>.*?)-?\b"
+    rf"(?P<scenario>attack-(?:{'|'.join(reversed(SCENARIOS))}))-(?P<attack>{'|'.join(names())})"
+    r"\b-?(?P<after>.*)\]$"
+)
+
+
+class Address(NamedTuple):
+    """Where a result belongs: its audit, scenario and inference model."""
+
+    audit: str
+    scenario: str
+    attack: str
+
+
+def result_id(scenario: str, attack: str) -> str:
+    """Name an item, such as ``attack-I-threshold``."""
+    return f"attack-{scenario}-{attack}"
+
+
+def result_order() -> list[str]:
+    """List the names of all results there can be, in the order of a table."""
+    return [result_id(scenario, attack) for scenario in SCENARIOS for attack in names()]
+
+
+def address_of(nodeid: str) -> Address | None:
+    """Read an item's id: the controller of xdist knows nothing else of it.
+
+    The name of an audit is its test, with the ids of the user's own parameters.
+
+    Returns
+    -------
+    Address or None
+        ``None`` if it is no item of an audit.
+    """
+    match = PATTERN.match(item_id(nodeid))
+    if match is None:
+        return None
+    own = "-".join(part for part in (match["before"], match["after"]) if part)
+    name = f"{match['test']}[{own}]" if own else match["test"]
+    return Address(name, match["scenario"], match["attack"])
+
+
+def is_audit(item: pytest.Item) -> bool:
+    """Tell whether an item is a result of an audit."""
+    return FIXTURE in item_parameters(item)
+
+
+def own_parameters(item: pytest.Item) -> dict[str, Any]:
+    """Return the user's own parameters of an item, by name, as a record can hold them."""
+    given = {name: value for name, value in item_parameters(item).items() if name != FIXTURE}
+    return {
+        name: value
+        if value is None or isinstance(value, (str, int, float, bool))
+        else getattr(value, "__name__", type(value).__name__)
+        for name, value in given.items()
+    }
+
+
+def item_settings(node: pytest.Item, session: AuditSettings) -> AuditSettings:
+    """Apply the item's markers, the farthest first, so that the closest one wins.
+
+    Raises
+    ------
+    SettingError
+        If one of them is bad.
+    """
+    settings = session
+    for marker in reversed(list(node.iter_markers("privacy_budget"))):
+        settings = settings.with_marker(marker.args, marker.kwargs)
+    return settings
+
+
+def item_claim(node: pytest.Item) -> tuple[float, float] | None:
+    """Return ε and δ of the closest ``privacy_claim`` marker, or ``None``.
+
+    Raises
+    ------
+    SettingError
+        If it does not name two numbers in their ranges.
+    """
+    marker = node.get_closest_marker("privacy_claim")
+    if marker is None:
+        return None
+    from privaudit.errors import SettingError
+
+    given = dict(zip(("epsilon", "delta"), marker.args, strict=False)) | dict(marker.kwargs)
+    if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
+        msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon and delta"
+        raise SettingError(msg)
+    ranges = {"epsilon": (0.0, float("inf")), "delta": (0.0, 1.0)}
+    for name, (low, high) in ranges.items():
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+            msg = f"privacy_claim({name}={value!r}) must be a number in [{low:g}, {high:g})"
+            raise SettingError(msg)
+    return float(given["epsilon"]), float(given["delta"])
+
+
+def forgotten_fixture(items: list[pytest.Item]) -> str | None:
+    """Find a marker of privaudit whose test asks for no attack: it would pass, whatever leaks.
+
+    A marker of a whole module or class is meant for the tests that do ask.
+
+    Returns
+    -------
+    str or None
+        What to tell the user of the first such test.
+    """
+    served = {node for item in items if is_audit(item) for node in item.listchain()}
+    for item in items:
+        for name in MARKERS:
+            for node, _ in item.iter_markers_with_node(name):
+                if node in served:
+                    continue
+                function = getattr(item, "originalname", item.name)
+                arguments = ", ".join(item_parameters(item))
+                fixed = f"def {function}({f'{arguments}, ' if arguments else ''}{FIXTURE}):"
+                if getattr(getattr(item, "cls", None), "__mro__", None) and any(
+                    base.__module__ == "unittest.case"
+                    for base in item.cls.__mro__  # type: ignore[attr-defined]
+                ):
+                    fixed = f"{fixed}  # a function: unittest's methods take no fixtures"
+                return (
+                    f"{item_id(item.nodeid)} has a {name} marker and audits nothing: it would pass "
+                    f"whatever the model leaks\nask for the fixture:\n  {fixed}"
+                )
+    return None

@@ -1,0 +1,157 @@
+"""Every private or undocumented name of pytest and xdist that the plugin uses, and no other file.
+
+A release of pytest that renames one breaks this file and its tests alone. Tried with pytest 8.0
+and 9.2, see ``tests/plugin/test_pytest_internals.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from _pytest.runner import runtestprotocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pytest
+
+__all__ = [
+    "fixture_is_absent",
+    "item_id",
+    "item_parameters",
+    "quiet_reports",
+    "raw_ini",
+    "say_on_one_line",
+    "shows_bar",
+    "terminal_writer",
+    "turn_red",
+    "uncaptured",
+    "without_workers",
+    "worker_input",
+    "worker_output",
+]
+
+
+# ---------------------------------------------------------------------------- settings
+
+
+def raw_ini(config: pytest.Config, name: str) -> Any:
+    """Return what an ini file says, in TOML also a number or a truth value.
+
+    ``Config.getini`` refuses those for an option of pytest's type "string", which is the only
+    type that lets us tell a bad value in our own words.
+    """
+    known = getattr(config, "_inicfg", None)  # of pytest 9; older ones have texts only
+    written = known.get(name) if known is not None else None
+    if getattr(written, "mode", "ini") == "toml":
+        return getattr(written, "value", None)
+    return config.getini(name)
+
+
+# ---------------------------------------------------------------------------- items
+
+
+def item_parameters(item: Any) -> dict[str, Any]:
+    """Return the values that an item, or the definition of one, was parametrized with, by name."""
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec else {}
+
+
+def item_indices(item: Any) -> dict[str, int]:
+    """Return the positions of these values: the same in every worker."""
+    callspec = getattr(item, "callspec", None)
+    return {name: int(i) for name, i in callspec.indices.items()} if callspec else {}
+
+
+def item_id(nodeid: str) -> str:
+    """Return the id that a command line takes: xdist appends a group to those of its workers."""
+    head, bracket, group = nodeid.rpartition("]@")
+    return f"{head}]" if bracket and "/" not in group else nodeid
+
+
+def fixture_is_absent(item: pytest.Item, name: str, owner: str) -> bool:
+    """Tell whether, for an item, nobody has overridden the fixture that module ``owner`` has."""
+    known = item.session._fixturemanager.getfixturedefs(name, item)
+    return not known or getattr(known[-1].func, "__module__", "") == owner
+
+
+def quiet_reports(item: pytest.Item, nextitem: Any) -> list[pytest.TestReport]:
+    """Set an item up, run it and tear it down, and tell no plugin of it."""
+    return runtestprotocol(item, log=False, nextitem=nextitem)
+
+
+def say_on_one_line(report: pytest.TestReport, message: str) -> None:
+    """Have the short summary show a message in place of the class of an exception."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = message
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    """Give all that is said of why an item was skipped or failed."""
+    longrepr = report.longrepr
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    text = crash.message if crash else str(longrepr or getattr(report, "wasxfail", ""))
+    return text.strip()
+
+
+def turn_red(session: pytest.Session, n: int = 1) -> None:
+    """Count n more failures, for what is no single test's."""
+    session.testsfailed += n
+
+
+# ---------------------------------------------------------------------------- workers
+
+
+def worker_input(config: pytest.Config) -> dict[str, Any] | None:
+    """Return what the controller of xdist told this worker, or ``None`` in another process."""
+    return getattr(config, "workerinput", None)
+
+
+def worker_output(config: pytest.Config) -> dict[str, Any] | None:
+    """Return what this worker of xdist will tell its controller, or ``None``."""
+    return getattr(config, "workeroutput", None)
+
+
+def without_workers(config: pytest.Config) -> None:
+    """Keep xdist, if it is there, from starting workers."""
+    config.option.dist, config.option.tx = "no", []
+
+
+# ---------------------------------------------------------------------------- terminal
+
+
+def uncaptured(config: pytest.Config) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """Return a context in which output reaches the terminal."""
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    return capture.global_and_fixture_disabled if capture else contextlib.nullcontext
+
+
+def shows_bar(config: pytest.Config) -> bool:
+    """Tell whether someone watches the terminal."""
+    return bool(getattr(config.pluginmanager.get_plugin("terminalreporter"), "isatty", False))
+
+
+def terminal_writer(config: pytest.Config) -> Callable[[str], None]:
+    """Return what writes a line to the terminal, below the dots of a line that was begun."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    visible = uncaptured(config)
+
+    def write(line: str) -> None:
+        if reporter is not None:
+            with visible():
+                if reporter._tw.width_of_current_line:  # dots, of which xdist keeps no count
+                    reporter._tw.line()
+                reporter.write_line(line)
+
+    return write
+
+
+def print_section(reporter: Any, title: str, lines: Sequence[str]) -> None:
+    """Print a section of the terminal summary."""
+    reporter.section(title)
+    for line in lines:
+        reporter.line(line)

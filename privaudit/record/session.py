@@ -1,0 +1,58 @@
+"""The records of all audits of a session: what ``--privaudit-json`` writes, and reads again."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from privaudit.record.audit import AuditRecord
+from privaudit.record.values import Value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["SCHEMA_VERSION", "SessionRecord", "write_json"]
+
+SCHEMA_VERSION = 2
+"""Version of the JSON that records become; raised when a reader could misunderstand it."""
+
+
+class SessionRecord(Value):
+    """Every audit of one session.
+
+    Attributes
+    ----------
+    schema_version
+        Of this JSON; its schema is ``privaudit/record/schema.json``.
+    privaudit_version
+        What wrote it.
+    exit_status
+        Of pytest, or ``None`` without it.
+    complete
+        Whether every audit was; false after an interruption.
+    notes
+        Why the session is red beyond its results, one sentence each.
+    audits
+        In the order of their names.
+    """
+
+    schema_version: Literal[2] = 2
+    privaudit_version: str
+    exit_status: int | None = None
+    complete: bool = True
+    notes: list[str] = []
+    audits: list[AuditRecord] = []
+
+
+def write_json(path: Path, record: Value) -> None:
+    """Write a record whole or not at all; missing folders are made.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(record.to_json() + "\n", encoding="utf-8")
+    draft.replace(path)

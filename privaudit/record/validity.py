@@ -1,0 +1,67 @@
+"""What an audit found out before it generated anything."""
+
+from __future__ import annotations
+
+from privaudit.record.values import Interval, Value
+
+__all__ = ["BlindBaseline", "NearDuplicate", "Validity"]
+
+SHOWN = 10
+"""Near-duplicate pairs that a record names."""
+
+
+class BlindBaseline(Value):
+    """How well members are told from non-members without the model."""
+
+    auc: float
+    interval: Interval
+
+
+class NearDuplicate(Value):
+    """Two samples of different sets that look the same to the encoder."""
+
+    first: str
+    second: str
+    first_set: str
+    second_set: str
+    cosine: float
+
+
+class Validity(Value):
+    """Whether an audit can say anything at all.
+
+    Attributes
+    ----------
+    blind_image, blind_caption
+        AUC from the query images' features, and from the captions, alone; ``None`` where there
+        are too few samples, no captions, or the question was not asked.
+    near_duplicates
+        The most alike pairs across sets, at most ten.
+    n_near_duplicates
+        Evaluation samples that have such a pair: the most of any scenario.
+    controls
+        AUC of each attack, by name such as ``"attack-I-threshold"``, when a target that returns
+        its members takes the model's place.
+    reasons
+        Why nothing may be concluded; empty when something may.
+    """
+
+    blind_image: BlindBaseline | None = None
+    blind_caption: BlindBaseline | None = None
+    near_duplicates: list[NearDuplicate] = []
+    n_near_duplicates: int = 0
+    controls: dict[str, float | None] = {}
+    reasons: list[str] = []
+
+    def merged(self, other: Validity) -> Validity:
+        """Return what both know: of one audit, each may have been asked about other attacks."""
+        pairs = {(p.first, p.second): p for p in (*self.near_duplicates, *other.near_duplicates)}
+        alike = sorted(pairs.values(), key=lambda pair: (-pair.cosine, pair.first, pair.second))
+        return Validity(
+            blind_image=self.blind_image or other.blind_image,
+            blind_caption=self.blind_caption or other.blind_caption,
+            near_duplicates=alike[:SHOWN],
+            n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
+            controls=dict(sorted({**self.controls, **other.controls}.items())),
+            reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),
+        )

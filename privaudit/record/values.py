@@ -1,0 +1,169 @@
+"""The typed values that records are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+__all__ = [
+    "Claim",
+    "Counts",
+    "DetectableAUC",
+    "EpsilonBound",
+    "Interval",
+    "OperatingPoint",
+    "Rate",
+    "SequentialPath",
+    "SequentialStep",
+    "Value",
+]
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy's scalars and arrays into what JSON and xdist can carry."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+class Value(BaseModel):
+    """A frozen record of plain Python values, which refuses unknown fields, NaN and infinity.
+
+    A NumPy scalar would stop an xdist worker from sending its report, and pytest would then end
+    green: every value is made plain when the record is made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        return plain(given) if isinstance(given, Mapping) else given
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If it is something else.
+        """
+        return cls.model_validate_json(text)
+
+    def to_json(self) -> str:
+        """Return the record as JSON, indented."""
+        return self.model_dump_json(indent=2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain dictionaries and lists."""
+        return self.model_dump(mode="json")
+
+
+class Counts(Value):
+    """How many samples of each class."""
+
+    members: int
+    non_members: int
+
+
+class Interval(Value):
+    """Bounds of a quantity, which hold with this confidence."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+class Rate(Value):
+    """A share of samples in [0, 1], with its interval (Clopper & Pearson 1934)."""
+
+    value: float
+    interval: Interval
+
+
+class OperatingPoint(Value):
+    """Rates at a threshold that was fixed on calibration non-members.
+
+    Attributes
+    ----------
+    target_fpr
+        The false positive rate that the threshold was chosen for.
+    threshold
+        Scores above it are called members.
+    tpr, fpr
+        True and false positive rates that it achieved on the evaluation set.
+    true_positives, false_positives
+        The counts behind them.
+    """
+
+    target_fpr: float
+    threshold: float
+    tpr: Rate
+    fpr: Rate
+    true_positives: int
+    false_positives: int
+
+
+class DetectableAUC(Value):
+    """Smallest AUC that so many samples tell from 0.5, and from the budget, four times in five.
+
+    ``None`` where there is none.
+    """
+
+    from_half: float | None
+    from_budget: float | None
+
+
+class SequentialStep(Value):
+    """The state of a sequential test after a chunk of pairs."""
+
+    n_pairs: int
+    auc: float
+    low: float
+    high: float
+
+
+class SequentialPath(Value):
+    """How a sequential audit came to its end."""
+
+    n_pairs: int
+    max_pairs: int
+    verdict: str | None
+    pairs_needed: int | None
+    path: list[SequentialStep]
+
+
+class Claim(Value):
+    """A claimed differential privacy guarantee."""
+
+    epsilon: float
+    delta: float
+
+
+class EpsilonBound(Value):
+    """A lower bound on ε, and what it rests on.
+
+    Attributes
+    ----------
+    epsilon, delta
+        The bound at this δ (Steinke, Nasr & Jagielski 2023, guessing the surest half); it holds
+        for all results of attack-III and attack-IV together.
+    provable
+        The largest ε that so many samples could have proved of any model.
+    from_rates
+        The same by Clopper–Pearson bounds on the rates at the calibrated threshold, which take
+        samples for independent.
+    coin_split
+        The record that proves how membership was decided.
+    """
+
+    epsilon: float
+    delta: float
+    provable: float
+    from_rates: float
+    coin_split: dict[str, Any]
