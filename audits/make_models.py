@@ -330,8 +330,8 @@ def sheet() -> None:
     for name, pipeline in pipelines.items():
         losses = [denoising_loss(pipeline, samples) for samples in (members, non_members)]
         print(f"{name}: loss {losses[0]:.4f} on members, {losses[1]:.4f} on non-members")
-        generator = PipelineTarget(pipeline, num_inference_steps=10, guidance_scale=3.0)
-        images = generator.generate(
+        target = PipelineTarget(pipeline, num_inference_steps=10, guidance_scale=3.0)
+        images = target.generate(
             [sample.caption for sample in shown], [query_seed(0, sample.id, 0) for sample in shown]
         )
         rows.append(np.concatenate([np.asarray(image) for image in images], axis=1))

@@ -75,7 +75,7 @@ def main() -> None:
     for name, seconds in SECONDS_AN_IMAGE.items():
         size = int(name.split()[-2])
         sample = Sample(Image.new("RGB", (64, 64)), "a picture", id="one")
-        queries = [Query(sample, sample.caption, seed) for seed in range(chosen.images)]
+        queries = [Query(sample, sample.caption, 0, seed) for seed in range(chosen.images)]
         task = Task(as_target(Grainy(size)), as_encoder(Corners()), "cosine", "channel", BATCH)
         engine = RayEngine()
         engine.run(task, queries[: 4 * BATCH], Store(None), lambda _: None)  # start the actors

@@ -36,8 +36,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     chosen = parser.parse_args()
     bench = Bench(32, chosen.steps)
-    generator = PipelineTarget(bench.pipeline, **bench.call)
-    task = Task(generator, bench.encoder, "cosine", "channel", BATCH)
+    target = PipelineTarget(bench.pipeline, **bench.call)
+    task = Task(target, bench.encoder, "cosine", "channel", BATCH)
     # As many whole batches as both numbers of workers divide.
     queries = bench.queries[: 12 * BATCH]
     ray.init(num_cpus=2, log_to_driver=False)

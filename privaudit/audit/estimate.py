@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from privaudit.engines.task import Task
     from privaudit.store import Store
-    from privaudit.targets import Generator
+    from privaudit.targets import Target
     from privaudit.targets.queries import Query
 
 __all__ = ["Plan", "Unmade", "duration"]
@@ -31,7 +31,7 @@ class _Part:
     """What one model is asked."""
 
     label: str
-    generator: Generator | Unmade
+    generator: Target | Unmade
     wanted: dict[str, bool] = field(default_factory=dict)
     """Whether each image must be generated, by its key."""
     pace: float | None = None
@@ -81,7 +81,7 @@ class Plan:
         GeneratorError
             If the model, of whose speed nothing is known, fails at a few denoising steps.
         """
-        generator = task.generator
+        generator = task.target
         name = label if isinstance(generator, Unmade) else generator.fingerprint
         part = self._parts.setdefault(name, _Part(label, generator))
         if isinstance(generator, Unmade):
@@ -123,7 +123,7 @@ class Plan:
             total += part.n_new * part.pace / self._speedup
         return total
 
-    def _pace(self, generator: Generator | Unmade) -> float | None:
+    def _pace(self, generator: Target | Unmade) -> float | None:
         earlier = Pace.read(self.store, generator.fingerprint)
         if earlier is not None:
             return earlier.seconds

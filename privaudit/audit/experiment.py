@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from privaudit.samples import CoinSplit, Sample
     from privaudit.settings.resolve import Settings
     from privaudit.store import Store
-    from privaudit.targets import Generator
+    from privaudit.targets import Target
 
 CAPTIONED_AT_ONCE = 16
 
@@ -38,12 +38,12 @@ class Claim:
 class Ingredients:
     """What a user supplied for one audit; the shadow and the captioner only where needed."""
 
-    target_model: Generator
+    target_model: Target
     members: Sequence[Sample]
     non_members: Sequence[Sample]
     image_encoder: Encoder
     captioner: Captioner | None = None
-    shadow_model: Generator | None = None
+    shadow_model: Target | None = None
     shadow_members: Sequence[Sample] = ()
     shadow_non_members: Sequence[Sample] = ()
     coin_split: CoinSplit | None = None
@@ -54,7 +54,7 @@ class Ingredients:
 class Arm:
     """Labelled samples and the generator they are queried on."""
 
-    generator: Generator
+    generator: Target
     members: Sequence[Sample]
     non_members: Sequence[Sample]
 

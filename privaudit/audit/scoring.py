@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from privaudit.samples import Sample
     from privaudit.settings.resolve import Settings
     from privaudit.store import Store
-    from privaudit.targets import Generator
+    from privaudit.targets import Target
     from privaudit.targets.queries import Query
 
 __all__ = ["Reader", "Scored"]
@@ -85,7 +85,7 @@ class Reader:
         prompts = [self.prompts[sample.id] for sample in samples]
         return plan_queries(samples, prompts, self.m, self.settings.seed)
 
-    def task(self, generator: Generator) -> Task:
+    def task(self, generator: Target) -> Task:
         """Say how a generator's answers are compared."""
         return Task(
             generator,
@@ -97,14 +97,14 @@ class Reader:
 
     def prefetch(self, arms: Sequence[Arm]) -> None:
         """Answer all queries of several sets, those of one generator in common batches."""
-        samples: dict[str, tuple[Generator, list[Sample]]] = {}
+        samples: dict[str, tuple[Target, list[Sample]]] = {}
         for arm in arms:
             asked = samples.setdefault(arm.generator.fingerprint, (arm.generator, []))
             asked[1].extend(arm.samples)
         for generator, wanted in samples.values():
             self._run(self.task(generator), self.queries(wanted))
 
-    def features(self, generator: Generator, samples: Sequence[Sample]) -> Features:
+    def features(self, generator: Target, samples: Sequence[Sample]) -> Features:
         """Compare m answers with each sample, and aggregate."""
         task, parts = self.task(generator), []
         for start in range(0, len(samples), AT_ONCE):

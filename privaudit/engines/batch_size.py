@@ -8,7 +8,7 @@ from privaudit.engines.pace import Pace
 from privaudit.errors import GeneratorError, PrivauditError
 
 if TYPE_CHECKING:
-    from privaudit.targets import Generator
+    from privaudit.targets import Target
 
 __all__ = ["BatchSize", "is_out_of_memory"]
 
@@ -22,7 +22,7 @@ class BatchSize:
 
     Parameters
     ----------
-    generator
+    target
         Rounds sizes to those that leave its images unchanged.
     wanted
         A fixed size; with ``None``, sizes are doubled from 16 for as long as an image takes
@@ -36,18 +36,18 @@ class BatchSize:
 
     def __init__(
         self,
-        generator: Generator,
+        target: Target,
         wanted: int | None,
         known: Pace | None = None,
         n_workers: int = 1,
     ) -> None:
-        self._generator = generator
+        self._target = target
         self._found = known.batch_size if known else None
         self._searching = wanted is None and self._found is None
         self._tries = n_workers + 1
         self._seconds: dict[int, list[float]] = {}
         self._last: float | None = None
-        self.size = generator.batch_size(wanted or self._found or SMALLEST_GUESS)
+        self.size = target.batch_size(wanted or self._found or SMALLEST_GUESS)
 
     @property
     def pace(self) -> Pace | None:
@@ -67,8 +67,8 @@ class BatchSize:
         before = [size for size in self._seconds if size < n]
         if before and min(tried) > WORTH_DOUBLING * min(self._seconds[max(before)]):
             self._end(max(before))
-        elif self._generator.batch_size(2 * n) in range(n + 1, LARGEST_GUESS + 1):
-            self.size = self._generator.batch_size(2 * n)
+        elif self._target.batch_size(2 * n) in range(n + 1, LARGEST_GUESS + 1):
+            self.size = self._target.batch_size(2 * n)
         else:
             self._end(n)
 
@@ -94,7 +94,7 @@ class BatchSize:
         GeneratorError
             If there is no smaller size.
         """
-        smaller = self._generator.batch_size(max(1, self.size // 2))
+        smaller = self._target.batch_size(max(1, self.size // 2))
         if smaller >= self.size:
             msg = (
                 f"out of memory with a batch of {self.size}, the smallest there is: free memory, "

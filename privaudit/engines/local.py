@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from privaudit.engines.batch_size import BatchSize, is_out_of_memory
@@ -48,21 +49,26 @@ class LocalEngine:
         task, queries, store
             As of :class:`privaudit.engines.missing.Missing`.
         report
-            Called after each batch with the number of images generated.
+            Called with the number of images generated, after each batch and before a failure.
         """
         missing = Missing(task, queries, store)
-        known = Pace.read(store, task.generator.fingerprint)
-        batch = BatchSize(task.generator, task.batch_size, known)
+        known = Pace.read(store, task.target.fingerprint)
+        batch = BatchSize(task.target, task.batch_size, known)
         while missing:
             with missing.claim(batch.size) as part:
                 if not part:
                     continue
                 started = time.perf_counter()
                 asked, images = {i: queries[i] for i in part}, missing.stored(part)
+                n_stored = len(images)
                 try:
-                    made = generate(task.generator, asked, images, batch.size)
-                    missing.keep(files(task, made))
-                    images |= made
+                    try:
+                        generate(task.target, asked, batch.size, images)
+                    finally:  # what was answered before a failure is kept
+                        made = dict(islice(images.items(), n_stored, None))
+                        missing.keep(files(task, made))
+                        if made:
+                            report(len(made))
                     rows = compare(task, asked, images, self.features)
                 except (GeneratorError, EncoderError) as error:
                     if not is_out_of_memory(error):
@@ -73,6 +79,5 @@ class LocalEngine:
             n_made = len(made)
             if n_made == len(part):
                 batch.took(n_made, (time.perf_counter() - started) / n_made)
-            report(n_made)
         if batch.pace is not None and task.keeps_images:
-            batch.pace.write(store, task.generator.fingerprint)
+            batch.pace.write(store, task.target.fingerprint)

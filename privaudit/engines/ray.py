@@ -21,7 +21,13 @@ from privaudit.engines.batch_size import BatchSize, is_out_of_memory
 from privaudit.engines.missing import Missing
 from privaudit.engines.pace import Pace
 from privaudit.engines.task import QueryFeatures, Task, compare, files, generate
-from privaudit.errors import EncoderError, EngineError, GeneratorError, MissingExtraError
+from privaudit.errors import (
+    EncoderError,
+    EngineError,
+    GeneratorError,
+    MissingExtraError,
+    PrivauditError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,8 +107,8 @@ class RayEngine:
             If workers keep dying of one batch.
         """
         missing = Missing(task, queries, store)
-        known = Pace.read(store, task.generator.fingerprint)
-        size = BatchSize(task.generator, task.batch_size, known, self.n_workers)
+        known = Pace.read(store, task.target.fingerprint)
+        size = BatchSize(task.target, task.batch_size, known, self.n_workers)
         while missing:
             # All at once: this process hands the work out, and another one waits for it.
             with missing.claim(len(missing)) as claimed:
@@ -110,7 +116,7 @@ class RayEngine:
                     self._answer(missing, claimed, size, report)
         if size.pace is not None and task.keeps_images:
             seconds = size.pace.seconds * self.speedup / self.n_workers
-            size.pace._replace(seconds=seconds).write(store, task.generator.fingerprint)
+            size.pace._replace(seconds=seconds).write(store, task.target.fingerprint)
 
     def close(self) -> None:
         """Let go of all actors; the cluster goes on."""
@@ -137,12 +143,15 @@ class RayEngine:
 
         def keep(batch: _Batch, answer: _Answer) -> None:
             missing.keep(answer.files)
+            if answer.n_made:
+                report(answer.n_made)
+            if answer.failure is not None:
+                raise answer.failure
             missing.answer(batch.queries, answer.rows)
             if answer.size < len(batch.queries):
                 size.limit(answer.size)
             elif answer.n_made == len(batch.queries):
                 size.took(answer.n_made, answer.seconds / answer.n_made)
-            report(answer.n_made)
 
         pool = self._pool(missing.task)
         try:
@@ -157,7 +166,7 @@ class RayEngine:
     def _pool(self, task: Task) -> _Pool:
         """Return the actors that hold a model and an encoder, the last ones if they do."""
         encoder, _ = encoder_identity(task.encoder)
-        key = (task.generator.fingerprint, encoder, task.similarity, task.similarity_axis)
+        key = (task.target.fingerprint, encoder, task.similarity, task.similarity_axis)
         if key not in self._pools:
             self.close()  # a GPU has room for one model
             self._pools[key] = _Pool(task, self.n_workers, on_gpu=self._on_gpu)
@@ -191,6 +200,8 @@ class _Answer:
     size: int
     """Queries that memory had room for in one call."""
     seconds: float
+    failure: PrivauditError | None
+    """What ended the work on it; what was generated before is there all the same."""
 
 
 @dataclass
@@ -321,17 +332,24 @@ class _Worker:
 
     def answer(self, queries: dict[int, Query], known: dict[int, Image.Image]) -> _Answer:
         """Generate what is not known, and compare; in smaller batches if memory runs out."""
-        size = BatchSize(self._task.generator, len(queries))
-        while True:
+        size = BatchSize(self._task.target, len(queries))
+        images, n_known = dict(known), len(known)
+        rows: list[NDArray[np.float32]] = []
+        failure: PrivauditError | None = None
+        while not rows and failure is None:
             started = time.perf_counter()
             try:
-                made = generate(self._task.generator, queries, known, size.size)
-                rows = compare(self._task, queries, known | made, self._features)
-                # Files are made here: one process could not make those of 64 GPUs.
-                kept = files(self._task, made)
-                took = time.perf_counter() - started
-                return _Answer(rows, kept, len(made), size.size, took)
+                generate(self._task.target, queries, size.size, images)
+                rows = compare(self._task, queries, images, self._features)
             except (GeneratorError, EncoderError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                size.halve(error)
+                try:
+                    if not is_out_of_memory(error):
+                        raise
+                    size.halve(error)
+                except PrivauditError as last:
+                    failure = last
+        made = dict(islice(images.items(), n_known, None))
+        # Files are made here: one process could not make those of 64 GPUs.
+        kept = files(self._task, made)
+        took = time.perf_counter() - started
+        return _Answer(rows, kept, len(made), size.size, took, failure)

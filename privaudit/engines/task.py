@@ -9,6 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from privaudit.encoders.base import encode_in_batches, encoder_identity
+from privaudit.errors import GeneratorError, PrivauditError
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.measurements.similarity import pooled_similarity, similarity_vector
 from privaudit.samples import pixel_digest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from privaudit.encoders import Encoder
-    from privaudit.targets import Generator
+    from privaudit.targets import Target
     from privaudit.targets.queries import Query
 
 __all__ = ["QueryFeatures", "Task", "compare", "files", "generate", "image_keys"]
@@ -44,26 +45,26 @@ def image_keys(fingerprint: str, queries: Sequence[Query]) -> list[str]:
 class Task:
     """Which model answers queries, and how its answers are compared with the query images."""
 
-    generator: Generator
+    target: Target
     encoder: Encoder
     similarity: str
     similarity_axis: str
     batch_size: int | None
-    """Queries in one call of the generator; ``None`` to find out."""
+    """Queries in one call of the target; ``None`` to find out."""
 
     @property
     def persistent(self) -> bool:
         """Whether what is computed means the same in another process."""
-        return self.generator.persistent and encoder_identity(self.encoder)[1]
+        return self.target.persistent and encoder_identity(self.encoder)[1]
 
     @property
     def keeps_images(self) -> bool:
         """Whether generated images are stored."""
-        return self.generator.persistent and getattr(self.generator, "worth_storing", True)
+        return self.target.persistent and getattr(self.target, "worth_storing", True)
 
     def keys(self, queries: Sequence[Query]) -> tuple[list[str], list[str]]:
         """Name the images of queries, and the similarities of these with the query images."""
-        images = image_keys(self.generator.fingerprint, queries)
+        images = image_keys(self.target.fingerprint, queries)
         measure = fingerprint_values(
             encoder=encoder_identity(self.encoder)[0],
             similarity=self.similarity,
@@ -129,20 +130,55 @@ class QueryFeatures:
 
 
 def generate(
-    generator: Generator,
-    queries: Mapping[int, Query],
-    known: Mapping[int, Image.Image],
-    size: int,
-) -> dict[int, Image.Image]:
-    """Generate the images of queries that are not known, up to ``size`` in one call."""
-    absent = [i for i in queries if i not in known]
-    made: dict[int, Image.Image] = {}
+    target: Target, queries: Mapping[int, Query], size: int, made: dict[int, Image.Image]
+) -> None:
+    """Have a target answer the queries that have no image yet, up to ``size`` in one call.
+
+    Parameters
+    ----------
+    target
+        Whom to ask.
+    queries
+        By position, none twice.
+    size
+        Queries in one call.
+    made
+        Images by position. Each is added as it comes, so that what was answered before a
+        failure is there after it.
+
+    Raises
+    ------
+    GeneratorError
+        If the target raises, answers what it was not asked, or leaves a query unanswered.
+    """
+    name = type(target).__name__
+    absent = [i for i in queries if i not in made]
     for start in range(0, len(absent), size):
         part = absent[start : start + size]
-        asked = [queries[i] for i in part]
-        images = generator.generate([q.prompt for q in asked], [q.seed for q in asked])
-        made |= dict(zip(part, images, strict=True))
-    return made
+        places = {(queries[i].seed, queries[i].prompt): i for i in part}
+        try:
+            for query, image in target.answer([queries[i] for i in part]):
+                place = places.pop((query.seed, query.prompt), None)
+                if place is None:
+                    msg = f"{name} answered twice, or unasked, the prompt {query.prompt!r}"
+                    raise GeneratorError(msg)
+                made[place] = image
+        except PrivauditError:
+            raise
+        except Exception as error:
+            first = queries[part[0]].prompt
+            msg = (
+                f"{name} raised {type(error).__name__} on a batch of {len(part)} queries, the "
+                f"first {first!r}: {error}"
+            )
+            raise GeneratorError(msg) from error
+        if places:
+            first = queries[min(places.values())].prompt
+            msg = (
+                f"{name} left {len(places)} of {len(part)} queries without an answer, the first "
+                f"{first!r}: its answer() must yield one image for each"
+            )
+            raise GeneratorError(msg)
 
 
 def files(task: Task, made: Mapping[int, Image.Image]) -> dict[int, bytes]:

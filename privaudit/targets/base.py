@@ -1,4 +1,4 @@
-"""What a generator is, and how anything callable becomes one."""
+"""What a target is, and how anything callable becomes one."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import numpy as np
 from PIL import Image
 
 from privaudit.errors import GeneratorError
+from privaudit.targets.queries import in_one_call
 from privaudit.targets.saved import SavedPipeline, SavedTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from privaudit.targets.acceleration import Acceleration
+    from privaudit.targets.queries import Answer, Query
 
-__all__ = ["CallableTarget", "Generator", "as_target", "checked"]
+__all__ = ["CallableTarget", "Target", "as_target", "checked"]
 
 
 @runtime_checkable
-class Generator(Protocol):
-    """A text-to-image model, seen from outside.
+class Target(Protocol):
+    """A text-to-image model, seen from outside: whatever answers a query with an image.
 
     Attributes
     ----------
     fingerprint
-        Identity of everything that decides which image a (prompt, seed) gives.
+        Identity of everything that decides which image a query's prompt and seed give.
     persistent
         Whether the fingerprint means the same in another process, so that images may be kept.
     """
@@ -39,13 +41,27 @@ class Generator(Protocol):
         """Round a wanted number of queries a call to one that cannot change the images."""
         ...
 
-    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-        """Generate one RGB image for each pair of prompt and seed.
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Yield an RGB image for each query as it is drawn, in any order.
+
+        What was yielded before a failure is kept.
 
         Raises
         ------
         GeneratorError
             If the model raises, or answers with something else.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Say what really answers, in plain JSON values, for the record of an audit.
+
+        Returns
+        -------
+        dict
+            ``class`` and ``identity``; where they mean something ``device``, ``dtype``,
+            ``scheduler``, ``call`` (every argument that is passed beside the prompt and the
+            seed) and ``adapters`` (a list of ``name``, ``component``, ``scale``, ``active``).
         """
         ...
 
@@ -59,11 +75,17 @@ class CallableTarget:
         Called with a list of prompts and a list of non-negative 63-bit seeds of equal length;
         returns as many PIL images, in order. An attribute ``fingerprint`` (a string that
         changes whenever the images would) lets its images be kept between runs.
+    fingerprint
+        That string, where the function itself cannot have it.
     """
 
-    def __init__(self, function: Callable[[list[str], list[int]], list[Image.Image]]) -> None:
+    def __init__(
+        self,
+        function: Callable[[list[str], list[int]], list[Image.Image]],
+        fingerprint: str | None = None,
+    ) -> None:
         self._function = function
-        stated = getattr(function, "fingerprint", None)
+        stated = fingerprint or getattr(function, "fingerprint", None)
         self.persistent = stated is not None
         self.fingerprint = f"callable:{stated}" if self.persistent else f"session:{uuid.uuid4()}"
 
@@ -72,8 +94,8 @@ class CallableTarget:
         return wanted
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-        """Call the function and check its answer, see :class:`Generator`."""
-        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        """Call the function and check its answer: one RGB image for each prompt."""
+        name = self._name
         try:
             answer = self._function(list(prompts), list(seeds))
         except Exception as error:
@@ -84,14 +106,26 @@ class CallableTarget:
             raise GeneratorError(msg) from error
         return checked(name, answer, prompts)
 
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Answer all in one call of the function, see :class:`Target`."""
+        return in_one_call(self.generate, queries)
+
+    def describe(self) -> dict[str, Any]:
+        """Name the function: what it does is its own affair."""
+        return {"class": self._name, "identity": self.fingerprint}
+
+    @property
+    def _name(self) -> str:
+        return getattr(self._function, "__qualname__", type(self._function).__name__)
+
 
 def checked(name: str, answer: Any, prompts: Sequence[str]) -> list[Image.Image]:
-    """Check that a generator answered every prompt with a usable image.
+    """Check that a target answered every prompt with a usable image.
 
     Parameters
     ----------
     name
-        The generator, for the message.
+        The target, for the message.
     answer
         What it returned.
     prompts
@@ -134,23 +168,23 @@ def as_target(
     num_inference_steps: int = 30,
     guidance_scale: float = 7.5,
     acceleration: Acceleration | None = None,
-) -> Generator:
-    """Turn what a ``target_model`` or ``shadow_model`` fixture returned into a generator.
+) -> Target:
+    """Turn what a ``target_model`` or ``shadow_model`` fixture returned into a target.
 
     Parameters
     ----------
     given
-        A diffusers pipeline, loaded or a :class:`SavedPipeline`, a generator of this package, or
-        a callable ``generate(prompts, seeds)``.
+        A diffusers pipeline, loaded or a :class:`SavedPipeline`, a target, an object with a
+        method ``generate``, or a callable ``generate(prompts, seeds)``.
     num_inference_steps, guidance_scale, acceleration
-        For a pipeline; a generator that comes ready-made keeps its own.
+        For a pipeline; a target that comes ready-made keeps its own.
 
     Raises
     ------
     GeneratorError
         If it is none of these.
     """
-    if isinstance(given, Generator):
+    if isinstance(given, Target):
         return given
     if isinstance(given, SavedPipeline):
         return SavedTarget(
@@ -170,6 +204,8 @@ def as_target(
             guidance_scale=guidance_scale,
             acceleration=acceleration,
         )
+    if callable(getattr(given, "generate", None)):
+        return CallableTarget(given.generate, getattr(given, "fingerprint", None))
     if callable(given):
         return CallableTarget(given)
     msg = (

@@ -1,4 +1,4 @@
-"""Controls: a generator that leaks everything, and one that leaks nothing.
+"""Controls: a target that leaks everything, and one that leaks nothing.
 
 An audit that finds no leak in the first cannot see one; an audit that finds one in the second
 is reading something else than the model.
@@ -7,17 +7,19 @@ is reading something else than the model.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from privaudit.fingerprint import fingerprint_values
+from privaudit.targets.queries import in_one_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from privaudit.samples import Sample
+    from privaudit.targets.queries import Answer, Query
 
 __all__ = ["MemorizingTarget", "ObliviousTarget"]
 
@@ -69,6 +71,18 @@ class MemorizingTarget:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Look each query's prompt up."""
+        return in_one_call(self.generate, queries)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is, and how many prompts it knows."""
+        return {
+            "class": type(self).__name__,
+            "identity": self.fingerprint,
+            "knows": len(self._known),
+        }
+
 
 class ObliviousTarget:
     """Ignores the prompt: every picture is drawn from the seed alone, so nothing can leak.
@@ -94,3 +108,11 @@ class ObliviousTarget:
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Draw one picture for each seed."""
         return [_noise_image(self._size, seed) for _, seed in zip(prompts, seeds, strict=True)]
+
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Draw one picture for each query."""
+        return in_one_call(self.generate, queries)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is."""
+        return {"class": type(self).__name__, "identity": self.fingerprint}

@@ -1,4 +1,4 @@
-"""Diffusers pipelines as generators."""
+"""Diffusers pipelines as targets."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from PIL import Image
 
 from privaudit.batching import padded, rounded_batch_size
 from privaudit.device import chosen_device
+from privaudit.diffusion.adapters import ADAPTER_STATES, adapters_of
 from privaudit.diffusion.prompts import PromptEncoder
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values, library_versions
 from privaudit.targets.acceleration import Acceleration
+from privaudit.targets.queries import in_one_call
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from privaudit.targets.queries import Answer, Query
 
 __all__ = ["PipelineTarget", "load_pipeline"]
 
@@ -29,8 +33,6 @@ LIBRARIES = ("torch", "diffusers", "transformers")
 """Whose versions are part of what determines an image."""
 DTYPES = ("dtype", "torch_dtype")
 """What newer and older versions of diffusers call a dtype."""
-ADAPTER_STATES = ("active_adapters", "merged", "disable_adapters")
-"""What every layer of peft knows about itself."""
 
 
 def load_pipeline(
@@ -123,7 +125,7 @@ def _put_biases(unet: Any, folder: Path) -> None:
 
 
 class PipelineTarget:
-    """A diffusers text-to-image pipeline as a generator.
+    """A diffusers text-to-image pipeline as a target.
 
     Parameters
     ----------
@@ -188,6 +190,32 @@ class PipelineTarget:
     def _texts(self) -> PromptEncoder | None:
         suits = PromptEncoder.suits(self._pipeline, self._call)
         return PromptEncoder(self._pipeline, self._call) if suits else None
+
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Answer queries in one call of the pipeline, see :meth:`generate`."""
+        return in_one_call(self.generate, queries)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what really runs, see :class:`privaudit.targets.Target`.
+
+        It is asked of the pipeline that draws, so the changes of an :class:`Acceleration` are
+        in it.
+        """
+        pipeline = self._pipeline
+        described = {
+            "class": type(self._given).__qualname__,
+            "identity": self.fingerprint,
+            "device": str(pipeline.device),
+            "dtype": str(pipeline.dtype).removeprefix("torch."),
+            "call": {name: plain(value) for name, value in self._call.items()},
+            "adapters": adapters_of(pipeline),
+        }
+        scheduler = getattr(pipeline, "scheduler", None)
+        if scheduler is not None:
+            described["scheduler"] = type(scheduler).__qualname__
+        if self._acceleration.to_dict():
+            described["acceleration"] = self._acceleration.to_dict()
+        return described
 
     def batch_size(self, wanted: int) -> int:
         """Round up to a size that gives the same images as any other, see ``padding``."""
@@ -263,6 +291,17 @@ class PipelineTarget:
             )
             raise GeneratorError(msg)
         return [Image.fromarray(image) for image in (pixels * 255).round().astype(np.uint8)]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it; what it cannot is named by its ``repr``."""
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    return repr(value)
 
 
 def _fingerprint_component(component: Any) -> Any:

@@ -1,26 +1,59 @@
-"""The query plan: what is asked of a generator, and with which seed."""
+"""The query plan: what is asked of a target, and with which seed; and what an answer is."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from PIL import Image
 
     from privaudit.samples import Sample
 
-__all__ = ["Query", "plan_queries", "query_seed"]
+__all__ = ["Answer", "Query", "in_one_call", "plan_queries", "query_seed"]
 
 
 @dataclass(frozen=True)
 class Query:
-    """One image to generate: for whom, from what text, from which seed."""
+    """One image to generate.
+
+    Parameters
+    ----------
+    sample
+        For whom.
+    prompt
+        From what text.
+    repetition
+        Which of the sample's m queries it is, from 0.
+    seed
+        From what noise: a non-negative 63-bit integer.
+    """
 
     sample: Sample
     prompt: str
+    repetition: int
     seed: int
+
+
+class Answer(NamedTuple):
+    """What a target says to one query."""
+
+    query: Query
+    image: Image.Image
+    """RGB."""
+
+
+def in_one_call(
+    generate: Callable[[Sequence[str], Sequence[int]], list[Image.Image]],
+    queries: Sequence[Query],
+) -> Iterator[Answer]:
+    """Answer queries by one call with all prompts and seeds, which returns images in order."""
+    images = generate([query.prompt for query in queries], [query.seed for query in queries])
+    for query, image in zip(queries, images, strict=True):
+        yield Answer(query, image)
 
 
 def query_seed(audit_seed: int, sample_id: str, repetition: int) -> int:
@@ -55,7 +88,7 @@ def plan_queries(
         n × m queries.
     """
     return [
-        Query(sample, prompt, query_seed(audit_seed, sample.id, repetition))
+        Query(sample, prompt, repetition, query_seed(audit_seed, sample.id, repetition))
         for sample, prompt in zip(samples, prompts, strict=True)
         for repetition in range(m)
     ]

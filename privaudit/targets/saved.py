@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,13 @@ from privaudit.fingerprint import fingerprint_files, fingerprint_values, library
 from privaudit.targets.pipeline import DTYPES, LIBRARIES, PipelineTarget, load_pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import torch
     from PIL import Image
 
     from privaudit.targets.acceleration import Acceleration
+    from privaudit.targets.queries import Answer, Query
 
 __all__ = ["SavedPipeline", "SavedTarget"]
 
@@ -106,6 +108,22 @@ class SavedPipeline:
             raise GeneratorError(msg)
         return loaded
 
+    def describe(self) -> dict[str, Any]:
+        """Say what the files and arguments tell, without loading anything."""
+        try:
+            index = json.loads((self._paths["base"] / "model_index.json").read_text())
+        except (OSError, ValueError):  # a single file, say
+            index = {}
+        described = {
+            "class": index.get("_class_name", type(self).__name__),
+            "device": str(self.device),
+            "files": {name: str(path) for name, path in self._paths.items()},
+            "from_pretrained": {name: str(value) for name, value in self._from_pretrained.items()},
+        }
+        if "scheduler" in index:
+            described["scheduler"] = index["scheduler"][-1]
+        return described
+
     def _read(self) -> str:
         try:
             files = {name: fingerprint_files(path) for name, path in self._paths.items()}
@@ -124,7 +142,7 @@ class SavedPipeline:
 
 
 class SavedTarget:
-    """A :class:`SavedPipeline` as a generator.
+    """A :class:`SavedPipeline` as a target.
 
     Parameters
     ----------
@@ -157,21 +175,38 @@ class SavedTarget:
         )
 
     @functools.cached_property
-    def _generator(self) -> PipelineTarget:
+    def _target(self) -> PipelineTarget:
         return PipelineTarget(self._saved.pipeline, acceleration=self._acceleration, **self._call)
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the model along: where this is unpickled, its files may not be."""
-        return {**self.__dict__, "_generator": self._generator}
+        return {**self.__dict__, "_target": self._target}
 
     def batch_size(self, wanted: int) -> int:
         """Round as :class:`privaudit.PipelineTarget` does, which takes no model."""
         return rounded_batch_size(wanted, self._saved.device)
 
+    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+        """Answer as :class:`privaudit.PipelineTarget` does."""
+        return self._target.answer(queries)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what really runs if it is loaded, and else what the files and arguments tell.
+
+        Nothing is loaded for it: where all images were stored, nothing ran.
+        """
+        loaded = self._target.describe() if "_target" in vars(self) else {}
+        return (
+            self._saved.describe()
+            | {"call": dict(self._call)}
+            | loaded
+            | {"identity": self.fingerprint}
+        )
+
     def seconds_per_image(self) -> float | None:
         """Estimate the time of an image, from a few denoising steps."""
-        return self._generator.seconds_per_image()
+        return self._target.seconds_per_image()
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Generate as :class:`privaudit.PipelineTarget` does."""
-        return self._generator.generate(prompts, seeds)
+        return self._target.generate(prompts, seeds)

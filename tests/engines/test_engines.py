@@ -21,8 +21,7 @@ from privaudit.engines.task import QueryFeatures, Task, compare
 from privaudit.errors import GeneratorError, MissingExtraError
 from privaudit.samples import Sample
 from privaudit.store import Store
-from privaudit.targets import as_target
-from privaudit.targets.queries import Query
+from privaudit.targets import Answer, Query, Target, as_target
 from tests.parts.encoders import PixelEncoder
 from tests.store.hammer import Colour
 
@@ -48,7 +47,7 @@ def task_and_queries(function: Any, n: int, batch_size: int | None) -> tuple[Tas
     samples = [
         Sample(Image.new("RGB", (8, 8), (i, 0, 0)), f"prompt {i}", id=str(i)) for i in range(n)
     ]
-    queries = [Query(sample, sample.caption, i) for i, sample in enumerate(samples)]
+    queries = [Query(sample, sample.caption, 0, i) for i, sample in enumerate(samples)]
     return Task(as_target(function), Colour(), "cosine", "channel", batch_size), queries
 
 
@@ -83,8 +82,68 @@ def test_an_error_of_another_kind_is_not_taken_for_memory() -> None:
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
 
 
+class Trickling:
+    """Answers one query at a time, the last first, and falters at one of them."""
+
+    fingerprint, persistent = "trickling", True
+
+    def __init__(self, falter: int = -1, *, skip: bool = False, twice: bool = False) -> None:
+        self.falter, self.skip, self.twice = falter, skip, twice
+
+    def batch_size(self, wanted: int) -> int:
+        return wanted
+
+    def answer(self, queries: Any) -> Any:
+        for query in reversed(queries):
+            if query.seed == self.falter:
+                if self.skip:
+                    continue
+                msg = "the line went dead"
+                raise ConnectionError(msg)
+            yield Answer(query, Image.new("RGB", (8, 8), (query.seed, 0, 0)))
+            if self.twice:
+                yield Answer(query, Image.new("RGB", (8, 8)))
+
+    def describe(self) -> dict[str, Any]:
+        return {"class": "Trickling", "identity": self.fingerprint}
+
+
+def test_answers_come_in_any_order_and_those_before_a_failure_are_kept(tmp_path: Path) -> None:
+    target = Trickling(falter=5)
+    assert isinstance(target, Target)
+    assert as_target(target) is target
+    task, queries = task_and_queries(Sized(), 16, 8)
+    task = replace(task, target=target)
+    made: list[int] = []
+    with pytest.raises(GeneratorError, match="Trickling raised ConnectionError on a batch of 8"):
+        LocalEngine().run(task, queries, Store(tmp_path), made.append)
+    assert made == [2]  # 7 and 6 of the first batch
+    assert Store(tmp_path).usage()["images"][0] == 2
+    healthy = replace(task, target=Trickling())
+    LocalEngine().run(healthy, queries, Store(tmp_path), made.append)
+    assert sum(made) == 16
+    images, _ = task.keys(queries)
+    for query, image in zip(queries, images, strict=True):
+        kept = Store(tmp_path).image(image)
+        assert kept is not None
+        assert kept.getpixel((0, 0)) == (query.seed, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (Trickling(5, skip=True), "left 1 of 8 queries without an answer, the first 'prompt 5'"),
+        (Trickling(twice=True), "answered twice, or unasked, the prompt 'prompt 7'"),
+    ],
+)
+def test_a_target_that_answers_too_few_or_too_many_is_an_error(target: Any, said: str) -> None:
+    task, queries = task_and_queries(Sized(), 8, 8)
+    with pytest.raises(GeneratorError, match=said):
+        LocalEngine().run(replace(task, target=target), queries, Store(None), lambda _: None)
+
+
 class Anything:
-    """A generator to which any size is as good as another."""
+    """A target to which any size is as good as another."""
 
     fingerprint, persistent = "anything", True
 
@@ -168,7 +227,7 @@ def test_the_pace_of_a_model_is_remembered_for_the_next_plan(tmp_path: Path) -> 
 def test_a_set_size_is_not_taken_for_one_that_was_found(tmp_path: Path) -> None:
     store = Store(tmp_path)
     task, queries = task_and_queries(Sized(room=20), 120, None)
-    fingerprint = task.generator.fingerprint
+    fingerprint = task.target.fingerprint
 
     def known() -> int | None:
         pace = Pace.read(store, fingerprint)
@@ -211,7 +270,7 @@ def test_an_answer_is_found_only_by_all_that_determined_it(what: str, made_again
     changed = {
         "prompt": (task, replace(query, prompt="another")),
         "seed": (task, replace(query, seed=query.seed + 1)),
-        "model": (replace(task, generator=as_target(model)), query),
+        "model": (replace(task, target=as_target(model)), query),
         "query image": (task, replace(query, sample=other)),
         "encoder": (replace(task, encoder=OtherColour()), query),
         "similarity": (replace(task, similarity="l2"), query),
@@ -227,7 +286,7 @@ def test_images_that_another_encoder_needs_are_in_the_store(tmp_path: Path) -> N
     function = Sized()
     task, queries = task_and_queries(function, 8, 8)
     LocalEngine().run(task, queries, Store(tmp_path), lambda _: None)
-    other = Task(task.generator, PixelEncoder(), "cosine", "channel", 8)
+    other = Task(task.target, PixelEncoder(), "cosine", "channel", 8)
     plan = Plan(Store(tmp_path))
     plan.add("target_model", other, queries)
     assert (plan.n_new, plan.n_stored) == (0, 8)

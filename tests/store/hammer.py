@@ -45,7 +45,7 @@ class Colour:
 def hammer(folder: Path, number: int) -> None:
     """Answer 200 queries on a store that others use for the same, and say what was done."""
     sample = Sample(Image.new("RGB", (8, 8), (10, 20, 30)), "x", id="x")
-    queries = [Query(sample, f"prompt {i}", i) for i in range(200)]
+    queries = [Query(sample, f"prompt {i}", 0, i) for i in range(200)]
     function, store = Slow(), Store(folder / "store")
     task = Task(CallableTarget(function), Colour(), "cosine", "channel", 8)
     # All begin together, however long each took to start.

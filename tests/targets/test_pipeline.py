@@ -1,7 +1,8 @@
-"""Generators: real pipelines, callables, controls, and everything they can answer wrongly."""
+"""Targets: real pipelines, callables, controls, and everything they can answer wrongly."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from privaudit import MemorizingTarget, ObliviousTarget, PipelineTarget
+from privaudit import MemorizingTarget, ObliviousTarget, PipelineTarget, Sample
 from privaudit.errors import GeneratorError
-from privaudit.targets import as_target, load_pipeline
+from privaudit.targets import Query, as_target, load_pipeline
 from privaudit.targets.acceleration import Acceleration
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline, tiny_sdxl
@@ -23,12 +24,12 @@ PROMPTS = [f"prompt {i}" for i in range(130)]
 SEEDS = [1000 + i for i in range(130)]
 
 
-def in_batches(generator: Any, size: int, order: Any) -> list[bytes]:
+def in_batches(target: Any, size: int, order: Any) -> list[bytes]:
     images: dict[int, bytes] = {}
-    step = generator.batch_size(size)
+    step = target.batch_size(size)
     for start in range(0, len(order), step):
         part = list(order[start : start + step])
-        answered = generator.generate([PROMPTS[i] for i in part], [SEEDS[i] for i in part])
+        answered = target.generate([PROMPTS[i] for i in part], [SEEDS[i] for i in part])
         images |= {i: image.tobytes() for i, image in zip(part, answered, strict=True)}
     return [images[i] for i in sorted(images)]
 
@@ -40,18 +41,18 @@ def test_batch_size_and_order_change_no_pixel(model: str) -> None:
         if model == "tiny"
         else load_pipeline(AUDITS / "models" / "base", device="cpu")
     )
-    generator = PipelineTarget(pipeline, num_inference_steps=3)
+    target = PipelineTarget(pipeline, num_inference_steps=3)
     n = len(PROMPTS) if model == "tiny" else 40
-    expected = in_batches(generator, 16, range(n))
+    expected = in_batches(target, 16, range(n))
     assert len(set(expected)) == n
     shuffled = np.random.default_rng(0).permutation(n)
     for size in (1, 7, 16, 30) if n == 40 else (32, 64, 128):
-        assert in_batches(generator, size, shuffled) == expected
+        assert in_batches(target, size, shuffled) == expected
 
 
 def test_a_seed_decides_the_image() -> None:
-    generator = PipelineTarget(tiny_pipeline(), num_inference_steps=2)
-    one, other, same = generator.generate(["x", "x", "x"], [1, 2, 1])
+    target = PipelineTarget(tiny_pipeline(), num_inference_steps=2)
+    one, other, same = target.generate(["x", "x", "x"], [1, 2, 1])
     assert one.tobytes() == same.tobytes() != other.tobytes()
 
 
@@ -121,17 +122,17 @@ def encoded_rows(pipeline: Any) -> list[int]:
 def test_a_prompt_is_encoded_once_for_all_its_images(make: Any, call: dict[str, Any]) -> None:
     pipeline = make()
     rows = encoded_rows(pipeline)
-    generator = PipelineTarget(pipeline, num_inference_steps=2, **call)
+    target = PipelineTarget(pipeline, num_inference_steps=2, **call)
     prompts = [f"prompt {i // 8}" for i in range(32)]
-    answered = generator.generate(prompts[:16], list(range(16)))
-    answered += generator.generate(prompts[16:], list(range(16, 32)))
+    answered = target.generate(prompts[:16], list(range(16)))
+    answered += target.generate(prompts[16:], list(range(16, 32)))
     # Two prompts and two, in batches of the least size; and the unconditional text, once, beside
     # a prompt. SDXL has zeros in its place.
     guided = call.get("guidance_scale", 7.5) > 1
     zeros = make is tiny_sdxl and "negative_prompt" not in call
     assert rows == [16] * (2 + (2 - zeros if guided else 0))
     rows.clear()
-    generator.generate(prompts[:16], list(range(16)))
+    target.generate(prompts[:16], list(range(16)))
     assert rows == []
     # And the images are those of plain calls with the text itself.
     call = {"num_inference_steps": 2, "guidance_scale": 7.5, **call}
@@ -166,9 +167,9 @@ def test_accelerations_change_a_copy_and_its_fingerprint() -> None:
         Acceleration(dtype="bfloat16"),
         Acceleration(channels_last=True),
     ):
-        generator = PipelineTarget(pipeline, num_inference_steps=3, acceleration=acceleration)
-        images.append(np.asarray(generator.generate(["a"], [1])[0], dtype=int))
-        prints.add(generator.fingerprint)
+        target = PipelineTarget(pipeline, num_inference_steps=3, acceleration=acceleration)
+        images.append(np.asarray(target.generate(["a"], [1])[0], dtype=int))
+        prints.add(target.fingerprint)
     assert len(prints) == 4
     reference = np.asarray(before, dtype=int)
     assert (images[0] != reference).any()  # another solver
@@ -248,6 +249,56 @@ def square(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
 def test_wrong_answers_are_typed_errors(function: Any, said: str) -> None:
     with pytest.raises(GeneratorError, match=said):
         as_target(function).generate(["a", "b"], [0, 1])
+
+
+class Service:
+    """What a user wrote before anybody told of ``answer``."""
+
+    fingerprint = "service-1"
+
+    def generate(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        return square(prompts, seeds)
+
+
+def test_an_object_that_generates_is_a_target() -> None:
+    target = as_target(Service())
+    assert target.fingerprint == "callable:service-1"
+    assert target.persistent
+    sample = Sample(Image.new("RGB", (8, 8)), "a")
+    (answer,) = target.answer([Query(sample, "a", 0, 7)])
+    assert answer.query.seed == 7
+    assert answer.image.getpixel((0, 0)) == (7, 0, 0)
+    assert target.describe() == {"class": "Service.generate", "identity": "callable:service-1"}
+
+
+def test_a_pipeline_says_what_really_runs() -> None:
+    from peft import LoraConfig
+
+    pipeline = tiny_pipeline()
+    with torch.random.fork_rng(devices=[]):
+        pipeline.unet.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q"]), "own")
+    pipeline.unet.set_adapters("own", 0.5)
+    target = PipelineTarget(
+        pipeline,
+        num_inference_steps=3,
+        height=32,
+        acceleration=Acceleration(scheduler="UniPCMultistepScheduler", dtype="bfloat16"),
+    )
+    described = target.describe()
+    assert json.loads(json.dumps(described)) == described
+    assert described == {
+        "class": "StableDiffusionPipeline",
+        "identity": target.fingerprint,
+        "device": "cpu",
+        "dtype": "bfloat16",
+        "scheduler": "UniPCMultistepScheduler",
+        "call": {"num_inference_steps": 3, "guidance_scale": 7.5, "height": 32},
+        "adapters": [{"name": "own", "component": "unet", "scale": 0.5, "active": True}],
+        "acceleration": {"scheduler": "UniPCMultistepScheduler", "dtype": "bfloat16"},
+    }
+    pipeline.unet.disable_adapters()
+    (adapter,) = PipelineTarget(pipeline).describe()["adapters"]
+    assert not adapter["active"]
 
 
 def test_callables_without_a_fingerprint_are_not_persistent() -> None:

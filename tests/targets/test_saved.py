@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def generator(folder: Path, *, steps: int = 2, **given: Any) -> Any:
+def target(folder: Path, *, steps: int = 2, **given: Any) -> Any:
     return as_target(SavedPipeline(folder, device="cpu", **given), num_inference_steps=steps)
 
 
@@ -45,7 +45,7 @@ def generator(folder: Path, *, steps: int = 2, **given: Any) -> Any:
     ids=["whole", "unet", "lora", "biases"],
 )
 def test_its_images_are_those_of_the_loaded_pipeline(parts: dict[str, Any]) -> None:
-    saved = generator(BASE, **parts)
+    saved = target(BASE, **parts)
     loaded = PipelineTarget(load_pipeline(BASE, device="cpu", **parts), num_inference_steps=2)
     ours, theirs = (g.generate(["a fox", "a bear"], [1, 2]) for g in (saved, loaded))
     assert [i.tobytes() for i in ours] == [i.tobytes() for i in theirs]
@@ -65,57 +65,64 @@ def test_a_unet_may_be_given_by_its_folder() -> None:
 
 def test_it_is_loaded_for_an_image_and_for_nothing_else(folder: Path) -> None:
     saved = SavedPipeline(folder, device="cpu")
-    generators = [as_target(saved, num_inference_steps=n) for n in (2, 3)]
-    assert len({g.fingerprint for g in generators}) == 2
-    assert {g.batch_size(20) for g in generators} == {32}
+    targets = [as_target(saved, num_inference_steps=n) for n in (2, 3)]
+    assert len({g.fingerprint for g in targets}) == 2
+    assert {g.batch_size(20) for g in targets} == {32}
+    described = targets[0].describe()
+    assert described["class"] == "StableDiffusionPipeline"
+    assert described["scheduler"] == "DDIMScheduler"
+    assert described["identity"] == targets[0].fingerprint
     assert "pipeline" not in vars(saved)
-    images = [g.generate(["a"], [1])[0].tobytes() for g in generators]
+    images = [g.generate(["a"], [1])[0].tobytes() for g in targets]
     assert images[0] != images[1]
-    assert generators[0].seconds_per_image() > 0
-    assert generators[0]._generator._given is generators[1]._generator._given  # loaded once
+    assert targets[0].seconds_per_image() > 0
+    described = targets[0].describe()
+    assert described["dtype"] == "float32"
+    assert described["files"] == {"base": str(folder)}
+    assert targets[0]._target._given is targets[1]._target._given  # loaded once
 
 
 def test_the_fingerprint_tells_whatever_files_and_arguments_change(folder: Path) -> None:
-    first = generator(folder).fingerprint
+    first = target(folder).fingerprint
     moved = folder.parent / "moved"
     shutil.copytree(folder, moved)
     (moved / "README.md").write_text("A card says nothing to a model.")
     (moved / ".cache").mkdir()
     (moved / ".cache" / "x").write_text("nor does this")
-    assert generator(moved).fingerprint == first
+    assert target(moved).fingerprint == first
     others = [
-        generator(folder, steps=3).fingerprint,
-        generator(folder, unet=folder / "unet").fingerprint,
-        generator(folder, biases=MODELS / "dp").fingerprint,
-        generator(folder, lora=MODELS / "shadow").fingerprint,
-        generator(folder, dtype=torch.bfloat16).fingerprint,
-        generator(folder, variant="non_ema").fingerprint,
+        target(folder, steps=3).fingerprint,
+        target(folder, unet=folder / "unet").fingerprint,
+        target(folder, biases=MODELS / "dp").fingerprint,
+        target(folder, lora=MODELS / "shadow").fingerprint,
+        target(folder, dtype=torch.bfloat16).fingerprint,
+        target(folder, variant="non_ema").fingerprint,
         as_target(SavedPipeline(folder, device="cpu"), guidance_scale=1.0).fingerprint,
         as_target(SavedPipeline(folder, device="meta")).fingerprint,
     ]
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace('"linear"', '"scaled_linear"'))
-    others.append(generator(folder).fingerprint)
+    others.append(target(folder).fingerprint)
     (folder / "unet").rename(folder.parent / "elsewhere")
     (folder / "unet").symlink_to(folder.parent / "elsewhere")
-    assert generator(folder).fingerprint == others[-1]
+    assert target(folder).fingerprint == others[-1]
     weights = folder.parent / "elsewhere" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
     next(iter(tensors.values())).view(-1)[0] += 1e-3
     save_file(tensors, weights, metadata={"format": "pt"})
-    others.append(generator(folder).fingerprint)
+    others.append(target(folder).fingerprint)
     assert len({first, *others}) == 11
 
 
 def test_files_that_change_between_hash_and_load_are_an_error(folder: Path) -> None:
-    changing = generator(folder)
+    changing = target(folder)
     (folder / "model_index.json").write_text((folder / "model_index.json").read_text() + " ")
     with pytest.raises(GeneratorError, match="changed while it was audited: run the audit again"):
         changing.generate(["a"], [1])
 
 
 def test_it_takes_its_model_to_where_its_files_are_not(folder: Path) -> None:
-    here = generator(folder)
+    here = target(folder)
     carried = pickle.dumps(here)
     shutil.rmtree(folder)
     there = pickle.loads(carried)
@@ -142,7 +149,7 @@ def test_what_a_hash_of_files_cannot_tell_is_refused(given: dict[str, Any], said
 def test_a_file_that_cannot_be_read_is_an_error(folder: Path) -> None:
     (folder / "broken").symlink_to(folder / "nowhere")
     with pytest.raises(GeneratorError, match="cannot be read"):
-        generator(folder)
+        target(folder)
 
 
 SAVED = """
