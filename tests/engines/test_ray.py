@@ -18,9 +18,11 @@ from privaudit import AuditInputs, AuditSettings, ObliviousTarget, PipelineTarge
 from privaudit.encoders import as_encoder
 from privaudit.engines.pace import Pace
 from privaudit.engines.ray import RayEngine
+from privaudit.engines.task import Task
 from privaudit.errors import EngineError, GeneratorError
+from privaudit.measurements import ReconstructionSimilarity
 from privaudit.store import Store
-from privaudit.targets import as_target
+from privaudit.targets import Query, as_target
 from tests.parts.audit_folder import AuditFolder
 from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder, tiny_vit
@@ -76,6 +78,32 @@ def test_what_a_model_raises_on_a_worker_is_raised_here(
     said = "Failing raised ValueError on a batch of 16 prompts, .* no picture of that"
     with pytest.raises(GeneratorError, match=said):
         one_result("I", "threshold", given, SETTINGS, Store(tmp_path), RayEngine())
+
+
+class Trickling(ObliviousTarget):
+    """Answers one query after the other, until the line goes dead."""
+
+    worth_storing = True
+
+    def answer(self, queries: Any) -> Any:
+        for i, query in enumerate(queries):
+            if i == 2:
+                msg = "the line went dead"
+                raise ConnectionError(msg)
+            yield from super().answer([query])
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_a_worker_drew_before_a_failure_is_kept(emoji: dict[str, Any], tmp_path: Path) -> None:
+    queries = [Query(emoji["member"][0], f"prompt {i}", 0, i) for i in range(8)]
+    task = Task(Trickling(), ReconstructionSimilarity(PixelEncoder(), "cosine", "channel"), 8)
+    made: list[int] = []
+    engine = RayEngine()
+    with pytest.raises(GeneratorError, match=r"ConnectionError on a batch of 8 .*line went dead"):
+        engine.run(task, queries, Store(tmp_path), made.append)
+    engine.close()
+    assert made == [2]
+    assert Store(tmp_path).usage()["images"][0] == 2
 
 
 def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
