@@ -13,12 +13,12 @@ ROOMS = [
     ("audit",),
     ("record",),
     ("engines",),
+    ("settings",),
     ("attacks", "measurements", "statistics"),
     ("targets",),
     ("captioners", "diffusion"),
     ("encoders",),
     ("samples", "store"),
-    ("settings",),
     ("batching", "device", "errors", "fingerprint"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

@@ -32,6 +32,9 @@ class DistributionAttack:
     threshold: float = 0.0
     """Equal likelihoods: the calibration set holds as many members as non-members."""
 
+    def __init__(self, seed: int = 0) -> None:  # nothing in it is random
+        del seed
+
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> DistributionAttack:
         """Estimate both Gaussians on the calibration set."""
         check_calibration(features, labels, least=2)

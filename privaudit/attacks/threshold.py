@@ -27,6 +27,9 @@ class ThresholdAttack:
 
     threshold: float
 
+    def __init__(self, seed: int = 0) -> None:  # nothing in it is random
+        del seed
+
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> ThresholdAttack:
         """Choose τ for accuracy on the calibration set."""
         check_calibration(features, labels, least=1)

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
     from privaudit.samples import Sample
 
-__all__ = ["ATTACKS", "SCENARIOS", "Scenario", "split_calibration"]
-
-ATTACKS = ("threshold", "distribution", "classifier")
-"""The inference models, by name."""
+__all__ = ["SCENARIOS", "Scenario", "split_calibration"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from privaudit.attacks.registry import names
 from privaudit.settings.resolve import Settings, marker_settings
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from privaudit.report.log import AuditLog
 
 FIXTURE = "membership_attack"
-AUDIT_ITEM = r"\[.*\battack-(?:I|II|III|IV)-(?:threshold|distribution|classifier)\b.*\]$"
+AUDIT_ITEM = r"\[.*\battack-(?:I|II|III|IV)-(?:" + "|".join(names()) + r")\b.*\]$"
 
 SETTINGS = pytest.StashKey[Settings]()
 RESULT: pytest.StashKey[AttackResult] = pytest.StashKey()

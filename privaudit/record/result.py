@@ -34,7 +34,7 @@ class AttackResult:
     scenario
         ``"attack-I"`` to ``"attack-IV"``.
     attack
-        The inference model: ``"threshold"``, ``"distribution"`` or ``"classifier"``.
+        The inference model, by its name in :mod:`privaudit.attacks.registry`.
     auc
         ROC-AUC over the evaluation set; of a sequential audit, the share of pairs won.
     auc_low, auc_high

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from privaudit.attacks.registry import position
 from privaudit.record.result import SCHEMA_VERSION
 
 __all__ = ["AuditLog"]
@@ -42,11 +43,10 @@ class AuditLog:
     def audits(self) -> list[dict[str, Any]]:
         """Group the entries, sorted by audit, scenario and inference model."""
         scenarios = ["attack-I", "attack-II", "attack-III", "attack-IV"]
-        attacks = ["threshold", "distribution", "classifier"]
         groups: dict[str, dict[str, Any]] = {}
         for entry in sorted(
             self._entries.values(),
-            key=lambda e: (e["audit"], scenarios.index(e["scenario"]), attacks.index(e["attack"])),
+            key=lambda e: (e["audit"], scenarios.index(e["scenario"]), position(e["attack"])),
         ):
             group = groups.setdefault(
                 entry["audit"],

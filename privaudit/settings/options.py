@@ -10,6 +10,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from privaudit.attacks.registry import default_names, names
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -177,9 +179,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "attacks",
-        _several("threshold", "distribution", "classifier"),
-        ("threshold", "distribution", "classifier"),
-        "inference models to run, such as threshold,classifier",
+        _several(*names()),
+        default_names(),
+        f"inference models to run, a comma-separated list of {', '.join(names())}",
     ),
     Option("queries", _whole(1), 3, "images generated per sample (m)"),
     Option(

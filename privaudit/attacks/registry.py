@@ -1,0 +1,101 @@
+"""The one list of inference models: their names are spelled here and nowhere else.
+
+Pytest imports this when it loads the plugin, audits or none: standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from privaudit.attacks.base import InferenceModel
+
+__all__ = ["REGISTRY", "Registered", "default_names", "make_attack", "names", "position"]
+
+
+class Registered(NamedTuple):
+    """One inference model of the registry.
+
+    Attributes
+    ----------
+    name
+        What options, test ids, records and reports call it.
+    home
+        ``module:class``. The class is an :class:`~privaudit.attacks.base.InferenceModel`, made
+        with one keyword, ``seed``.
+    default
+        Whether it is part of an audit unless the settings say otherwise.
+    """
+
+    name: str
+    home: str
+    default: bool
+
+
+REGISTRY: tuple[Registered, ...] = (
+    Registered("threshold", "privaudit.attacks.threshold:ThresholdAttack", default=True),
+    Registered("distribution", "privaudit.attacks.distribution:DistributionAttack", default=True),
+    Registered("classifier", "privaudit.attacks.classifier:ClassifierAttack", default=True),
+)
+"""Every inference model, in the order of options, test items and tables."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all inference models, in order.
+
+    Examples
+    --------
+    >>> from privaudit.attacks import registry
+    >>> len(registry.names()) == len(registry.REGISTRY)
+    True
+    """
+    return tuple(entry.name for entry in REGISTRY)
+
+
+def default_names() -> tuple[str, ...]:
+    """Return the names of those that an audit runs unless told otherwise, in order."""
+    return tuple(entry.name for entry in REGISTRY if entry.default)
+
+
+def position(name: str) -> int:
+    """Return the place of an inference model in the registry, from 0.
+
+    Raises
+    ------
+    SettingError
+        If the registry has no such name; the message lists those it has.
+    """
+    if name not in names():
+        from privaudit.errors import SettingError
+
+        msg = f"inference model {name!r} is unknown: choose from {', '.join(names())}"
+        raise SettingError(msg)
+    return names().index(name)
+
+
+def make_attack(name: str, seed: int) -> InferenceModel:
+    """Make an unfitted inference model by name.
+
+    Parameters
+    ----------
+    name
+        One of :func:`names`.
+    seed
+        Seed of whatever is random in its fitting.
+
+    Raises
+    ------
+    SettingError
+        If the registry has no such name.
+
+    Examples
+    --------
+    >>> from privaudit.attacks import make_attack, registry
+    >>> model = make_attack(registry.names()[0], seed=0)
+    >>> hasattr(model, "fit") and hasattr(model, "score")
+    True
+    """
+    module, _, kind = REGISTRY[position(name)].home.partition(":")
+    made: Any = getattr(importlib.import_module(module), kind)(seed=seed)
+    return made  # type: ignore[no-any-return]
