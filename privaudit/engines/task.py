@@ -9,9 +9,9 @@ import numpy as np
 from cachetools import LRUCache
 
 from privaudit.encoders.base import encode_in_batches, encoder_identity
+from privaudit.fingerprint import fingerprint_pixels as pixel_digest
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.measurements.similarity import pooled_similarity, similarity_vector
-from privaudit.samples import pixel_digest
 from privaudit.store import as_file
 
 if TYPE_CHECKING:

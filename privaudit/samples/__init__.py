@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.samples.checks import check_disjoint, check_set
-from privaudit.samples.sample import Sample, pixel_digest
+from privaudit.samples.sample import Sample
 from privaudit.samples.sources.image_folder import load_samples
 from privaudit.samples.split import CoinSplit, split_by_coin
 
@@ -13,6 +13,5 @@ __all__ = [
     "check_disjoint",
     "check_set",
     "load_samples",
-    "pixel_digest",
     "split_by_coin",
 ]

@@ -8,16 +8,9 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from privaudit.errors import SampleError
+from privaudit.fingerprint import fingerprint_pixels
 
-__all__ = ["Sample", "pixel_digest"]
-
-
-def pixel_digest(image: Image.Image) -> str:
-    """Hash an image's size and RGB pixels, so that the file format does not matter."""
-    rgb = image.convert("RGB")
-    digest = hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode())
-    digest.update(rgb.tobytes())
-    return digest.hexdigest()
+__all__ = ["Sample"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class Sample:
             msg = f"caption of sample {id!r} is a {type(caption).__name__}, not a string"
             raise SampleError(msg)
         try:
-            digest = pixel_digest(image)
+            digest = fingerprint_pixels(image.convert("RGB"))
         except (OSError, ValueError) as error:
             msg = f"image of sample {id or caption!r} cannot be read: {error}; replace or remove it"
             raise SampleError(msg) from error
