@@ -48,9 +48,9 @@ class MemorizingTarget:
 
     def __init__(self, members: Iterable[Sample], aliases: dict[str, Sample] | None = None) -> None:
         members = list(members)
-        self._known = {member.caption: member.image.convert("RGB") for member in members}
+        self._known = {member.caption: member.image for member in members}
         for prompt, member in (aliases or {}).items():
-            self._known[prompt] = member.image.convert("RGB")
+            self._known[prompt] = member.image
         self._size = members[0].image.size
         self.fingerprint = fingerprint_values(
             control="memorizing",
