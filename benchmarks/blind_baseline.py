@@ -19,10 +19,9 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
-from privaudit import load_encoder, split_by_coin
+from privaudit import AuditSettings, load_encoder, split_by_coin
 from privaudit.audit.validity import blind_baseline, blind_caption_baseline
 from privaudit.encoders.base import encode_in_batches
-from privaudit import AuditSettings
 
 SEEDS = 20
 CONFIDENCE = 0.975  # two baselines share 5 %, as in an audit

@@ -25,10 +25,8 @@ def audit(n: int) -> None:
     import torch
     from PIL import Image
 
-    from privaudit import ObliviousTarget, Sample, load_encoder
-    from privaudit.audit.audit import run_attack
+    from privaudit import AuditSettings, ObliviousTarget, Sample, load_encoder
     from privaudit.audit.experiment import AuditInputs
-    from privaudit import AuditSettings
     from privaudit.store import Store
 
     torch.set_num_threads(1)

@@ -35,15 +35,14 @@ class Corners:
 def audit(n: int, folder: Path) -> dict[str, float]:
     """Run one audit of n+n samples, and return the seconds of its parts."""
     from PIL import Image
-
-    from privaudit import ObliviousTarget, Sample
-    from privaudit.audit.audit import plan_attack, run_attack
-    from privaudit.audit.estimate import Plan
-    from privaudit.audit.experiment import AuditInputs
     from privaudit.report.json_file import write_json
     from privaudit.report.log import AuditLog
+
+    from privaudit import AuditSettings, ObliviousTarget, Sample
+    from privaudit.audit.audit import plan_attack
+    from privaudit.audit.estimate import Plan
+    from privaudit.audit.experiment import AuditInputs
     from privaudit.report.terminal import render
-    from privaudit import AuditSettings
     from privaudit.store import Store
 
     draws = np.random.default_rng(0)

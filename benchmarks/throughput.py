@@ -31,12 +31,10 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
-from privaudit import PipelineTarget, load_encoder, load_pipeline
-from privaudit.audit.audit import run_attack
+from privaudit import AuditSettings, PipelineTarget, load_encoder, load_pipeline
 from privaudit.audit.experiment import AuditInputs
 from privaudit.engines import local, task
 from privaudit.measurements.similarity import similarity_vector
-from privaudit import AuditSettings
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
 

@@ -13,6 +13,7 @@ __all__ = [
     "GeneratorError",
     "InvalidAuditError",
     "MissingExtraError",
+    "PictureError",
     "PrivauditError",
     "SampleError",
     "ScoreError",
@@ -31,6 +32,10 @@ class SettingError(PrivauditError, ValueError):
 
 class SampleError(PrivauditError, ValueError):
     """A sample, or a set of samples, cannot be audited."""
+
+
+class PictureError(PrivauditError, ValueError):
+    """An image whose pixels do not say how it looks."""
 
 
 class GeneratorError(PrivauditError, RuntimeError):

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from privaudit.batching import padded
 from privaudit.errors import CaptionerError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.samples import as_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ class TransformersCaptioner:
 
     def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Preprocess images to (n, 3, height, width) on the model's device."""
-        rgb = [image.convert("RGB") for image in images]
+        rgb = [as_rgb(image) for image in images]
         values = self.image_processor(images=rgb, return_tensors="pt")["pixel_values"]
         return values.to(self.model.device)  # type: ignore[no-any-return]
 

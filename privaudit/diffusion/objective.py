@@ -43,7 +43,7 @@ def latents_of(pipeline: Any, samples: Sequence[Sample]) -> tuple[torch.Tensor, 
     means, stds = [], []
     with torch.inference_mode():
         for sample in samples:
-            image = pipeline.image_processor.preprocess(sample.image.convert("RGB"), size, size)
+            image = pipeline.image_processor.preprocess(sample.image, size, size)
             posterior = vae.encode(image.to(vae.device, vae.dtype)).latent_dist
             means.append(posterior.mean.float().cpu() * vae.config.scaling_factor)
             stds.append(posterior.std.float().cpu() * vae.config.scaling_factor)

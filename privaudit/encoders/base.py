@@ -11,6 +11,7 @@ from privaudit.batching import padded
 from privaudit.device import chosen_device
 from privaudit.errors import EncoderError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.samples import as_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ class TorchEncoder:
             If the features are not finite.
         """
         images, n = padded(images, self.device)
-        batch = torch.stack([self._preprocess(image.convert("RGB")) for image in images])
+        batch = torch.stack([self._preprocess(as_rgb(image)) for image in images])
         with torch.inference_mode():
             states = self._features(batch.to(self.device))
         if states.ndim == 4:

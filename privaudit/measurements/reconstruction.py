@@ -8,10 +8,9 @@ import numpy as np
 
 from privaudit.encoders.base import encoder_identity
 from privaudit.encoders.cache import FeatureCache
-from privaudit.fingerprint import fingerprint_values
+from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.features import Features, aggregate
 from privaudit.measurements.similarity import pooled_similarity, similarity_vector
-from privaudit.samples import pixel_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +57,7 @@ class ReconstructionSimilarity:
         """Compare each query's sample with its answer, see :class:`Measurement`."""
         asked = {query.sample.digest: query.sample.image for query in queries.values()}
         # The control answers with query images, and a model may draw one picture again and again.
-        digests = {i: pixel_digest(images[i]) for i in queries}
+        digests = {i: fingerprint_pixels(images[i]) for i in queries}
         generated = {digest: images[i] for i, digest in digests.items()}
         states = self._cache.encode(asked, generated)
         rows: list[Any] = []

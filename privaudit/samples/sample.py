@@ -8,16 +8,11 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from privaudit.errors import SampleError
+from privaudit.fingerprint import fingerprint_pixels
+from privaudit.samples.facts import FileFacts
+from privaudit.samples.pictures import as_rgb
 
-__all__ = ["Sample", "pixel_digest"]
-
-
-def pixel_digest(image: Image.Image) -> str:
-    """Hash an image's size and RGB pixels, so that the file format does not matter."""
-    rgb = image.convert("RGB")
-    digest = hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode())
-    digest.update(rgb.tobytes())
-    return digest.hexdigest()
+__all__ = ["Sample"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,8 @@ class Sample:
     Parameters
     ----------
     image
-        The image, of any size and mode; attacks see it as RGB.
+        The image, of any size and mode. What is kept of it, and seen by attacks, is RGB, see
+        :func:`privaudit.samples.as_rgb`.
     caption
         The text the image was, or would have been, trained with.
     id
@@ -37,7 +33,7 @@ class Sample:
     Raises
     ------
     SampleError
-        If ``image`` is no PIL image or ``caption`` no string.
+        If ``image`` is no PIL image, or one that cannot be seen as RGB, or ``caption`` no string.
     """
 
     image: Image.Image = field(repr=False, compare=False)
@@ -45,6 +41,8 @@ class Sample:
     id: str = ""
     digest: str = field(init=False, repr=False)
     """SHA-256 of the RGB pixels."""
+    facts: FileFacts = field(init=False, repr=False, compare=False)
+    """What the image's file said beside its pixels."""
 
     def __init__(self, image: Image.Image, caption: str, id: str | None = None) -> None:  # noqa: A002
         if not isinstance(image, Image.Image):
@@ -56,14 +54,17 @@ class Sample:
         if not isinstance(caption, str):
             msg = f"caption of sample {id!r} is a {type(caption).__name__}, not a string"
             raise SampleError(msg)
+        facts = FileFacts.of(image)
         try:
-            digest = pixel_digest(image)
-        except (OSError, ValueError) as error:
+            rgb = as_rgb(image)
+            digest = fingerprint_pixels(rgb)
+        except (OSError, SyntaxError, ValueError) as error:
             msg = f"image of sample {id or caption!r} cannot be read: {error}; replace or remove it"
             raise SampleError(msg) from error
         if id is None:
             id = hashlib.sha256(f"{digest}\0{caption}".encode()).hexdigest()[:16]  # noqa: A001
-        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "image", rgb)
         object.__setattr__(self, "caption", caption)
         object.__setattr__(self, "id", str(id))
         object.__setattr__(self, "digest", digest)
+        object.__setattr__(self, "facts", facts)

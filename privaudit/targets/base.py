@@ -6,10 +6,10 @@ import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
 from PIL import Image
 
 from privaudit.errors import GeneratorError
+from privaudit.samples import as_rgb
 from privaudit.targets.queries import in_one_call
 from privaudit.targets.saved import SavedPipeline, SavedTarget
 
@@ -134,12 +134,13 @@ def checked(name: str, answer: Any, prompts: Sequence[str]) -> list[Image.Image]
     Returns
     -------
     list of PIL.Image.Image
-        The images as RGB.
+        The images as RGB, see :func:`privaudit.samples.as_rgb`.
 
     Raises
     ------
     GeneratorError
-        If there are too few or too many images, one is no PIL image, or has NaN pixels.
+        If there are too few or too many images, one is no PIL image, or does not say how
+        it looks: NaN pixels, or values of an unknown range.
     """
     if not isinstance(answer, (list, tuple)):
         msg = f"{name} returned a {type(answer).__name__}, not a list of PIL images"
@@ -155,10 +156,11 @@ def checked(name: str, answer: Any, prompts: Sequence[str]) -> list[Image.Image]
                 "convert it with PIL.Image.fromarray"
             )
             raise GeneratorError(msg)
-        if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
-            msg = f"{name} returned NaN pixels for prompt {prompt!r}: run it in float32"
-            raise GeneratorError(msg)
-        images.append(image.convert("RGB"))
+        try:
+            images.append(as_rgb(image))
+        except (OSError, SyntaxError, ValueError) as error:
+            msg = f"{name} returned for prompt {prompt!r} a {error}"
+            raise GeneratorError(msg) from error
     return images
 
 

@@ -48,7 +48,7 @@ class MemorizingTarget:
 
     def __init__(self, members: Iterable[Sample]) -> None:
         members = list(members)
-        self._known = {member.caption: member.image.convert("RGB") for member in members}
+        self._known = {member.caption: member for member in members}
         self._size = members[0].image.size
         self.fingerprint = fingerprint_values(
             control="memorizing",
@@ -62,7 +62,9 @@ class MemorizingTarget:
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Look each prompt up."""
         return [
-            self._known[prompt] if prompt in self._known else _noise_image(self._size, prompt, seed)
+            self._known[prompt].image
+            if prompt in self._known
+            else _noise_image(self._size, prompt, seed)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 
@@ -111,7 +113,7 @@ class CopyingTarget:
     def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
         """Copy a picture for each query."""
         for query in queries:
-            yield Answer(query, self._answers[query.sample.id].image.convert("RGB"))
+            yield Answer(query, self._answers[query.sample.id].image)
 
     def describe(self) -> dict[str, Any]:
         """Say what it is."""

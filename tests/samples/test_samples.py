@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from PIL import Image
 from privaudit import Sample, load_samples, split_by_coin
 from privaudit.audit.scenarios import split_calibration
 from privaudit.errors import SampleError
+from privaudit.fingerprint import fingerprint_pixels
 from privaudit.samples import check_disjoint, check_set
 from privaudit.targets.queries import plan_queries, query_seed
 
@@ -36,6 +38,34 @@ def test_an_id_is_made_from_the_content() -> None:
         len({Sample(picture(1), "a").id, Sample(picture(1), "b").id, Sample(picture(2), "a").id})
         == 3
     )
+
+
+def test_ids_are_what_they_were() -> None:
+    """Seeds derive from ids: another hash of pixels would change every number of every audit."""
+    sample = Sample(Image.new("RGB", (3, 2), (10, 20, 30)), "a")
+    assert sample.digest == hashlib.sha256(b"3x2:" + bytes([10, 20, 30] * 6)).hexdigest()
+    assert sample.digest == fingerprint_pixels(sample.image)
+    assert sample.id == "0ce8b4c7d31e8560"
+
+
+def test_only_rgb_pixels_have_a_hash() -> None:
+    with pytest.raises(ValueError, match="mode L, not RGB"):
+        fingerprint_pixels(Image.new("L", (3, 2)))
+
+
+def test_the_emoji_are_what_they_were(emoji: dict[str, list[Sample]]) -> None:
+    """The stored numbers of ``audits/`` are about these pixels."""
+    of_roles = {
+        role: hashlib.sha256("".join(s.digest for s in samples).encode()).hexdigest()[:16]
+        for role, samples in emoji.items()
+    }
+    assert of_roles == {
+        "member": "3481a12b0f5f755d",
+        "non_member": "3a6451a977cdaa45",
+        "shadow_member": "2d172cbfbabf0614",
+        "shadow_non_member": "314caeca0581102a",
+        "caption": "7b18f481d09b168b",
+    }
 
 
 def test_a_folder_is_read_as_datasets_reads_it(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def square(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
         (lambda p, s: square(p, s)[:-1], "returned 1 images for 2 prompts"),
         (lambda p, s: [np.zeros((8, 8, 3))] * 2, "returned a ndarray for prompt 'a'"),
         (lambda p, s: None, "returned a NoneType"),
-        (lambda p, s: [Image.new("F", (8, 8), float("nan"))] * 2, "returned NaN pixels"),
+        (lambda p, s: [Image.new("F", (8, 8), float("nan"))] * 2, "NaN or infinite values"),
         (lambda p, s: 1 / 0, "raised ZeroDivisionError on a batch of 2 prompts, the first 'a'"),
     ],
 )

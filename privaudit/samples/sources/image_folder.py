@@ -61,7 +61,7 @@ def _open(path: Path, where: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return image.copy()
+            return image
     except FileNotFoundError as error:
         msg = f"{path} does not exist, named by {where}: add the file or remove the line"
         raise SampleError(msg) from error
