@@ -6,18 +6,21 @@ import os
 import sqlite3
 import warnings
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import StoreError
+from privaudit.store.faults import not_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 __all__ = ["Table"]
 
 AT_ONCE = 500
 """Keys asked for in one statement; SQLite before 3.32 allows 999."""
+COMPANIONS = ("-journal", "-wal", "-shm")
+"""What SQLite puts beside its file."""
 PATIENCE = 60.0
 """Seconds to wait for another process's transaction."""
 SCHEMA = (
@@ -92,8 +95,11 @@ class Table:
     def remove(self) -> None:
         """Remove the file, and all values with it."""
         self._opened = None
-        for path in self.file.parent.glob(f"{self.file.name}*"):
-            path.unlink(missing_ok=True)
+        for path in (self.file, *(Path(f"{self.file}{end}") for end in COMPANIONS)):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise not_writable(path, error) from error
 
     def _select(self, columns: str, keys: Sequence[str]) -> Iterator[Any]:
         for start in range(0, len(keys), AT_ONCE):

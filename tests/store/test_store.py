@@ -117,11 +117,15 @@ def test_a_damaged_file_of_values_is_begun_anew(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot be made .* name another --privaudit-store"):
+    with pytest.raises(
+        StoreError, match=r"cannot be made .* name another folder with --privaudit-store"
+    ):
         Store(tmp_path / "file")
     store = Store(tmp_path)
     (tmp_path / "images").write_text("in the way")
-    with pytest.raises(StoreError, match=r"cannot be written .* name another store"):
+    with pytest.raises(
+        StoreError, match=r"cannot be written .* name another folder with --privaudit-store"
+    ):
         store.put_image(KEY, as_file(picture()))
 
 
