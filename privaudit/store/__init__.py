@@ -219,6 +219,11 @@ class Store:
         self._claims.remove()
         self._own.clear()
 
+    def close(self) -> None:
+        """Let go of the file of values; it is opened again when it is needed."""
+        if self.folder is not None:
+            self._table.close()
+
     def _grown(self, n_bytes: int) -> None:
         self._written += n_bytes
         if self.limit is not None and self._written > CHECK_EVERY * self.limit:

@@ -114,13 +114,10 @@ class Claims:
         """Keep others from claiming; what the folder refuses is a typed error."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._mutex.acquire()
+            with self._mutex:
+                yield
         except OSError as error:
             raise not_writable(self._folder, error) from error
-        try:
-            yield
-        finally:
-            self._mutex.release()
 
     def _held(self) -> dict[str, list[str]]:
         """Return the keys of each living claim, by its lock, and remove those of the dead."""

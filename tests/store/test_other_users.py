@@ -91,9 +91,9 @@ def test_a_folder_of_images_that_may_not_be_entered_is_an_error(folder: Path) ->
     store = Store(folder)
     with another_user():
         for ask in (store.image, store.has_image):
-            with pytest.raises(StoreError, match="cannot be read"):
+            with pytest.raises(StoreError, match=r"cannot be read"):
                 ask(KEY)
-        with pytest.raises(StoreError, match="cannot be read"):
+        with pytest.raises(StoreError, match=r"cannot be read"):
             store.usage()
 
 
@@ -112,7 +112,7 @@ def test_a_damaged_image_that_cannot_be_removed_is_made_again_elsewhere(folder: 
 def test_images_that_cannot_be_removed_leave_the_store_over_its_limit(folder: Path) -> None:
     size = file_of(folder).stat().st_size
     store = Store(folder, limit=size // 2)
-    with another_user(), pytest.warns(UserWarning, match="over its limit of .* cannot be removed"):
+    with another_user(), pytest.warns(UserWarning, match=r"over its limit of .* cannot be removed"):
         assert store.evict() == 0
     assert store.evict() == 1
 
