@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit.errors import StoreError
 from privaudit.store.claims import Claims
+from privaudit.store.faults import ELSEWHERE
 from privaudit.store.images import ImageFolder, as_file
 from privaudit.store.table import Table
 
@@ -66,7 +67,7 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            msg = f"store {folder} cannot be made ({error}): name another --privaudit-store"
+            msg = f"store {folder} cannot be made ({error}): {ELSEWHERE}"
             raise StoreError(msg) from error
         self._images = ImageFolder(folder / "images")
         self._table = Table(folder / "values.sqlite")
@@ -183,22 +184,45 @@ class Store:
         removed = 0
         # A tenth below, so that the next image does not evict again.
         goal = 0.9 * self.limit if total > self.limit else total
+        left = None
         for _, size, path in files:
             if total <= goal:
                 break
-            path.unlink(missing_ok=True)
-            total -= size
-            removed += 1
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:  # a colleague's: the next may be ours
+                left = left or error
+            else:
+                total -= size
+                removed += 1
+        if left is not None and total > self.limit:
+            warnings.warn(
+                f"{self.folder} holds {total / 1e6:,.1f} MB, over its limit of "
+                f"{self.limit / 1e6:,.1f} MB, and images cannot be removed ({left}): make it "
+                f"writable to you, or {ELSEWHERE}",
+                stacklevel=2,
+            )
         return removed
 
     def clear(self) -> None:
-        """Remove everything that a store keeps, and nothing else that is in its folder."""
+        """Remove everything that a store keeps, and nothing else that is in its folder.
+
+        Raises
+        ------
+        StoreError
+            If anything of it is left.
+        """
         if self.folder is None:
             return
-        for name in ("images", "claims"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._images.remove()
         self._table.remove()
+        self._claims.remove()
         self._own.clear()
+
+    def close(self) -> None:
+        """Let go of the file of values; it is opened again when it is needed."""
+        if self.folder is not None:
+            self._table.close()
 
     def _grown(self, n_bytes: int) -> None:
         self._written += n_bytes

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from privaudit.store.faults import not_writable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -31,7 +33,8 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._mutex = FileLock(folder / "mutex")
+        self._mutex_file = folder / "mutex"
+        self._mutex = FileLock(self._mutex_file)
 
     @contextlib.contextmanager
     def take(
@@ -53,10 +56,14 @@ class Claims:
         list of str
             The claimed keys. Empty if others hold, or have done, all of them: the context was
             then entered only after one of the others had finished.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock: FileLock | None = None
-        with self._mutex:
+        with self._alone():
             others = self._held()
             held = {key for keys in others.values() for key in keys}
             taken: list[str] = []
@@ -81,10 +88,36 @@ class Claims:
         try:
             yield taken
         finally:
-            with self._mutex:
+            with self._alone():
                 mine.unlink()
                 lock.release()
                 _unlink(lock.lock_file)
+
+    def remove(self) -> None:
+        """Remove the claims of all processes, and the folder.
+
+        Raises
+        ------
+        StoreError
+            If any of them is left.
+        """
+        for file in (*self._folder.glob("*.json"), *self._folder.glob("*.lock"), self._mutex_file):
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise not_writable(file, error) from error
+        with contextlib.suppress(OSError):  # not there, or not only ours
+            self._folder.rmdir()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others from claiming; what the folder refuses is a typed error."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._mutex:
+                yield
+        except OSError as error:
+            raise not_writable(self._folder, error) from error
 
     def _held(self) -> dict[str, list[str]]:
         """Return the keys of each living claim, by its lock, and remove those of the dead."""

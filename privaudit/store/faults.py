@@ -1,0 +1,44 @@
+"""What a file that cannot be read or written means to a store, and the way out."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from privaudit.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ELSEWHERE", "not_readable", "not_writable"]
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+ELSEWHERE = "name another folder with --privaudit-store"
+
+
+def not_readable(path: Path, error: OSError) -> StoreError:
+    """Make the error of a file that is there and cannot be read.
+
+    Such a file is neither damaged nor absent. Were it taken for absent, whoever mistypes a
+    ``chmod`` or loses a network share for a minute would generate all images again, after a plan
+    that promised none, and write over files that may be somebody else's.
+    """
+    if error.errno in FORBIDDEN:
+        what = "ask its owner for the right to read it"
+    else:
+        what = "check the disk or the network share, and run again"
+    return StoreError(
+        f"{path} cannot be read ({error}): nothing was removed; {what}, or {ELSEWHERE}"
+    )
+
+
+def not_writable(path: Path, error: OSError) -> StoreError:
+    """Make the error of a file that cannot be written or removed."""
+    if error.errno in FULL:
+        what = "free space"
+    elif error.errno in FORBIDDEN:
+        what = "make its folder writable to you"
+    else:
+        what = "check what is in the way"
+    return StoreError(f"{path} cannot be written ({error}): {what}, or {ELSEWHERE}")
