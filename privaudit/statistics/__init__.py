@@ -14,7 +14,10 @@ from privaudit.statistics.intervals import (
 from privaudit.statistics.power import detectable_auc, samples_factor
 from privaudit.statistics.roc import (
     OperatingPoint,
+    PairCounts,
     auc,
+    auc_exceeds,
+    count_pairs,
     rates_at,
     success_rate,
     threshold_at_fpr,
@@ -26,9 +29,12 @@ __all__ = [
     "EpsilonBound",
     "Interval",
     "OperatingPoint",
+    "PairCounts",
     "SequentialAUC",
     "auc",
+    "auc_exceeds",
     "auc_interval",
+    "count_pairs",
     "delong_variance",
     "detectable_auc",
     "epsilon_from_rates",
