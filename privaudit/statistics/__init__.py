@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from privaudit.statistics.epsilon import EpsilonBound, epsilon_from_rates, epsilon_one_run
+from privaudit.statistics.epsilon import (
+    EpsilonBound,
+    epsilon_from_rates,
+    epsilon_one_run,
+    least_samples,
+)
+from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
 from privaudit.statistics.intervals import (
     AucInterval,
     Interval,
@@ -26,11 +32,15 @@ from privaudit.statistics.sequential import SequentialAUC
 
 __all__ = [
     "AucInterval",
+    "Corrected",
     "EpsilonBound",
+    "Fixed",
     "Interval",
     "OperatingPoint",
     "PairCounts",
+    "Rule",
     "SequentialAUC",
+    "Surest",
     "auc",
     "auc_exceeds",
     "auc_interval",
@@ -39,6 +49,7 @@ __all__ = [
     "detectable_auc",
     "epsilon_from_rates",
     "epsilon_one_run",
+    "least_samples",
     "proportion_interval",
     "rates_at",
     "samples_factor",
