@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from privaudit.statistics.epsilon import EpsilonBound, epsilon_from_rates, epsilon_one_run
+from privaudit.statistics.epsilon import (
+    EpsilonBound,
+    epsilon_from_rates,
+    epsilon_one_run,
+    least_samples,
+)
+from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
 from privaudit.statistics.intervals import (
     AucInterval,
     Interval,
@@ -14,7 +20,10 @@ from privaudit.statistics.intervals import (
 from privaudit.statistics.power import detectable_auc, samples_factor
 from privaudit.statistics.roc import (
     OperatingPoint,
+    PairCounts,
     auc,
+    auc_exceeds,
+    count_pairs,
     rates_at,
     success_rate,
     threshold_at_fpr,
@@ -23,16 +32,24 @@ from privaudit.statistics.sequential import SequentialAUC
 
 __all__ = [
     "AucInterval",
+    "Corrected",
     "EpsilonBound",
+    "Fixed",
     "Interval",
     "OperatingPoint",
+    "PairCounts",
+    "Rule",
     "SequentialAUC",
+    "Surest",
     "auc",
+    "auc_exceeds",
     "auc_interval",
+    "count_pairs",
     "delong_variance",
     "detectable_auc",
     "epsilon_from_rates",
     "epsilon_one_run",
+    "least_samples",
     "proportion_interval",
     "rates_at",
     "samples_factor",

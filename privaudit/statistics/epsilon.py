@@ -1,35 +1,50 @@
 """Lower bounds on the ε of differential privacy, from who was told from whom.
 
-Both hold only where each sample's membership was decided by an independent fair coin, as
+All hold only where each sample's membership was decided by an independent fair coin, as
 :func:`privaudit.split_by_coin` does, and where the rule that turns scores into guesses was fixed
 before the memberships were seen.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import bdtrc
 from scipy.stats import binom
 
 from privaudit.errors import SettingError
+from privaudit.statistics import gaussian
+from privaudit.statistics.guesses import Corrected, Fixed, Rule, make_guesses
 from privaudit.statistics.intervals import proportion_interval
-from privaudit.statistics.roc import checked
+from privaudit.statistics.roc import rates_at
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from collections.abc import Callable, Sequence
 
-__all__ = ["EpsilonBound", "epsilon_from_rates", "epsilon_one_run", "one_run_p_value"]
+    from numpy.typing import ArrayLike
 
-SHARE = 0.5
-"""Share of the samples that the rule ``"surest"`` guesses."""
-SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Shares of the samples that the rule ``"corrected"`` guesses, the surest first."""
+    Bound = Callable[[int, int, int, float, float], float]
+
+__all__ = [
+    "EpsilonBound",
+    "epsilon_from_rates",
+    "epsilon_one_run",
+    "least_samples",
+    "one_run_p_value",
+]
+
+Hypothesis = Literal["any", "gaussian"]
+"""``"any"``: every (ε, δ)-private mechanism (Steinke et al. 2023). ``"gaussian"``: the mechanism
+adds Gaussian noise, as DP-SGD does, and only its amount is in doubt (Mahloujifar et al. 2024)."""
 LARGEST = 50.0
 """No audit of fewer than 10²¹ samples bounds ε beyond this."""
+MOST_SAMPLES = {"any": 1_000_000, "gaussian": 30_000}
+"""Where :func:`least_samples` stops to search."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +60,22 @@ class EpsilonBound:
     confidence
         The probability that such a bound is right.
     rule
-        How the guesses were made, see the function.
+        How the guesses were made.
+    hypothesis
+        What the bound takes for granted of the mechanism: ``"any"`` nothing, ``"gaussian"`` that
+        its noise is Gaussian.
     correct, guesses
         Guesses that were right, and how many were made, at the bound reported.
     provable
-        What the bound would be had all these guesses been right: no model, however bad, is
-        shown to have more by so few samples. NaN of a bound from rates.
+        What the bound would be had all guesses been right: no model, however bad, is shown to
+        have more by so few samples. NaN of a bound from rates.
     """
 
     epsilon: float
     delta: float
     confidence: float
-    rule: str
+    rule: Rule
+    hypothesis: Hypothesis
     correct: int
     guesses: int
     provable: float = math.nan
@@ -70,7 +89,7 @@ def one_run_p_value(correct: int, guesses: int, n: int, epsilon: float, delta: f
     Jagielski 2023, theorem 5.2, with r guesses among n coin flips, v of them right.
     """
     chance = 1 / (1 + math.exp(-epsilon))
-    tail = float(binom.sf(correct - 1, guesses, chance))
+    tail = float(bdtrc(correct - 1, guesses, chance))
     slack = 0.0
     if delta > 0 and correct > 0:
         steps = np.arange(1, correct + 1)
@@ -79,7 +98,8 @@ def one_run_p_value(correct: int, guesses: int, n: int, epsilon: float, delta: f
     return min(1.0, tail + 2 * n * delta * slack)
 
 
-def _one_run(correct: int, guesses: int, n: int, delta: float, error: float) -> float:
+@functools.lru_cache(maxsize=4096)
+def _any(correct: int, guesses: int, n: int, delta: float, error: float) -> float:
     def excess(epsilon: float) -> float:
         return one_run_p_value(correct, guesses, n, epsilon, delta) - error
 
@@ -88,36 +108,29 @@ def _one_run(correct: int, guesses: int, n: int, delta: float, error: float) -> 
     return LARGEST if excess(LARGEST) < 0 else float(brentq(excess, 0.0, LARGEST, xtol=1e-6))
 
 
-def _check(
-    delta: float, confidence: float, rule: str, threshold: float | None, rules: tuple[str, ...]
-) -> None:
+@functools.lru_cache(maxsize=4096)
+def _gaussian(correct: int, guesses: int, n: int, delta: float, error: float) -> float:
+    # No Gaussian mechanism is (ε, 0)-private, so at δ = 0 any amount of it refutes all.
+    mu = gaussian.largest_refuted(correct, guesses, n, error) if 2 * correct > guesses else 0.0
+    return min(LARGEST, gaussian.gaussian_epsilon(mu, delta))
+
+
+BOUNDS: dict[str, Bound] = {"any": _any, "gaussian": _gaussian}
+
+
+def _check(delta: float, confidence: float, hypothesis: str) -> None:
     if not 0 <= delta < 1:
         msg = f"delta={delta!r} is outside [0, 1)"
         raise SettingError(msg)
     if not 0 < confidence < 1:
         msg = f"confidence={confidence!r} is outside (0, 1)"
         raise SettingError(msg)
-    if rule not in rules:
-        msg = f"rule={rule!r} is unknown: use one of {', '.join(rules)}"
+    if hypothesis not in BOUNDS:
+        msg = f"hypothesis={hypothesis!r} is unknown: use {' or '.join(map(repr, BOUNDS))}"
         raise SettingError(msg)
-    if rule == "fixed" and threshold is None:
-        msg = "rule='fixed' needs a threshold that was chosen on other samples"
+    if hypothesis == "gaussian" and delta == 0:
+        msg = "no Gaussian mechanism is private at delta=0: use a delta above 0, such as 1e-5"
         raise SettingError(msg)
-
-
-def _labelled(
-    member_scores: ArrayLike, non_member_scores: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """All scores, and whose are members'."""
-    members, non_members = checked(member_scores, non_member_scores)
-    scores = np.concatenate([members, non_members])
-    return scores, np.arange(len(scores)) < len(members)
-
-
-def _halves(n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Halve all samples together, whatever their side: each half's coins are then still fair."""
-    order = np.random.default_rng(seed).permutation(n)
-    return order[: n // 2], order[n // 2 :]
 
 
 def epsilon_one_run(
@@ -125,12 +138,12 @@ def epsilon_one_run(
     non_member_scores: ArrayLike,
     *,
     delta: float,
+    ids: tuple[Sequence[str], Sequence[str]] | None = None,
     confidence: float = 0.95,
-    rule: str = "surest",
-    threshold: float | None = None,
-    seed: int = 0,
+    rule: Rule = Corrected(),  # noqa: B008  # frozen
+    hypothesis: Hypothesis = "any",
 ) -> EpsilonBound:
-    """Bound ε from one fine-tune (Steinke, Nasr & Jagielski 2023).
+    """Bound ε from one fine-tune, on who was guessed right.
 
     It assumes nothing of the scores: samples may influence one another through the model.
 
@@ -140,79 +153,108 @@ def epsilon_one_run(
         Scores of all samples whose coin fell on heads, and on tails.
     delta
         In [0, 1).
+    ids
+        The samples' ids, members' and non-members', by which equal scores are ordered. Without
+        them ties count as wrong guesses.
     confidence
         In (0, 1).
     rule
-        ``"surest"``: a quarter of the samples, the highest scores, is guessed members, the
-        lowest quarter non-members, and nothing is guessed of the rest. ``"fixed"``: above
-        ``threshold`` is guessed a member, all else a non-member. ``"corrected"``: the surest 5,
-        10, 20, 50 and 100 % are guessed, the highest scores as members and as many of the
-        lowest as non-members, and each of the five bounds gets a fifth of the error.
-        ``"split"``: a random half decides which of these shares to guess, and the other half
-        is guessed.
-    threshold
-        Of ``"fixed"``, chosen on other samples.
-    seed
-        Of the random half.
+        Who is guessed, see :mod:`privaudit.statistics.guesses`.
+    hypothesis
+        ``"any"``: the bound of Steinke, Nasr & Jagielski 2023, for every mechanism.
+        ``"gaussian"``: that of Mahloujifar, Melis & Chaudhuri 2024 for mechanisms with Gaussian
+        noise, which is larger, and says nothing of a model fine-tuned without noise except that
+        no such noise explains it.
 
     Raises
     ------
     ScoreError
-        If a class is empty or a score is not finite.
+        If a class is empty, a score is not finite, or the ids do not name each score once.
     SettingError
         If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> bound = epsilon_one_run([3.0] * 50, [1.0] * 50, delta=0.0)
+    >>> round(bound.epsilon, 2), bound.correct, bound.guesses
+    (2.83, 80, 80)
     """
-    _check(delta, confidence, rule, threshold, ("surest", "fixed", "split", "corrected"))
-    scores, labels = _labelled(member_scores, non_member_scores)
-    n, error = len(scores), 1 - confidence
-    if threshold is not None and rule == "fixed":
-        correct, guesses = int(((scores > threshold) == labels).sum()), len(scores)
-        found = [(_one_run(correct, guesses, n, delta, error), correct, guesses)]
-    elif rule == "surest":
-        found = _surest(scores, labels, (SHARE,), delta, error)
-    elif rule == "corrected":
-        error /= len(SHARES)
-        found = _surest(scores, labels, SHARES, delta, error)
-    else:
-        first, second = _halves(len(scores), seed)
-        tried = _surest(scores[first], labels[first], SHARES, delta, error)
-        best = max(range(len(SHARES)), key=lambda i: tried[i][0])
-        found = _surest(scores[second], labels[second], SHARES[best : best + 1], delta, error)
-        n = len(second)
-    epsilon, correct, guesses = max(found)
-    provable = _one_run(guesses, guesses, n, delta, error)
-    return EpsilonBound(epsilon, delta, confidence, rule, correct, guesses, provable)
+    _check(delta, confidence, hypothesis)
+    tries = make_guesses(member_scores, non_member_scores, rule, ids)
+    n, error = np.size(member_scores) + np.size(non_member_scores), (1 - confidence) / len(tries)
+    bound = BOUNDS[hypothesis]
+    epsilon, correct, made = max(
+        (bound(each.correct, each.made, n, delta, error), each.correct, each.made) for each in tries
+    )
+    provable = max(bound(made, made, n, delta, error) for made in {each.made for each in tries})
+    return EpsilonBound(epsilon, delta, confidence, rule, hypothesis, correct, made, provable)
 
 
-def _surest(
-    scores: NDArray[np.float64],
-    labels: NDArray[np.bool_],
-    shares: tuple[float, ...],
+def least_samples(
+    claim: float,
+    *,
     delta: float,
-    error: float,
-) -> list[tuple[float, int, int]]:
-    """Bound, correct and made guesses, when the most extreme share of the samples is guessed."""
-    # Ties are broken by a hash-like shuffle, not by the order given, which is by membership.
-    shuffled = np.random.default_rng(len(scores)).permutation(len(scores))
-    order = shuffled[np.argsort(scores[shuffled], kind="stable")]
-    found = []
-    for share in shares:
-        each = int(share * len(scores) / 2)
-        low, high = order[:each], order[len(order) - each :]
-        correct = int(labels[high].sum() + (~labels[low]).sum())
-        found.append((_one_run(correct, 2 * each, len(scores), delta, error), correct, 2 * each))
-    return found
+    confidence: float = 0.95,
+    rule: Rule = Corrected(),  # noqa: B008  # frozen
+    hypothesis: Hypothesis = "any",
+) -> int | None:
+    """Return how many coins could refute a claim of ε, if every guess were right.
+
+    Parameters
+    ----------
+    claim
+        ε, above 0.
+    delta, confidence, rule, hypothesis
+        As in :func:`epsilon_one_run`.
+
+    Returns
+    -------
+    int or None
+        ``None`` when no number up to a million (30,000 with ``"gaussian"``) could.
+
+    Raises
+    ------
+    SettingError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> least_samples(1.0, delta=0.0, rule=Corrected((1.0,)))
+    10
+    """
+    _check(delta, confidence, hypothesis)
+    if not 0 < claim < LARGEST:
+        msg = f"claim={claim!r} is outside (0, {LARGEST:g})"
+        raise SettingError(msg)
+    mu = np.array([gaussian.gaussian_mu(claim, delta)]) if hypothesis == "gaussian" else None
+
+    def refutable(n: int) -> bool:
+        tries = [made for made in rule.tries(n) if made]
+        error = (1 - confidence) / len(rule.tries(n))
+        if mu is None:
+            return any(one_run_p_value(made, made, n, claim, delta) < error for made in tries)
+        return any(bool(gaussian.refuted(made, made, n, mu, error)[0]) for made in tries)
+
+    high = 2
+    while not refutable(high):
+        high *= 2
+        if high > MOST_SAMPLES[hypothesis]:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if refutable(middle) else (middle, high)
+    return high
 
 
 def epsilon_from_rates(
     member_scores: ArrayLike,
     non_member_scores: ArrayLike,
     *,
+    threshold: float,
     delta: float,
     confidence: float = 0.95,
-    rule: str = "corrected",
-    threshold: float | None = None,
-    seed: int = 0,
+    rule: Literal["fixed"] = "fixed",
 ) -> EpsilonBound:
     r"""Bound ε from true and false positive rates, with Clopper–Pearson bounds on each.
 
@@ -225,12 +267,12 @@ def epsilon_from_rates(
 
     Parameters
     ----------
-    member_scores, non_member_scores, delta, confidence, threshold, seed
+    member_scores, non_member_scores, delta, confidence
         As in :func:`epsilon_one_run`.
+    threshold
+        Above it is a member; chosen on other samples.
     rule
-        ``"fixed"``: at ``threshold``. ``"corrected"``: the best of nine thresholds, at the
-        deciles of all scores together, each with a ninth of the error. ``"split"``: the
-        threshold that is best on a random half, applied to the other.
+        ``"fixed"``, the only one.
 
     Raises
     ------
@@ -239,39 +281,18 @@ def epsilon_from_rates(
     SettingError
         If a parameter is out of its range.
     """
-    _check(delta, confidence, rule, threshold, ("fixed", "split", "corrected"))
-    scores, labels = _labelled(member_scores, non_member_scores)
-    error = 1 - confidence
-    if rule == "fixed":
-        found = [_rates(scores, labels, threshold, delta, error)]  # type: ignore[arg-type]
-    elif rule == "corrected":
-        deciles = np.quantile(scores, np.arange(1, 10) / 10)
-        found = [_rates(scores, labels, float(t), delta, error / len(deciles)) for t in deciles]
-    else:
-        first, second = _halves(len(scores), seed)
-        candidates = np.quantile(scores[first], np.arange(1, 20) / 20)
-        tried = [_rates(scores[first], labels[first], float(t), delta, error) for t in candidates]
-        best = max(range(len(candidates)), key=lambda i: tried[i][0])
-        chosen = float(candidates[best])
-        found = [_rates(scores[second], labels[second], chosen, delta, error)]
-    epsilon, correct, guesses = max(found)
-    return EpsilonBound(epsilon, delta, confidence, rule, correct, guesses)
-
-
-def _rates(
-    scores: NDArray[np.float64],
-    labels: NDArray[np.bool_],
-    threshold: float,
-    delta: float,
-    error: float,
-) -> tuple[float, int, int]:
-    positive = scores > threshold
-    m, n = int(labels.sum()), int((~labels).sum())
-    hits, alarms = int((positive & labels).sum()), int((positive & ~labels).sum())
-    best = 0.0
-    if m and n:
-        tpr, fpr = (proportion_interval(k, of, 1 - error / 2) for k, of in ((hits, m), (alarms, n)))
-        for right, wrong in ((tpr.low, fpr.high), (1 - fpr.high, 1 - tpr.low)):
-            if right > delta and wrong > 0:
-                best = max(best, math.log((right - delta) / wrong))
-    return best, hits + n - alarms, m + n
+    _check(delta, confidence, "any")
+    if rule != "fixed":
+        msg = f"rule={rule!r} is unknown: rates are bounded at a fixed threshold"
+        raise SettingError(msg)
+    at = rates_at(member_scores, non_member_scores, threshold)
+    m, n = np.size(member_scores), np.size(non_member_scores)
+    level = 1 - (1 - confidence) / 2
+    tpr = proportion_interval(at.true_positives, m, level)
+    fpr = proportion_interval(at.false_positives, n, level)
+    epsilon = 0.0
+    for right, wrong in ((tpr.low, fpr.high), (1 - fpr.high, 1 - tpr.low)):
+        if right > delta and wrong > 0:
+            epsilon = max(epsilon, math.log((right - delta) / wrong))
+    correct = at.true_positives + n - at.false_positives
+    return EpsilonBound(epsilon, delta, confidence, Fixed(threshold), "any", correct, m + n)

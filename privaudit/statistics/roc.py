@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
-from privaudit.errors import ScoreError
+from privaudit.errors import ScoreError, SettingError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["OperatingPoint", "auc", "checked", "rates_at", "success_rate", "threshold_at_fpr"]
+__all__ = [
+    "OperatingPoint",
+    "PairCounts",
+    "as_fraction",
+    "auc",
+    "auc_exceeds",
+    "checked",
+    "count_pairs",
+    "rates_at",
+    "success_rate",
+    "threshold_at_fpr",
+]
 
 
 def checked(
@@ -39,8 +52,62 @@ def checked(
     return arrays[0], arrays[1]
 
 
-def auc(member_scores: ArrayLike, non_member_scores: ArrayLike) -> float:
-    """Probability that a random member scores above a random non-member; ties count half.
+def as_fraction(number: float | str | Decimal) -> Fraction:
+    """Read a number as the decimal its owner wrote: 0.6 is 3/5, not the nearest double.
+
+    Raises
+    ------
+    SettingError
+        If it is not a finite number.
+    """
+    try:
+        return Fraction(str(number))
+    except ValueError:
+        msg = f"{number!r} is not a number to compare an AUC with: use a decimal such as 0.6"
+        raise SettingError(msg) from None
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """How the pairs of one member and one non-member fell: the AUC without rounding.
+
+    Attributes
+    ----------
+    wins
+        Pairs in which the member scores higher.
+    ties
+        Pairs with equal scores.
+    pairs
+        All pairs: members times non-members.
+    """
+
+    wins: int
+    ties: int
+    pairs: int
+
+    @property
+    def fraction(self) -> Fraction:
+        """The AUC: wins and half the ties, over all pairs."""
+        return Fraction(2 * self.wins + self.ties, 2 * self.pairs)
+
+    @property
+    def auc(self) -> float:
+        """The double nearest to the AUC, in [0, 1]."""
+        return float(self.fraction)
+
+    def exceeds(self, budget: float | str | Decimal) -> bool:
+        """Tell whether the AUC is over a budget, which is read as the decimal that was written.
+
+        Raises
+        ------
+        SettingError
+            If the budget is not a finite number.
+        """
+        return self.fraction > as_fraction(budget)
+
+
+def count_pairs(member_scores: ArrayLike, non_member_scores: ArrayLike) -> PairCounts:
+    """Count the pairs that the member wins, and those that tie.
 
     Raises
     ------
@@ -48,8 +115,38 @@ def auc(member_scores: ArrayLike, non_member_scores: ArrayLike) -> float:
         If a class is empty or a score is not finite.
     """
     members, non_members = checked(member_scores, non_member_scores)
-    labels = np.concatenate([np.ones(len(members)), np.zeros(len(non_members))])
-    return float(roc_auc_score(labels, np.concatenate([members, non_members])))
+    ordered = np.sort(non_members)
+    below = int(np.searchsorted(ordered, members, side="left").sum())
+    at_most = int(np.searchsorted(ordered, members, side="right").sum())
+    return PairCounts(below, at_most - below, len(members) * len(non_members))
+
+
+def auc(member_scores: ArrayLike, non_member_scores: ArrayLike) -> float:
+    """Probability that a random member scores above a random non-member; ties count half.
+
+    It is the double nearest to the exact fraction, so an AUC of 240 of 400 pairs is ``0.6``.
+
+    Raises
+    ------
+    ScoreError
+        If a class is empty or a score is not finite.
+    """
+    return count_pairs(member_scores, non_member_scores).auc
+
+
+def auc_exceeds(
+    member_scores: ArrayLike, non_member_scores: ArrayLike, budget: float | str | Decimal
+) -> bool:
+    """Tell whether the AUC is over a budget, without rounding either.
+
+    Raises
+    ------
+    ScoreError
+        If a class is empty or a score is not finite.
+    SettingError
+        If the budget is not a finite number.
+    """
+    return count_pairs(member_scores, non_member_scores).exceeds(budget)
 
 
 def success_rate(member_scores: ArrayLike, non_member_scores: ArrayLike, threshold: float) -> float:

@@ -22,8 +22,6 @@ from privaudit.statistics import (
     auc_interval,
     delong_variance,
     detectable_auc,
-    epsilon_from_rates,
-    epsilon_one_run,
     proportion_interval,
     rates_at,
     samples_factor,
@@ -31,7 +29,6 @@ from privaudit.statistics import (
     success_rate_interval,
     threshold_at_fpr,
 )
-from privaudit.statistics.epsilon import one_run_p_value
 from privaudit.statistics.sequential import _log_evidence
 
 scores = st.lists(st.integers(-9, 9), min_size=1, max_size=40)
@@ -169,10 +166,6 @@ def test_bad_settings_are_refused() -> None:
         auc_interval([1], [0, 1])
     with pytest.raises(SettingError, match="budget=1 is outside"):
         SequentialAUC(1)
-    with pytest.raises(SettingError, match="rule='best' is unknown"):
-        epsilon_one_run([1], [0], delta=0, rule="best")
-    with pytest.raises(SettingError, match="needs a threshold"):
-        epsilon_from_rates([1], [0], delta=0, rule="fixed")
 
 
 # -- gate
@@ -316,48 +309,3 @@ def test_more_samples_would_decide() -> None:
     again = int(np.ceil(factor))
     repeated = auc_interval(np.tile(members, again), np.tile(non_members, again))
     assert repeated.high <= 0.6 + 0.01
-
-
-# -- epsilon
-
-
-def test_one_run_p_value_written_out() -> None:
-    # With delta 0 it is the binomial tail of randomised response.
-    chance = math.exp(1.5) / (1 + math.exp(1.5))
-    assert one_run_p_value(45, 50, 100, 1.5, 0) == pytest.approx(
-        stats.binomtest(45, 50, chance, alternative="greater").pvalue
-    )
-    # And the correction of delta, term by term.
-    tail = stats.binom.sf(44, 50, chance)
-    slack = max(
-        sum(stats.binom.pmf(45 - j, 50, chance) for j in range(1, i + 1)) / i for i in range(1, 46)
-    )
-    assert one_run_p_value(45, 50, 100, 1.5, 1e-3) == pytest.approx(tail + 2 * 100 * 1e-3 * slack)
-
-
-def test_randomised_response_is_bounded_by_its_epsilon() -> None:
-    draws = np.random.default_rng(0)
-    true, n, wrong = 2.0, 400, {"one run": 0, "rates": 0}
-    keep = math.exp(true) / (1 + math.exp(true))
-    largest = 0.0
-    for _ in range(200):
-        told = np.where(draws.random(2 * n) < keep, 1.0, 0.0)
-        members, non_members = told[:n], 1 - told[n:]
-        jitter = draws.random(2 * n) * 0.1
-        one = epsilon_one_run(members + jitter[:n], non_members + jitter[n:], delta=0)
-        two = epsilon_from_rates(members, non_members, delta=0, rule="fixed", threshold=0.5)
-        wrong["one run"] += one.epsilon > true
-        wrong["rates"] += two.epsilon > true
-        largest = max(largest, one.epsilon)
-    assert max(wrong.values()) <= 200 * 0.05 + 3 * math.sqrt(200 * 0.05 * 0.95)
-    assert largest > 1.2  # and it is not empty
-
-
-def test_delta_only_lowers_it_and_no_leak_is_no_epsilon() -> None:
-    draws = np.random.default_rng(3)
-    members, non_members = draws.normal(3, 1, 200), draws.normal(0, 1, 200)
-    for bound in (epsilon_one_run, epsilon_from_rates):
-        values = [bound(members, non_members, delta=d).epsilon for d in (0, 1e-4, 1e-2, 0.5)]
-        assert values == sorted(values, reverse=True)
-        assert values[0] > 1
-        assert bound(non_members, non_members, delta=0).epsilon == 0
