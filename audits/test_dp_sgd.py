@@ -17,7 +17,7 @@ def target_model() -> Any:
     return privaudit.SavedPipeline(base, biases=emoji_sets.MODELS / "dp", device="cpu")
 
 
-@pytest.mark.privacy_claim(epsilon=8, delta=1e-3)
+@pytest.mark.privacy_claim(epsilon=8, delta=1e-3, mechanism="gaussian")
 @pytest.mark.privacy_budget(
     max_auc=0.60,
     queries=3,

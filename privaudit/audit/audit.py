@@ -212,7 +212,12 @@ class Audit:
         self._count_asked(experiment, calibration, evaluation)
         success, points = rates(scores, len(calibration.members), settings.confidence)
         epsilon, refused = bound_epsilon(
-            experiment.scenario, scores, self.setup.inputs, settings, self.setup.scenarios
+            experiment.scenario,
+            evaluation,
+            scores,
+            self.setup.inputs,
+            settings,
+            self.setup.scenarios,
         )
         m, n = len(scores.members), len(scores.non_members)
         result = AttackResult(
@@ -263,11 +268,10 @@ class Audit:
         images = Images(asked=dict(self._asked), generated=self._generated)
         if only:
             self._generated = 0
-        settings = self.settings.to_dict()
         return AuditRecord(
             name=self.name,
             parameters=self._parameters,
-            settings=settings,
+            settings=self.setup.recorded_settings(),
             provenance=Provenance(
                 models={role: described(m) for role, m in self.setup.models_used().items()},
                 samples=self.setup.sample_sets(),

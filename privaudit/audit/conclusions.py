@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from privaudit.audit.experiment import LabelledSet
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.scenarios import Scenario
     from privaudit.audit.scoring import Scores
@@ -137,6 +138,7 @@ def _rate(value: float, low: float, high: float, confidence: float) -> Rate:
 
 def bound_epsilon(
     scenario: Scenario,
+    evaluation: LabelledSet,
     scores: Scores,
     inputs: AuditInputs,
     settings: AuditSettings,
@@ -146,8 +148,8 @@ def bound_epsilon(
 
     Parameters
     ----------
-    scenario, scores
-        What was asked, and what came of it.
+    scenario, evaluation, scores
+        What was asked, of whom, and what came of it.
     inputs
         Whose coin split decided membership, and what is claimed.
     settings
@@ -174,23 +176,29 @@ def bound_epsilon(
     if settings.sequential:
         return None, "a sequential audit stops where the scores tell it to: run the fixed one"
     delta = claim.delta if claim else DEFAULT_DELTA
+    mechanism = claim.mechanism if claim else "any"
+    ids = ([s.id for s in evaluation.members], [s.id for s in evaluation.non_members])
     results = sum(not SCENARIOS[name].knows_members for name in scenarios)
     level = 1 - (1 - settings.confidence) / (results * len(settings.attacks))
     sides = (scores.members, scores.non_members)
-    bound = statistics.epsilon_one_run(*sides, delta=delta, confidence=level)
+    bound = statistics.epsilon_one_run(
+        *sides, delta=delta, ids=ids, confidence=level, hypothesis=mechanism
+    )
     if claim and not bound.provable:
         msg = (
             f"{sum(map(len, sides))} samples cannot prove any epsilon at delta {delta:g} with "
             f"{level:.2%} confidence, so a privacy_claim would never fail: add samples, audit "
-            "fewer scenarios or inference models, or claim a smaller delta"
+            "fewer scenarios or inference models, claim a smaller delta or, of a model trained "
+            "with DP-SGD, mechanism='gaussian'"
         )
         raise ScoreError(msg)
     from_rates = statistics.epsilon_from_rates(
-        *sides, delta=delta, confidence=level, rule="fixed", threshold=scores.threshold
+        *sides, delta=delta, confidence=level, threshold=scores.threshold
     )
     return EpsilonBound(
         epsilon=bound.epsilon,
         delta=delta,
+        mechanism=mechanism,
         provable=bound.provable,
         from_rates=from_rates.epsilon,
         coin_split=split.record(),

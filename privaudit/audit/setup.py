@@ -14,9 +14,9 @@ from privaudit.audit.experiment import (
     unknown_members,
     write_captions,
 )
-from privaudit.audit.provenance import sample_set
+from privaudit.audit.provenance import described, sample_set
 from privaudit.audit.scenarios import SCENARIOS
-from privaudit.encoders import as_encoder
+from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.errors import SampleError
 from privaudit.measurements import ReconstructionSimilarity
@@ -36,6 +36,19 @@ if TYPE_CHECKING:
     from privaudit.targets import Target
 
 __all__ = ["Setup"]
+
+PIPELINE = (
+    "num_inference_steps",
+    "guidance_scale",
+    "scheduler",
+    "dtype",
+    "channels_last",
+    "compile",
+)
+"""What a diffusers pipeline is called with, then how it is changed."""
+
+named_encoder = functools.lru_cache(maxsize=1)(load_encoder)
+"""Several audits of a session have one encoder, and load it once."""
 
 
 class Setup:
@@ -96,7 +109,9 @@ class Setup:
     def encoder(self) -> Encoder:
         """The image encoder."""
         given = self.inputs.image_encoder
-        return as_encoder(self.settings.encoder if given is None else given)
+        if given is None:
+            given = self.settings.encoder
+        return named_encoder(given) if isinstance(given, str) else as_encoder(given)
 
     @functools.cached_property
     def shadow(self) -> LabelledSet:
@@ -222,6 +237,21 @@ class Setup:
             guidance_scale=self.settings.guidance_scale,
             acceleration=Acceleration.of(self.settings),
         )
+
+    def without_effect(self) -> list[str]:
+        """Name the settings that reach nothing: their values say nothing about what ran."""
+        names = [] if self.inputs.image_encoder is None else ["encoder"]
+        made = self.target is not self.inputs.target_model
+        call = described(self.target).get("call") if made else None
+        if call is None:  # a callable, or a target that came ready-made, with its own arguments
+            return [*names, *PIPELINE]
+        return [*names, *(name for name in PIPELINE[:2] if name not in call)]
+
+    def recorded_settings(self) -> dict[str, Any]:
+        """Return the settings as a record has them, without the values that reached nothing."""
+        without = self.without_effect()
+        settings = self.settings.to_dict() | dict.fromkeys(without)
+        return settings | {"without_effect": without}
 
     def models_used(self) -> dict[str, Any]:
         """Return the models that were used so far, by role; the others were not even made."""

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 FIXTURE = "membership_attack"
+MECHANISMS = ("any", "gaussian")
 MARKERS = ("privacy_budget", "privacy_claim")
 SCENARIOS = ("I", "II", "III", "IV")
 PATTERN = re.compile(
@@ -102,13 +103,13 @@ def item_settings(node: pytest.Item, session: AuditSettings) -> AuditSettings:
     return settings
 
 
-def item_claim(node: pytest.Item) -> tuple[float, float] | None:
-    """Return ε and δ of the closest ``privacy_claim`` marker, or ``None``.
+def item_claim(node: pytest.Item) -> dict[str, Any] | None:
+    """Return what the closest ``privacy_claim`` marker claims, or ``None``.
 
     Raises
     ------
     SettingError
-        If it does not name two numbers in their ranges.
+        If it does not name two numbers in their ranges, or a mechanism there is not.
     """
     marker = node.get_closest_marker("privacy_claim")
     if marker is None:
@@ -116,8 +117,12 @@ def item_claim(node: pytest.Item) -> tuple[float, float] | None:
     from privaudit.errors import SettingError
 
     given = dict(zip(("epsilon", "delta"), marker.args, strict=False)) | dict(marker.kwargs)
+    mechanism = given.pop("mechanism", "any")
+    if mechanism not in MECHANISMS:
+        msg = f"privacy_claim(mechanism={mechanism!r}) must be one of {', '.join(MECHANISMS)}"
+        raise SettingError(msg)
     if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
-        msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon and delta"
+        msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon, delta and mechanism"
         raise SettingError(msg)
     ranges = {"epsilon": (0.0, float("inf")), "delta": (0.0, 1.0)}
     for name, (low, high) in ranges.items():
@@ -125,7 +130,7 @@ def item_claim(node: pytest.Item) -> tuple[float, float] | None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
             msg = f"privacy_claim({name}={value!r}) must be a number in [{low:g}, {high:g})"
             raise SettingError(msg)
-    return float(given["epsilon"]), float(given["delta"])
+    return {**{name: float(value) for name, value in given.items()}, "mechanism": mechanism}
 
 
 def forgotten_fixture(items: list[pytest.Item]) -> str | None:

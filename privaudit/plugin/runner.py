@@ -67,7 +67,6 @@ class Runner:
         self._shadows = ShadowModels(folder)
         self._decided: dict[str, str] = {}
         """What decided each sequential audit that needs nothing more."""
-        self._encoders: dict[str, Any] = {}
 
     def attack(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
         """Run the attack of the requesting item, and write it down."""
@@ -159,23 +158,11 @@ class Runner:
         self._check_lacking(inputs, what, REQUIRED)
         if inputs.fine_tune is not None:
             given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, item_indices(request.node))
-        given["image_encoder"] = self._encoder(inputs.image_encoder, settings)
         claim = item_claim(request.node)
         if claim is not None:
-            given["claim"] = Claim(epsilon=claim[0], delta=claim[1])
+            given["claim"] = Claim(**claim)
             _check_claim(settings, inputs.coin_split)
         return AuditInputs(**given)
-
-    def _encoder(self, given: Any, settings: AuditSettings) -> Any:
-        """Load a named encoder once for all audits."""
-        from privaudit.encoders import load_encoder
-
-        name = settings.encoder if given is None else given
-        if not isinstance(name, str):
-            return name
-        if name not in self._encoders:
-            self._encoders[name] = load_encoder(name)
-        return self._encoders[name]
 
     def _check_lacking(
         self, inputs: AuditInputs, what: Scenario, required: tuple[str, ...]

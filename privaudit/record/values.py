@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -139,10 +139,20 @@ class SequentialPath(Value):
 
 
 class Claim(Value):
-    """A claimed differential privacy guarantee."""
+    """A claimed differential privacy guarantee.
+
+    Attributes
+    ----------
+    epsilon, delta
+        What is claimed.
+    mechanism
+        What gives it: ``"gaussian"`` for noise as DP-SGD adds it, with which far fewer samples
+        refute a claim, or ``"any"``.
+    """
 
     epsilon: float
     delta: float
+    mechanism: Literal["any", "gaussian"] = "any"
 
 
 class EpsilonBound(Value):
@@ -151,8 +161,10 @@ class EpsilonBound(Value):
     Attributes
     ----------
     epsilon, delta
-        The bound at this δ (Steinke, Nasr & Jagielski 2023, guessing the surest half); it holds
-        for all results of attack-III and attack-IV together.
+        The bound at this δ; it holds for all results of attack-III and attack-IV together.
+    mechanism
+        What it holds for: ``"any"`` (Steinke, Nasr & Jagielski 2023), or a ``"gaussian"`` one
+        (Mahloujifar, Melis & Chaudhuri 2024).
     provable
         The largest ε that so many samples could have proved of any model.
     from_rates
@@ -164,6 +176,7 @@ class EpsilonBound(Value):
 
     epsilon: float
     delta: float
+    mechanism: Literal["any", "gaussian"]
     provable: float
     from_rates: float
     coin_split: dict[str, Any]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 HEADERS = ("scenario", "attack", "AUC", "bounds", "success rate", "TPR @ 1% FPR", "n", "verdict")
+MECHANISMS = {"any": "any mechanism", "gaussian": "Gaussian noise"}
 ALIGN = ("left", "left", "right", "right", "right", "right", "right", "left")
 
 
@@ -90,8 +91,8 @@ def _epsilon(results: Sequence[AttackResult]) -> Iterator[str]:
         claimed = "" if result.claim is None else f", claimed {result.claim.epsilon:g}"
         yield (
             f"epsilon >= {bound.epsilon:.2f} at delta {bound.delta:g}{claimed} "
-            f"(one-run bound, {result.name}; so many samples can prove {bound.provable:.2f} "
-            "at most)"
+            f"(one-run bound for {MECHANISMS[bound.mechanism]}, {result.name}; so many samples "
+            f"can prove {bound.provable:.2f} at most)"
         )
 
 

@@ -29,7 +29,7 @@ TWELVE = [
 
 def results(folder: AuditFolder, name: str = "out.json") -> dict[str, dict[str, object]]:
     document = json.loads((folder.path / name).read_text())
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     return {
         f"{result['scenario']}-{result['attack']}": result
         for audit in document["audits"]
@@ -61,7 +61,7 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     result.stdout.fnmatch_lines(
         [
             "*privaudit*",
-            "test_model.py::test_leak: budget 0.6 (default)",
+            "test_model.py::test_leak: 12 of 12 results over the budget of 0.6 (default)",
             "*attack-I *threshold*1.000*FAIL*",
         ]
     )
@@ -222,7 +222,7 @@ def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder
     )
     result.assert_outcomes(skipped=2)
     output = result.stdout.str()
-    assert "attack-II needs a fixture it does not have: write captioner" in output
+    assert "attack-II lacks 1 fixture: write captioner in the audit file or a conftest.py" in output
     assert "write shadow_model, shadow_members, shadow_non_members (or auxiliary_samples" in output
     assert "no audit was completed: 2 items, 0 results" in output
     assert result.ret == pytest.ExitCode.OK
@@ -255,7 +255,7 @@ def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFold
     result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["3 fixtures of this audit are missing: write members, non_members, target_model*"]
+        ["attack-I lacks 3 fixtures: write target_model, members, non_members in the audit file*"]
     )
 
 
@@ -380,7 +380,7 @@ def test_a_session_without_audits_prints_and_imports_nothing(audit_folder: Audit
         test_other="""
         import sys
         def test_it():
-            heavy = {"torch", "numpy", "sklearn", "diffusers", "privaudit.audit.audit"}
+            heavy = {"torch", "numpy", "sklearn", "diffusers", "pydantic", "privaudit.audit"}
             assert not heavy & set(sys.modules)
         """
     )

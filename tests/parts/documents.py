@@ -1,0 +1,22 @@
+"""JSON files that sessions wrote, read again and checked against the package's schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+
+import privaudit
+from privaudit.record import SessionRecord
+
+SCHEMA = Path(privaudit.__file__).parent / "record" / "schema.json"
+
+
+def read_session(path: Path) -> SessionRecord:
+    """Read a session's JSON file: it must fit the schema, and be read as it was written."""
+    text = path.read_text(encoding="utf-8")
+    jsonschema.validate(json.loads(text), json.loads(SCHEMA.read_text(encoding="utf-8")))
+    record = SessionRecord.from_json(text)
+    assert json.loads(record.to_json()) == json.loads(text)
+    return record
