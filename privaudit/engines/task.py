@@ -12,6 +12,7 @@ from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.fingerprint import fingerprint_pixels as pixel_digest
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.measurements.similarity import pooled_similarity, similarity_vector
+from privaudit.samples import ImagesByDigest
 from privaudit.store import as_file
 
 if TYPE_CHECKING:
@@ -110,18 +111,18 @@ class QueryFeatures:
             Features by digest.
         """
         identity, _ = encoder_identity(encoder)
-        found, new = {}, {}
-        for digest, image in (*asked.items(), *others.items()):
-            if (identity, digest) in self._kept:
-                found[digest] = self._kept[identity, digest]
-            else:
-                new[digest] = image
+        digests = dict.fromkeys((*asked, *others))
+        kept = [digest for digest in digests if (identity, digest) in self._kept]
+        found = {digest: self._kept[identity, digest] for digest in kept}
+        # Only these are looked up: a mapping may open a file for it.
+        new = [digest for digest in digests if digest not in found]
         if new:
             device = getattr(getattr(encoder, "device", None), "type", "")
             size = ENCODED_AT_ONCE.get(device, ENCODED_AT_ONCE_ELSEWHERE)
-            encoded = encode_in_batches(encoder, list(new.values()), size)
+            images = [others[digest] if digest in others else asked[digest] for digest in new]
+            encoded = encode_in_batches(encoder, images, size)
             found |= dict(zip(new, encoded, strict=True))
-        for digest in asked.keys() & new.keys():
+        for digest in asked.keys() & set(new):
             if found[digest].nbytes <= REMEMBERED_BYTES:
                 # A copy: a view would keep the whole batch alive.
                 self._kept[identity, digest] = found[digest].copy()
@@ -164,7 +165,7 @@ def compare(
         The similarity of the pooled features, then the similarity vector; in the order of the
         queries.
     """
-    asked = {query.sample.digest: query.sample.image for query in queries.values()}
+    asked = ImagesByDigest(query.sample for query in queries.values())
     # The control answers with query images, and a model may draw one picture again and again.
     digests = {i: pixel_digest(images[i]) for i in queries}
     generated = {digest: images[i] for i, digest in digests.items()}

@@ -29,8 +29,8 @@ def check_set(name: str, samples: Sequence[Sample], *, captions: bool = True) ->
     Raises
     ------
     SampleError
-        If the set is empty, holds something else than samples, repeats an id, or a caption is
-        blank.
+        If the set is empty, holds something else than samples, repeats an id, a caption is
+        blank, or an image cannot be read.
     """
     if not samples:
         msg = f"0 samples in {name}: the fixture must return at least one privaudit.Sample"
@@ -45,6 +45,7 @@ def check_set(name: str, samples: Sequence[Sample], *, captions: bool = True) ->
         if captions and not sample.caption.strip():
             msg = f"sample {sample.id!r} of {name} has an empty caption: write one or remove it"
             raise SampleError(msg)
+        sample.digest  # noqa: B018  # an image that cannot be read is an error now, not hours later
     repeated = [key for key, count in Counter(s.id for s in samples).items() if count > 1]
     if repeated:
         msg = (

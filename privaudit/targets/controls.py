@@ -48,9 +48,7 @@ class MemorizingTarget:
 
     def __init__(self, members: Iterable[Sample], aliases: dict[str, Sample] | None = None) -> None:
         members = list(members)
-        self._known = {member.caption: member.image for member in members}
-        for prompt, member in (aliases or {}).items():
-            self._known[prompt] = member.image
+        self._known = {member.caption: member for member in members} | (aliases or {})
         self._size = members[0].image.size
         self.fingerprint = fingerprint_values(
             control="memorizing",
@@ -65,7 +63,9 @@ class MemorizingTarget:
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Look each prompt up."""
         return [
-            self._known[prompt] if prompt in self._known else _noise_image(self._size, prompt, seed)
+            self._known[prompt].image
+            if prompt in self._known
+            else _noise_image(self._size, prompt, seed)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from privaudit.errors import SampleError
 from privaudit.samples.sample import Sample
@@ -25,13 +28,14 @@ def load_samples(folder: str | Path) -> list[Sample]:
     Returns
     -------
     list of Sample
-        In the order of the lines.
+        In the order of the lines. No image is opened yet, and none is kept when it is.
 
     Raises
     ------
     SampleError
-        If the folder or a file is missing, a line is not as described, or an image cannot be
-        read; the message names the line or file.
+        If the folder or a file is missing, or a line is not as described; the message names the
+        line or file. An image that cannot be read is found when its digest is first asked for:
+        in an audit, before anything is generated.
     """
     folder = Path(folder)
     metadata = folder / "metadata.jsonl"
@@ -51,20 +55,45 @@ def load_samples(folder: str | Path) -> list[Sample]:
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             msg = f'{metadata}:{number} has no "file_name" and "text": {line[:80]!r}'
             raise SampleError(msg) from error
-        samples.append(
-            Sample(_open(folder / name, f"{metadata}:{number}"), text, id=f"{folder.name}/{name}")
-        )
+        file = _File(folder / name, f"{metadata}:{number}")
+        if not file.path.is_file():
+            msg = f"{file.path} does not exist, named by {file.named_by}: add it or remove the line"
+            raise SampleError(msg)
+        samples.append(Sample(file, text, id=f"{folder.name}/{name}"))
     return samples
 
 
-def _open(path: Path, where: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
+@dataclass(frozen=True)
+class _File:
+    """Opens a file. Pickled, it becomes the file's bytes: a Ray worker may see no file of ours."""
+
+    path: Path
+    named_by: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.path} (named by {self.named_by})"
+
+    def __call__(self) -> Image.Image:
+        with Image.open(self.path) as image:
             image.load()
             return image
-    except FileNotFoundError as error:
-        msg = f"{path} does not exist, named by {where}: add the file or remove the line"
-        raise SampleError(msg) from error
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        msg = f"{path} cannot be read as an image ({error}), named by {where}"
-        raise SampleError(msg) from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            msg = f"{self.where} cannot be read ({error}): replace it or remove the line"
+            raise SampleError(msg) from error
+        return _Content, (content, self.where)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """Opens the bytes of a file."""
+
+    content: bytes
+    where: str
+
+    def __call__(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.content))
