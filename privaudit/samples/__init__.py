@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.samples.checks import check_disjoint, check_set
+from privaudit.samples.checks import as_samples, check_disjoint, check_set
 from privaudit.samples.facts import FileFacts
 from privaudit.samples.pictures import as_rgb
 from privaudit.samples.sample import ImagesByDigest, Sample
@@ -15,6 +15,7 @@ __all__ = [
     "ImagesByDigest",
     "Sample",
     "as_rgb",
+    "as_samples",
     "check_disjoint",
     "check_set",
     "load_samples",
