@@ -96,8 +96,8 @@ class Audit:
     def _preflight(self) -> Preflight:
         setup = self.setup
         return Preflight(
-            members=setup.inputs.members,
-            non_members=setup.inputs.non_members,
+            members=setup.members,
+            non_members=setup.non_members,
             encoder=setup.encoder,
             features=setup.features,
             measurement=setup.measurement,

@@ -16,6 +16,7 @@ from privaudit.encoders.base import encoder_identity
 from privaudit.engines.local import LocalEngine
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.record import BlindBaseline, NearDuplicate, Validity
+from privaudit.samples import ImagesByDigest
 from privaudit.targets import CopyingTarget
 
 if TYPE_CHECKING:
@@ -175,9 +176,7 @@ class Preflight:
         absent = set(self.store.absent(list(keys.values())))
         new = [digest for digest, key in keys.items() if key in absent]
         for start in range(0, len(new), POOLED_AT_ONCE):
-            part = {
-                digest: by_digest[digest].image for digest in new[start : start + POOLED_AT_ONCE]
-            }
+            part = ImagesByDigest(by_digest[d] for d in new[start : start + POOLED_AT_ONCE])
             states = self.features.encode(part, {})
             self.store.put_arrays(
                 {keys[digest]: states[digest].mean(axis=0) for digest in part},

@@ -20,7 +20,7 @@ from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.errors import SampleError
 from privaudit.measurements import ReconstructionSimilarity
-from privaudit.samples import CoinSplit, check_disjoint, check_set
+from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
 from privaudit.targets import as_target
 from privaudit.targets.acceleration import Acceleration
 
@@ -118,9 +118,10 @@ class Setup:
         """The shadow model and its samples, given or made."""
         inputs = self.inputs
         if inputs.shadow_model is not None:
-            members, non_members = inputs.shadow_members, inputs.shadow_non_members
             return LabelledSet(
-                self._as_target(inputs.shadow_model), members or (), non_members or ()
+                self._as_target(inputs.shadow_model),
+                as_samples("shadow_members", inputs.shadow_members),
+                as_samples("shadow_non_members", inputs.shadow_non_members),
             )
         if inputs.fine_tune is None:
             msg = "III and IV calibrate on a shadow model, and there is none"
@@ -133,20 +134,29 @@ class Setup:
         self.checked_samples  # noqa: B018  # they must be disjoint from what is checked here
         inputs = self.inputs
         return split_auxiliary(
-            inputs.auxiliary_samples or (),
-            inputs.members,
-            inputs.non_members,
+            as_samples("auxiliary_samples", inputs.auxiliary_samples),
+            self.members,
+            self.non_members,
             self.settings.seed,
         )
 
     @functools.cached_property
+    def members(self) -> list[Sample]:
+        """The members, in an order that no hash seed decides."""
+        return as_samples("members", self.inputs.members)
+
+    @functools.cached_property
+    def non_members(self) -> list[Sample]:
+        """The non-members, likewise."""
+        return as_samples("non_members", self.inputs.non_members)
+
+    @functools.cached_property
     def checked_samples(self) -> bool:
         """Whether the samples are usable: true, or an error."""
-        inputs = self.inputs
-        check_set("members", inputs.members, captions=False)
-        check_set("non_members", inputs.non_members, captions=False)
-        check_disjoint("members", inputs.members, "non_members", inputs.non_members)
-        split = inputs.coin_split
+        check_set("members", self.members, captions=False)
+        check_set("non_members", self.non_members, captions=False)
+        check_disjoint("members", self.members, "non_members", self.non_members)
+        split = self.inputs.coin_split
         if split is not None:
             if not isinstance(split, CoinSplit):
                 msg = (
@@ -154,7 +164,7 @@ class Setup:
                     "privaudit.split_by_coin returned, which knows its seed"
                 )
                 raise SampleError(msg)
-            split.check(inputs.members, inputs.non_members)
+            split.check(self.members, self.non_members)
         return True
 
     @functools.cached_property
@@ -192,20 +202,19 @@ class Setup:
         if scenario in self._experiments:
             return self._experiments[scenario]
         what = SCENARIOS[scenario]
-        inputs = self.inputs
         self.checked_samples  # noqa: B018
         if what.knows_captions:
-            check_set("members", inputs.members)
-            check_set("non_members", inputs.non_members)
+            check_set("members", self.members)
+            check_set("non_members", self.non_members)
         unmade = planned and not what.knows_members and self._must_make_shadow
         if what.knows_members:
-            sets = known_members(self.target, inputs.members, inputs.non_members, self.settings)
+            sets = known_members(self.target, self.members, self.non_members, self.settings)
         else:
             shadow = LabelledSet(Unmade(), *self._auxiliary) if unmade else self.shadow
             sets = unknown_members(
                 self.target,
-                inputs.members,
-                inputs.non_members,
+                self.members,
+                self.non_members,
                 shadow,
                 captions=what.knows_captions,
             )
@@ -277,6 +286,6 @@ class Setup:
     @functools.cached_property
     def _core_sets(self) -> dict[str, SampleSet]:
         return {
-            "members": sample_set(self.inputs.members),
-            "non_members": sample_set(self.inputs.non_members),
+            "members": sample_set(self.members),
+            "non_members": sample_set(self.non_members),
         }

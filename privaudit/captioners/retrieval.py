@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RetrievalCaptioner"]
 
+POOLED_AT_ONCE = 32
+"""Images opened and encoded together."""
+
 
 class RetrievalCaptioner:
     """Answers with the caption of the most alike auxiliary image: no training, no decoder.
@@ -82,7 +85,8 @@ class RetrievalCaptioner:
         if len(samples) <= dimensions:
             msg = f"{len(samples)} samples cannot span {dimensions} dimensions: supply more"
             raise CaptionerError(msg)
-        features = _pooled(encoder, [sample.image for sample in samples])
+        parts = [samples[i : i + POOLED_AT_ONCE] for i in range(0, len(samples), POOLED_AT_ONCE)]
+        features = torch.cat([_pooled(encoder, [s.image for s in part]) for part in parts])
         mean = features.mean(dim=0)
         _, _, axes = torch.linalg.svd(features - mean, full_matrices=False)
         projection = axes[:dimensions].T
@@ -131,5 +135,5 @@ class RetrievalCaptioner:
 
 
 def _pooled(encoder: Encoder, images: Sequence[Image.Image]) -> torch.Tensor:
-    features = encode_in_batches(encoder, list(images), 32).mean(axis=1)
+    features = encode_in_batches(encoder, list(images), POOLED_AT_ONCE).mean(axis=1)
     return torch.nn.functional.normalize(torch.from_numpy(features))

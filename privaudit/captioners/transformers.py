@@ -126,7 +126,7 @@ def finetune_captioner(
     draws = torch.Generator().manual_seed(seed)
     model = copy.deepcopy(captioner.model).float().train()
     tokenizer = captioner.tokenizer
-    pixels = captioner.pixels([sample.image for sample in samples])
+    pixels = torch.cat([captioner.pixels([sample.image]) for sample in samples])
     encoded = tokenizer(
         [sample.caption for sample in samples],
         padding=True,

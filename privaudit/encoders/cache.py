@@ -72,18 +72,17 @@ class FeatureCache:
         EncoderError
             If the encoder fails.
         """
-        found, new = {}, {}
-        for digest, image in (*asked.items(), *others.items()):
-            if digest in self._kept:
-                found[digest] = self._kept[digest]
-            else:
-                new[digest] = image
+        digests = dict.fromkeys((*asked, *others))
+        found = {digest: self._kept[digest] for digest in digests if digest in self._kept}
+        # Only these are looked up: a mapping may open a file for it.
+        new = [digest for digest in digests if digest not in found]
         if new:
             device = getattr(getattr(self._encoder, "device", None), "type", "")
             size = ENCODED_AT_ONCE.get(device, ENCODED_AT_ONCE_ELSEWHERE)
-            encoded = encode_in_batches(self._encoder, list(new.values()), size)
+            images = [others[digest] if digest in others else asked[digest] for digest in new]
+            encoded = encode_in_batches(self._encoder, images, size)
             found |= dict(zip(new, encoded, strict=True))
-        for digest in asked.keys() & new.keys():
+        for digest in asked.keys() & set(new):
             if found[digest].nbytes <= REMEMBERED_BYTES:
                 # A copy: a view would keep the whole batch alive.
                 self._kept[digest] = found[digest].copy()

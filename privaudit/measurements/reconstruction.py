@@ -11,6 +11,7 @@ from privaudit.encoders.cache import FeatureCache
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.features import Features, aggregate
 from privaudit.measurements.similarity import pooled_similarity, similarity_vector
+from privaudit.samples import ImagesByDigest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ class ReconstructionSimilarity:
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
     ) -> list[NDArray[np.float32]]:
         """Compare each query's sample with its answer, see :class:`Measurement`."""
-        asked = {query.sample.digest: query.sample.image for query in queries.values()}
+        asked = ImagesByDigest(query.sample for query in queries.values())
         # The control answers with query images, and a model may draw one picture again and again.
         digests = {i: fingerprint_pixels(images[i]) for i in queries}
         generated = {digest: images[i] for i, digest in digests.items()}

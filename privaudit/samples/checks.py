@@ -3,15 +3,80 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Set
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import SampleError
 from privaudit.samples.sample import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["check_disjoint", "check_set"]
+__all__ = ["as_samples", "check_disjoint", "check_set"]
+
+
+def as_samples(name: str, given: Any) -> list[Sample]:
+    """Make a list of what a fixture returned.
+
+    Parameters
+    ----------
+    name
+        The fixture, for the message.
+    given
+        A list or another sequence of samples, in whose order they stay; or a set, which has no
+        order, and is sorted by id so that no hash seed changes a number.
+
+    Returns
+    -------
+    list of Sample
+
+    Raises
+    ------
+    SampleError
+        If it is something else, or empty, or holds something else than samples. An iterator is
+        refused too: a second test that reads it would find it empty.
+    """
+    way_out = _way_out(name, given)
+    if way_out:
+        msg = f"{name} is {_article(given)}, not a list of privaudit.Sample: {way_out}"
+        raise SampleError(msg)
+    samples = list(given)
+    if not samples:
+        msg = f"0 samples in {name}: the fixture must return at least one privaudit.Sample"
+        raise SampleError(msg)
+    for position, sample in enumerate(samples):
+        if not isinstance(sample, Sample):
+            msg = (
+                f"{name}[{position}] is a {type(sample).__name__}, not a privaudit.Sample: "
+                "wrap it in privaudit.Sample(image, caption)"
+            )
+            raise SampleError(msg)
+    return sorted(samples, key=lambda sample: sample.id) if isinstance(given, Set) else samples
+
+
+def _way_out(name: str, given: Any) -> str:
+    """Say what to return instead, or nothing if it will do."""
+    ways = {
+        type(None): "does the fixture lack its return?",
+        Sample: f"return [{name}]",
+        Mapping: f"return list({name}.values())",
+        Iterator: f"it can be read once only; return list({name})",
+    }
+    for kind, way in ways.items():
+        if isinstance(given, kind):
+            return way
+    if isawaitable(given) or hasattr(given, "__aiter__"):
+        return "make the fixture a plain def, not async"
+    if isinstance(given, (str, bytes)) or hasattr(given, "__fspath__"):
+        return "return privaudit.load_samples(…) of that folder"
+    if hasattr(given, "dtype") or not isinstance(given, Iterable):
+        return "return [privaudit.Sample(image, caption), …]"
+    return ""
+
+
+def _article(given: Any) -> str:
+    return "None" if given is None else f"a {type(given).__name__}"
 
 
 def check_set(name: str, samples: Sequence[Sample], *, captions: bool = True) -> None:
@@ -29,22 +94,15 @@ def check_set(name: str, samples: Sequence[Sample], *, captions: bool = True) ->
     Raises
     ------
     SampleError
-        If the set is empty, holds something else than samples, repeats an id, or a caption is
-        blank.
+        If the set is empty, holds something else than samples, repeats an id, a caption is
+        blank, or an image cannot be read.
     """
-    if not samples:
-        msg = f"0 samples in {name}: the fixture must return at least one privaudit.Sample"
-        raise SampleError(msg)
-    for position, sample in enumerate(samples):
-        if not isinstance(sample, Sample):
-            msg = (
-                f"{name}[{position}] is a {type(sample).__name__}, not a privaudit.Sample: "
-                "wrap it in privaudit.Sample(image, caption)"
-            )
-            raise SampleError(msg)
+    samples = as_samples(name, samples)
+    for sample in samples:
         if captions and not sample.caption.strip():
             msg = f"sample {sample.id!r} of {name} has an empty caption: write one or remove it"
             raise SampleError(msg)
+        sample.digest  # noqa: B018  # an image that cannot be read is an error now, not hours later
     repeated = [key for key, count in Counter(s.id for s in samples).items() if count > 1]
     if repeated:
         msg = (

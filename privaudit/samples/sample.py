@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from PIL import Image
 
@@ -12,18 +15,23 @@ from privaudit.fingerprint import fingerprint_pixels
 from privaudit.samples.facts import FileFacts
 from privaudit.samples.pictures import as_rgb
 
-__all__ = ["Sample"]
+__all__ = ["ImagesByDigest", "Opener", "Sample"]
+
+Opener = Callable[[], Image.Image]
+"""Opens an image, each time anew. An attribute ``where`` (a text) says where it is, for messages;
+to be sent to a Ray worker, it must be picklable."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, eq=False)
 class Sample:
     """A query record: an image whose membership is asked about, and its caption.
 
     Parameters
     ----------
     image
-        The image, of any size and mode. What is kept of it, and seen by attacks, is RGB, see
-        :func:`privaudit.samples.as_rgb`.
+        The image, of any size and mode, or an opener: a function without parameters that returns
+        it. An image is kept; an opener is called whenever the image is asked for, and what it
+        returns is not kept. Attacks see RGB, see :func:`privaudit.samples.as_rgb`.
     caption
         The text the image was, or would have been, trained with.
     id
@@ -34,18 +42,31 @@ class Sample:
     ------
     SampleError
         If ``image`` is no PIL image, or one that cannot be seen as RGB, or ``caption`` no string.
+        With an opener, what is wrong with the image is found when it is first asked for.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> sample = Sample(lambda: Image.new("L", (64, 48)), "a black rectangle", id="one")
+    >>> sample.image.mode, sample.image.size
+    ('RGB', (64, 48))
     """
 
-    image: Image.Image = field(repr=False, compare=False)
     caption: str
-    id: str = ""
-    digest: str = field(init=False, repr=False)
-    """SHA-256 of the RGB pixels."""
-    facts: FileFacts = field(init=False, repr=False, compare=False)
-    """What the image's file said beside its pixels."""
+    id: str
+    _opener: Opener = field(init=False, repr=False)
+    _image: Image.Image | None = field(init=False, repr=False)
+    """What was given as an image; ``None`` for what an opener opens."""
+    _digest: str = field(init=False, repr=False)
+    _facts: FileFacts | None = field(init=False, repr=False)
 
-    def __init__(self, image: Image.Image, caption: str, id: str | None = None) -> None:  # noqa: A002
-        if not isinstance(image, Image.Image):
+    def __init__(
+        self,
+        image: Image.Image | Opener,
+        caption: str,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        if not isinstance(image, Image.Image) and (isinstance(image, type) or not callable(image)):
             msg = (
                 f"image of sample {id or caption!r} is a {type(image).__name__}, not a PIL image: "
                 "open it with PIL.Image.open, or load a folder with privaudit.load_samples"
@@ -54,17 +75,99 @@ class Sample:
         if not isinstance(caption, str):
             msg = f"caption of sample {id!r} is a {type(caption).__name__}, not a string"
             raise SampleError(msg)
-        facts = FileFacts.of(image)
-        try:
-            rgb = as_rgb(image)
-            digest = fingerprint_pixels(rgb)
-        except (OSError, SyntaxError, ValueError) as error:
-            msg = f"image of sample {id or caption!r} cannot be read: {error}; replace or remove it"
-            raise SampleError(msg) from error
+        self._set(caption=caption, id=str(id or caption), _image=None, _digest="", _facts=None)
+        if isinstance(image, Image.Image):
+            self._set(_image=self._seen(lambda: image))
+        else:
+            self._set(_opener=image)
         if id is None:
-            id = hashlib.sha256(f"{digest}\0{caption}".encode()).hexdigest()[:16]  # noqa: A001
-        object.__setattr__(self, "image", rgb)
-        object.__setattr__(self, "caption", caption)
-        object.__setattr__(self, "id", str(id))
-        object.__setattr__(self, "digest", digest)
-        object.__setattr__(self, "facts", facts)
+            id = hashlib.sha256(f"{self.digest}\0{caption}".encode()).hexdigest()[:16]  # noqa: A001
+        self._set(id=str(id))
+
+    @property
+    def image(self) -> Image.Image:
+        """The image as RGB; opened anew at each access if the sample was made with an opener.
+
+        Raises
+        ------
+        SampleError
+            If it cannot be read, or is not the picture it was before.
+        """
+        return self._seen(self._opener) if self._image is None else self._image
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the RGB pixels; the image is opened for it once."""
+        if not self._digest:
+            self._seen(self._opener)
+        return self._digest
+
+    @property
+    def facts(self) -> FileFacts:
+        """What the image's file says beside its pixels."""
+        if self._facts is None:
+            self._seen(self._opener)
+        return cast("FileFacts", self._facts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sample):
+            return NotImplemented
+        return (self.id, self.caption, self.digest) == (other.id, other.caption, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.caption))
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _seen(self, opener: Opener) -> Image.Image:
+        """Open the image, and check that it is the one that was seen before."""
+        where = getattr(opener, "where", None) or f"image of sample {self.id!r}"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # PIL's, of damaged metadata
+                image = opener()
+                facts = FileFacts.of(image)
+                rgb = as_rgb(image)
+        except SampleError:
+            raise
+        except Exception as error:
+            # PIL raises a dozen types for one mistake: a file that is not what its name says.
+            what = str(error) or type(error).__name__
+            msg = f"{where} cannot be read as an image ({what}): replace it or remove the sample"
+            raise SampleError(msg) from error
+        digest = fingerprint_pixels(rgb)
+        if self._digest and digest != self._digest:
+            msg = (
+                f"{where} has changed since it was first read: leave the files alone while an "
+                "audit runs, and run it again"
+            )
+            raise SampleError(msg)
+        self._set(_digest=digest, _facts=facts)
+        return rgb
+
+
+class ImagesByDigest(Mapping[str, Image.Image]):
+    """The images of samples by their digest, each opened when it is looked up.
+
+    Parameters
+    ----------
+    samples
+        The samples; those that show the same picture are one entry.
+    """
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._samples = {sample.digest: sample for sample in samples}
+
+    def __getitem__(self, digest: str) -> Image.Image:
+        return self._samples[digest].image
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._samples  # Mapping's own would open the image

@@ -111,7 +111,7 @@ def test_scaling_rounds_to_the_nearest(value: int) -> None:
 def test_what_does_not_say_how_it_looks_is_refused(image: Image.Image, said: str) -> None:
     with pytest.raises(PictureError, match=said):
         as_rgb(image)
-    with pytest.raises(SampleError, match=f"sample 'seven' cannot be read: .*{said}"):
+    with pytest.raises(SampleError, match=f"sample 'seven' cannot be read as an image .*{said}"):
         Sample(image, "x", id="seven")
     with pytest.raises(GeneratorError, match=f"for prompt 'a' a .*{said}"):
         as_target(lambda prompts, seeds: [image]).generate(["a"], [0])

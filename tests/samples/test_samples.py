@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +16,8 @@ from privaudit import Sample, load_samples, split_by_coin
 from privaudit.audit.scenarios import split_calibration
 from privaudit.errors import SampleError
 from privaudit.fingerprint import fingerprint_pixels
-from privaudit.samples import check_disjoint, check_set
+from privaudit.samples import as_samples, check_disjoint, check_set
 from privaudit.targets.queries import plan_queries, query_seed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def picture(number: int) -> Image.Image:
@@ -82,11 +79,11 @@ def test_a_folder_is_read_as_datasets_reads_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"file_name": "no.png", "text": "x"}', r"no\.png does not exist, named by .*:1"),
-        ('{"file_name": "bad.png", "text": "x"}', r"bad\.png cannot be read as an image"),
-        ('{"file_name": "bad.png"}', 'has no "file_name" and "text"'),
-        ("not json", 'has no "file_name" and "text"'),
-        ('{"file_name": "cut.png", "text": "x"}', r"cut\.png cannot be read as an image"),
+        ('{"file_name": "no.png", "text": "x"}', r"no\.png \(named by .*:1\) does not exist"),
+        ('{"file_name": "bad.png", "text": "x"}', r"bad\.png \(.*:1\) cannot be read as an image"),
+        ('{"file_name": "bad.png"}', 'has no "text"'),
+        ("not json", "is not JSON"),
+        ('{"file_name": "cut.png", "text": "x"}', r"cut\.png \(.*:1\) cannot be read as an image"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
@@ -96,12 +93,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "metadata.jsonl").write_text(line)
     with pytest.raises(SampleError, match=said):
-        load_samples(tmp_path)
-
-
-def test_a_folder_without_metadata_says_what_to_write(tmp_path: Path) -> None:
-    with pytest.raises(SampleError, match=r"metadata\.jsonl does not exist"):
-        load_samples(tmp_path)
+        check_set("members", load_samples(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -175,3 +167,47 @@ def test_seeds_depend_on_the_query_alone() -> None:
     assert len({q.seed for q in forward}) == 6
     assert all(0 <= q.seed < 2**63 for q in forward)
     assert query_seed(0, "x", 0) != query_seed(1, "x", 0)
+
+
+async def a_fixture() -> list[Sample]:
+    return some(0, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "members is None, not a list of privaudit.Sample: does the fixture lack its return"),
+        (Sample(picture(0), "x"), r"members is a Sample, .*: return \[members\]"),
+        ({"a": Sample(picture(0), "x")}, r"members is a dict, .*: return list\(members.values"),
+        ((s for s in some(0, 2)), r"members is a generator, .* once only; return list\(members\)"),
+        (iter(some(0, 2)), r"members is a list_iterator, .* once only"),
+        (np.zeros((2, 4, 4, 3)), r"members is a ndarray, .*: return \[privaudit.Sample\(image,"),
+        ("data/train", r"members is a str, .*: return privaudit.load_samples"),
+        (Path("data/train"), r"members is a PosixPath, .*: return privaudit.load_samples"),
+        (7, "members is a int, not a list"),
+        ([picture(0)], r"members\[0\] is a Image, not a privaudit.Sample: wrap it in"),
+        (["a.png"], r"members\[0\] is a str, not a privaudit.Sample"),
+        (set(), "0 samples in members"),
+    ],
+)
+def test_what_is_no_list_of_samples_is_refused(given: object, said: str) -> None:
+    with pytest.raises(SampleError, match=said):
+        as_samples("members", given)
+    with pytest.raises(SampleError, match=said):
+        check_set("members", given)  # type: ignore[arg-type]
+
+
+def test_an_async_fixture_is_refused() -> None:
+    coroutine = a_fixture()
+    with pytest.raises(SampleError, match=r"members is a coroutine, .* a plain def, not async"):
+        as_samples("members", coroutine)
+    coroutine.close()
+
+
+def test_a_list_stays_in_order_and_a_set_has_none() -> None:
+    samples = some(0, 20)[::-1]
+    assert as_samples("members", samples) == samples
+    assert as_samples("members", tuple(samples)) == samples
+    by_id = sorted(samples, key=lambda s: s.id)
+    assert as_samples("members", set(samples)) == by_id
+    assert as_samples("members", dict.fromkeys(samples).keys()) == by_id
