@@ -16,10 +16,10 @@ ROOMS = [
     ("attacks", "measurements", "statistics"),
     ("targets",),
     ("captioners", "diffusion"),
-    ("encoders",),
-    ("samples", "store"),
+    ("encoders", "samples", "store"),
     ("settings",),
-    ("batching", "device", "errors", "fingerprint"),
+    ("batching", "device", "fingerprint"),
+    ("errors",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 PACKAGE = Path(privaudit.__file__).parent

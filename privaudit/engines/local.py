@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.batching import is_out_of_memory
+from privaudit.engines.batch_size import BatchSize
 from privaudit.engines.missing import Missing
 from privaudit.engines.pace import Pace
 from privaudit.engines.task import QueryFeatures, compare, files, generate
