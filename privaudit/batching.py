@@ -1,15 +1,23 @@
-"""Batches whose size cannot change what is computed for each member."""
+"""Batches whose size cannot change what is computed for each member, and that fit memory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
+
+from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
-__all__ = ["CPU_BATCH_MULTIPLE", "CPU_LARGEST_BATCH", "padded", "rounded_batch_size"]
+__all__ = [
+    "CPU_BATCH_MULTIPLE",
+    "CPU_LARGEST_BATCH",
+    "is_out_of_memory",
+    "padded",
+    "rounded_batch_size",
+]
 
 T = TypeVar("T")
 
@@ -58,3 +66,22 @@ def padded(
     if size is None:
         size = n if device.type != "cpu" else -(-n // CPU_BATCH_MULTIPLE) * CPU_BATCH_MULTIPLE
     return [*items, *[items[-1]] * (size - n)], n
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Tell whether an error, or what caused it, is a lack of memory on any device."""
+    while error is not None:
+        text = str(error).lower()
+        # torch has a class for a GPU's, and a plain RuntimeError for a CPU's.
+        if (
+            isinstance(error, MemoryError)
+            or type(error).__name__ == "OutOfMemoryError"
+            or (
+                isinstance(error, RuntimeError)
+                and not isinstance(error, PrivauditError)  # whose text is that of its cause
+                and ("out of memory" in text or "can't allocate memory" in text)
+            )
+        ):
+            return True
+        error = error.__cause__
+    return False

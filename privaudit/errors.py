@@ -10,6 +10,7 @@ __all__ = [
     "EncoderError",
     "EngineError",
     "FineTuneError",
+    "FingerprintError",
     "GeneratorError",
     "InvalidAuditError",
     "MissingExtraError",
@@ -62,6 +63,10 @@ class FineTuneError(PrivauditError, RuntimeError):
     """Fine-tuning cannot start on this pipeline, or its loss diverged."""
 
 
+class FingerprintError(PrivauditError, TypeError):
+    """Something that decides a result cannot be hashed whole; the message names it."""
+
+
 class MissingExtraError(PrivauditError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it.
 
@@ -86,4 +91,4 @@ class ScoreError(PrivauditError, ValueError):
 
 
 class StoreError(PrivauditError, RuntimeError):
-    """The store cannot be written; what was computed before is kept."""
+    """The store cannot be read or written; what was computed before is kept."""

@@ -17,9 +17,9 @@ ROOMS = [
     ("attacks", "measurements", "statistics"),
     ("targets",),
     ("captioners", "diffusion"),
-    ("encoders",),
-    ("samples", "store"),
-    ("batching", "device", "errors", "fingerprint"),
+    ("encoders", "samples", "store"),
+    ("batching", "device", "fingerprint"),
+    ("errors",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 PACKAGE = Path(privaudit.__file__).parent

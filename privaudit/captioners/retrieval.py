@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,10 +63,9 @@ class RetrievalCaptioner:
         identity, lasting = encoder_identity(self._encoder)
         if not lasting:
             return None
-        tensors = (self._mean, self._projection, self._vectors)
         return fingerprint_values(
             encoder=identity,
-            tensors=[hashlib.sha256(t.contiguous().numpy().tobytes()).hexdigest() for t in tensors],
+            tensors=[self._mean, self._projection, self._vectors],
             captions=self._captions,
         )
 

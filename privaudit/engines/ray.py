@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.batching import is_out_of_memory
+from privaudit.engines.batch_size import BatchSize
 from privaudit.engines.missing import Missing
 from privaudit.engines.pace import Pace
 from privaudit.engines.task import Task, files

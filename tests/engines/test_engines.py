@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from privaudit.audit.estimate import Estimate, duration
+from privaudit.batching import is_out_of_memory
 from privaudit.encoders.cache import FeatureCache
 from privaudit.engines import make_engine
-from privaudit.engines.batch_size import BatchSize, is_out_of_memory
+from privaudit.engines.batch_size import BatchSize
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.pace import Pace
 from privaudit.engines.task import Task
