@@ -139,6 +139,14 @@ def test_an_auc_of_one_is_not_certain() -> None:
     assert found.low == pytest.approx(proportion_interval(10, 10).low)
 
 
+@pytest.mark.parametrize("method", ["delong", "bootstrap"])
+def test_constant_scores_have_told_nothing(method: str) -> None:
+    # The Hanley and McNeil part alone said [0.438, 0.562] of 10 against 1,000.
+    for m, n in ((10, 1000), (500, 500), (2, 2)):
+        found = auc_interval([3.0] * m, [3.0] * n, method=method)
+        assert (found.auc, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
 def test_skewed_scores_near_one_keep_their_coverage() -> None:
     # The cell that DeLong's own variance misses on the logit scale: 92 % of 95.
     draws = np.random.default_rng(7)
