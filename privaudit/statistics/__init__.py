@@ -24,7 +24,12 @@ from privaudit.statistics.planning import (
     least_for_a_verdict,
     samples_to_decide,
 )
-from privaudit.statistics.power import detectable_auc, samples_factor
+from privaudit.statistics.power import (
+    SamplesNeeded,
+    detectable_auc,
+    samples_factor,
+    samples_needed,
+)
 from privaudit.statistics.roc import (
     OperatingPoint,
     PairCounts,
@@ -54,6 +59,7 @@ __all__ = [
     "PairCounts",
     "ResultScores",
     "Rule",
+    "SamplesNeeded",
     "SequentialAUC",
     "SimultaneousBounds",
     "Surest",
@@ -73,6 +79,7 @@ __all__ = [
     "proportion_interval",
     "rates_at",
     "samples_factor",
+    "samples_needed",
     "samples_to_decide",
     "simultaneous_lower_bounds",
     "success_rate",

@@ -25,6 +25,7 @@ __all__ = [
     "hanley_mcneil_variance",
     "placements",
     "proportion_interval",
+    "shrunk_variance",
     "success_rate_interval",
 ]
 
@@ -189,6 +190,12 @@ def auc_interval(
     return AucInterval(value, low, high, confidence, math.sqrt(variance), method)
 
 
+def shrunk_variance(value: float, variance: float, m: int, n: int) -> float:
+    """Keep DeLong's variance from being far too small, see :func:`auc_interval`."""
+    k, usual = min(m, n), hanley_mcneil_variance(value, m, n)
+    return (k * variance + PRIOR_SAMPLES * usual) / (k + PRIOR_SAMPLES)
+
+
 def auc_bound(
     member_scores: ArrayLike, non_member_scores: ArrayLike, reach: float, *, lower: bool
 ) -> float:
@@ -223,9 +230,7 @@ def _lower_bound(value: float, variance: float, m: int, n: int, reach: float) ->
         return apart
     if value == 0.0 or variance == 0.0:
         return 0.0
-    shrunk = (k * variance + PRIOR_SAMPLES * hanley_mcneil_variance(value, m, n)) / (
-        k + PRIOR_SAMPLES
-    )
+    shrunk = shrunk_variance(value, variance, m, n)
     centre = math.log(value / (1 - value))
     low = _expit(centre - reach * math.sqrt(shrunk) / (value * (1 - value)))
     # Scores that overlap prove no more than scores that are apart; and rounding must not put the

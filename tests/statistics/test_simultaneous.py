@@ -68,7 +68,7 @@ def test_a_clean_model_is_certified_at_400() -> None:
     clean = [max(iut_upper_bounds(audit(draws, 400, 0.5)).bounds.values()) for _ in range(20)]
     edge = [iut_upper_bounds(audit(draws, 400, 0.6)).bounds["result 0"] for _ in range(20)]
     assert np.mean(np.array(clean) <= 0.6) >= 0.8
-    assert np.mean(np.array(edge) <= 0.6) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 40)
+    assert np.mean(np.array(edge) <= 0.6) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 20)
 
 
 levels = st.lists(st.integers(0, 4), min_size=3, max_size=12)
