@@ -12,12 +12,24 @@ from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
 from privaudit.statistics.intervals import (
     AucInterval,
     Interval,
+    auc_bound,
     auc_interval,
     delong_variance,
     proportion_interval,
     success_rate_interval,
 )
-from privaudit.statistics.power import detectable_auc, samples_factor
+from privaudit.statistics.planning import (
+    LeastSamples,
+    false_red_rate,
+    least_for_a_verdict,
+    samples_to_decide,
+)
+from privaudit.statistics.power import (
+    SamplesNeeded,
+    detectable_auc,
+    samples_factor,
+    samples_needed,
+)
 from privaudit.statistics.roc import (
     OperatingPoint,
     PairCounts,
@@ -29,6 +41,12 @@ from privaudit.statistics.roc import (
     threshold_at_fpr,
 )
 from privaudit.statistics.sequential import SequentialAUC
+from privaudit.statistics.simultaneous import (
+    ResultScores,
+    SimultaneousBounds,
+    iut_upper_bounds,
+    simultaneous_lower_bounds,
+)
 
 __all__ = [
     "AucInterval",
@@ -36,12 +54,17 @@ __all__ = [
     "EpsilonBound",
     "Fixed",
     "Interval",
+    "LeastSamples",
     "OperatingPoint",
     "PairCounts",
+    "ResultScores",
     "Rule",
+    "SamplesNeeded",
     "SequentialAUC",
+    "SimultaneousBounds",
     "Surest",
     "auc",
+    "auc_bound",
     "auc_exceeds",
     "auc_interval",
     "count_pairs",
@@ -49,10 +72,16 @@ __all__ = [
     "detectable_auc",
     "epsilon_from_rates",
     "epsilon_one_run",
+    "false_red_rate",
+    "iut_upper_bounds",
+    "least_for_a_verdict",
     "least_samples",
     "proportion_interval",
     "rates_at",
     "samples_factor",
+    "samples_needed",
+    "samples_to_decide",
+    "simultaneous_lower_bounds",
     "success_rate",
     "success_rate_interval",
     "threshold_at_fpr",

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AucInterval",
     "Interval",
+    "auc_bound",
     "auc_interval",
     "delong_variance",
     "hanley_mcneil_variance",
+    "placements",
     "proportion_interval",
+    "shrunk_variance",
     "success_rate_interval",
 ]
 
@@ -80,6 +83,27 @@ def delong_variance(member_scores: ArrayLike, non_member_scores: ArrayLike) -> f
     ScoreError
         If a class has fewer than two scores, or one is not finite.
     """
+    above, below = placements(member_scores, non_member_scores)
+    return float(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below))
+
+
+def placements(
+    member_scores: ArrayLike, non_member_scores: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where each score stands among the other class: DeLong's V₁₀ and V₀₁.
+
+    Returns
+    -------
+    above
+        For each member the share of non-members below it, shape (m,); ties count half.
+    below
+        For each non-member the share of members above it, shape (n,).
+
+    Raises
+    ------
+    ScoreError
+        If a class has fewer than two scores, or one is not finite.
+    """
     members, non_members = checked(member_scores, non_member_scores)
     m, n = len(members), len(non_members)
     if min(m, n) < 2:
@@ -88,7 +112,7 @@ def delong_variance(member_scores: ArrayLike, non_member_scores: ArrayLike) -> f
     together = rankdata(np.concatenate([members, non_members]))
     above = (together[:m] - rankdata(members)) / n
     below = 1 - (together[m:] - rankdata(non_members)) / m
-    return float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    return above, below
 
 
 def hanley_mcneil_variance(value: float, m: int, n: int) -> float:
@@ -123,7 +147,8 @@ def auc_interval(
 
     When the classes are apart (AUC 0 or 1) there is no variance to speak of. Then the bound is
     Clopper and Pearson's for k independent pairs, none of which was out of order:
-    :math:`(\alpha/2)^{1/k}`, exact but wide.
+    :math:`(\alpha/2)^{1/k}`, exact but wide. Scores that are all the same have told nothing
+    about anybody: their interval is [0, 1].
 
     Parameters
     ----------
@@ -152,27 +177,65 @@ def auc_interval(
         msg = f"method={method!r} is unknown: use 'delong' or 'bootstrap'"
         raise SettingError(msg)
     members, non_members = checked(member_scores, non_member_scores)
+    value, variance = auc(members, non_members), delong_variance(members, non_members)
+    reach = -float(norm.ppf((1 - confidence) / 2))
     m, n = len(members), len(non_members)
-    variance = delong_variance(members, non_members)
-    value = auc(members, non_members)
-    k, tail = min(m, n), (1 - confidence) / 2
-    if value in (0.0, 1.0):
-        far = tail ** (1 / k)
-        low, high = (far, 1.0) if value == 1.0 else (0.0, 1 - far)
-    else:
-        shrunk = (k * variance + PRIOR_SAMPLES * hanley_mcneil_variance(value, m, n)) / (
-            k + PRIOR_SAMPLES
-        )
-        centre = math.log(value / (1 - value))
-        reach = -float(norm.ppf(tail)) * math.sqrt(shrunk) / (value * (1 - value))
-        # Rounding must not put the estimate outside of its own interval.
-        low, high = min(_expit(centre - reach), value), max(_expit(centre + reach), value)
-        if method == "bootstrap":
-            resampled = _bootstrap(members, non_members, confidence, seed)
-            # Scores all equal, or two of each, may have nothing to resample.
-            if resampled[0] < resampled[1]:
-                low, high = min(resampled[0], value), max(resampled[1], value)
+    low = _lower_bound(value, variance, m, n, reach)
+    high = 1 - _lower_bound(1 - value, variance, n, m, reach)
+    if method == "bootstrap" and 0 < value < 1:
+        resampled = _bootstrap(members, non_members, confidence, seed)
+        # Two of each may have nothing to resample, and equal scores have nothing to say.
+        if resampled[0] < resampled[1]:
+            low, high = min(resampled[0], value), max(resampled[1], value)
     return AucInterval(value, low, high, confidence, math.sqrt(variance), method)
+
+
+def shrunk_variance(value: float, variance: float, m: int, n: int) -> float:
+    """Keep DeLong's variance from being far too small, see :func:`auc_interval`."""
+    k, usual = min(m, n), hanley_mcneil_variance(value, m, n)
+    return (k * variance + PRIOR_SAMPLES * usual) / (k + PRIOR_SAMPLES)
+
+
+def auc_bound(
+    member_scores: ArrayLike, non_member_scores: ArrayLike, reach: float, *, lower: bool
+) -> float:
+    """Bound an AUC from one side, so many standard errors away, as :func:`auc_interval` does.
+
+    Parameters
+    ----------
+    member_scores, non_member_scores
+        The scores, of independent samples.
+    reach
+        In standard errors; the bound errs with probability 1 − Φ(reach).
+    lower
+        Whether the bound is the lower one.
+
+    Raises
+    ------
+    ScoreError
+        If a class has fewer than two scores, or one is not finite.
+    """
+    members, non_members = checked(member_scores, non_member_scores)
+    value, variance = auc(members, non_members), delong_variance(members, non_members)
+    m, n = len(members), len(non_members)
+    if lower:
+        return _lower_bound(value, variance, m, n, reach)
+    return 1 - _lower_bound(1 - value, variance, n, m, reach)
+
+
+def _lower_bound(value: float, variance: float, m: int, n: int, reach: float) -> float:
+    k = min(m, n)
+    apart = float(norm.cdf(-reach) ** (1 / k))
+    if value == 1.0:
+        return apart
+    if value == 0.0 or variance == 0.0:
+        return 0.0
+    shrunk = shrunk_variance(value, variance, m, n)
+    centre = math.log(value / (1 - value))
+    low = _expit(centre - reach * math.sqrt(shrunk) / (value * (1 - value)))
+    # Scores that overlap prove no more than scores that are apart; and rounding must not put the
+    # estimate outside of its own interval.
+    return min(low, apart, value)
 
 
 def _expit(x: float) -> float:

@@ -182,32 +182,47 @@ class OperatingPoint:
 
 
 def threshold_at_fpr(non_member_scores: ArrayLike, target: float) -> float | None:
-    """Lowest threshold at which at most a share of the given non-members is above.
+    r"""Lowest threshold above which a new non-member is expected to be no more often than that.
+
+    Of n exchangeable scores and one more, the new one is above the j-th largest of the n with
+    probability :math:`j/(n + 1)`, less with ties. So j is the largest whole number with
+    :math:`j/(n + 1) \le` ``target``. The share of these n that are above says less: they chose
+    the threshold, and with 100 of them and one above, 2 % of new ones are.
 
     Parameters
     ----------
     non_member_scores
         Of calibration samples, so that evaluation samples have no say in it.
     target
-        False positive rate, in (0, 1]. Nothing is interpolated.
+        Expected false positive rate, in (0, 1]. Nothing is interpolated.
 
     Returns
     -------
     float or None
-        ``None`` when there are fewer than 1 / target non-members: they cannot show such a rate.
+        ``None`` when there are fewer than 1 / target − 1 non-members: they cannot promise such
+        a rate.
 
     Raises
     ------
     ScoreError
         If there are none or a score is not finite.
+    SettingError
+        If the target is outside (0, 1].
+
+    Examples
+    --------
+    >>> threshold_at_fpr(range(99), 0.01), threshold_at_fpr(range(98), 0.01)
+    (98.0, None)
     """
+    if not 0 < target <= 1:
+        msg = f"a false positive rate of {target!r} is outside (0, 1]"
+        raise SettingError(msg)
     _, non_members = checked([0.0], non_member_scores)
-    allowed = int(np.floor(target * len(non_members) + 1e-9))
+    allowed = int(as_fraction(target) * (len(non_members) + 1))
     if allowed < 1:
         return None
-    # Called a member: above the (allowed + 1)-th largest non-member score.
     ordered = np.sort(non_members)[::-1]
-    return float(ordered[allowed]) if allowed < len(ordered) else -np.inf
+    return float(ordered[allowed - 1]) if allowed <= len(ordered) else -np.inf
 
 
 def rates_at(

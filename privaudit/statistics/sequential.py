@@ -13,6 +13,8 @@ from privaudit.errors import ScoreError, SettingError
 from privaudit.statistics.roc import checked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["SequentialAUC"]
@@ -71,6 +73,9 @@ class SequentialAUC:
         ``"pass"``, ``"fail"``, or ``None`` while undecided. A verdict is final.
     n_pairs
         Pairs it took; pairs given after the verdict are not counted.
+    auc
+        Share of those pairs won. It is what the verdict rests on, and no estimate: an audit
+        stops where chance has carried this share away from the budget. Print ``estimate``.
 
     Raises
     ------
@@ -88,12 +93,31 @@ class SequentialAUC:
         self.verdict: Literal["pass", "fail"] | None = None
         self.n_pairs = 0
         self._won = 0.0
+        self._tied = 0
         self._needed = -math.log(1 - self.confidence)
 
     @property
     def auc(self) -> float:
-        """Share of pairs won, NaN before the first."""
+        """Share of pairs won when it stopped, NaN before the first."""
         return self._won / self.n_pairs if self.n_pairs else math.nan
+
+    @property
+    def estimate(self) -> float:
+        r"""AUC corrected for where it stopped, in [0, 1]; NaN before the first pair.
+
+        The first pair alone is an unbiased estimate, and so is its expectation given the pairs
+        it took and the number won (Rao & Blackwell; for sequential plans Girshick, Mosteller &
+        Savage 1946): the share, among all orders of outcomes that stop there and not before, of
+        those that begin with a pair won. It is unbiased over all audits of a model, those that
+        fail and those that do not, whatever the largest number of pairs; with ties nearly so.
+        """
+        if not self.n_pairs:
+            return math.nan
+        lost = self.n_pairs - self._won - self._tied / 2
+        shares = np.array([lost, self._tied, self._won - self._tied / 2]) / self.n_pairs
+        total = round(2 * self._won)
+        low, high = _undecided(self.n_pairs - 1, self.budget, self._needed)
+        return _expected_first(total, self.n_pairs, shares, low, high)
 
     @property
     def low(self) -> float:
@@ -159,6 +183,7 @@ class SequentialAUC:
         decided = np.flatnonzero(leaks | tight)
         last = int(decided[0]) if len(decided) else len(outcomes) - 1
         self._won, self.n_pairs = float(won[last]), int(n[last])
+        self._tied += int((outcomes[: last + 1] == 0.5).sum())
         if len(decided):
             self.verdict = "fail" if leaks[last] else "pass"
         return self.verdict
@@ -179,3 +204,49 @@ def _bound(total: float, n: int, needed: float, prior: tuple[float, float]) -> f
     largest = min(mean, 1 - smallest)
     # With every pair won there may be evidence against all but 1 itself.
     return largest if excess(largest) >= 0 else float(brentq(excess, smallest, largest, xtol=1e-6))
+
+
+def _undecided(n: int, budget: float, needed: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Smallest and largest doubled number of pairs won that decide nothing, after 1 … n pairs."""
+    pairs = np.arange(1.0, n + 1)
+
+    def first(decides: Callable[[NDArray[np.float64]], NDArray[np.bool_]]) -> NDArray[np.intp]:
+        # Bisection of all at once; what decides at one number decides at each above it.
+        low, high = np.full(n, -1), (2 * pairs + 1).astype(int)
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            over = decides(middle / 2)
+            low, high = np.where(over, low, middle), np.where(over, middle, high)
+        return high
+
+    leaks = first(lambda won: _log_evidence(won, pairs, budget, LEAK_PRIOR) >= needed)
+    tight = first(lambda lost: _log_evidence(lost, pairs, 1 - budget, NO_LEAK_PRIOR) >= needed)
+    return (2 * pairs).astype(int) - tight + 1, leaks - 1
+
+
+def _expected_first(
+    total: int,
+    n: int,
+    shares: NDArray[np.float64],
+    low: NDArray[np.intp],
+    high: NDArray[np.intp],
+) -> float:
+    """Expect the first outcome, given that n outcomes add up to half the total and stop there.
+
+    Paths are weighted by the shares of outcomes lost, tied and won; without ties all paths that
+    end at one place weigh the same, whatever the shares.
+    """
+    reached = np.zeros(2 * n + 1)
+    reached[:3] = shares
+    begun = reached.copy()
+    begun[:3] *= (0.0, 0.5, 1.0)
+    for i in range(n - 1):
+        left, right = max(int(low[i]), 0), min(int(high[i]), 2 * (i + 1)) + 1
+        for paths in (reached, begun):
+            window = paths[left:right].copy()
+            paths[:] = 0.0
+            paths[left : right + 2] = np.convolve(window, shares)
+        scale = reached[left : right + 2].sum()
+        reached /= scale
+        begun /= scale
+    return float(begun[total] / reached[total])

@@ -21,13 +21,11 @@ from privaudit.statistics import (
     auc,
     auc_interval,
     delong_variance,
-    detectable_auc,
     proportion_interval,
     rates_at,
     samples_factor,
     success_rate,
     success_rate_interval,
-    threshold_at_fpr,
 )
 from privaudit.statistics.sequential import _log_evidence
 
@@ -45,26 +43,6 @@ def test_auc_counts_pairs_and_half_the_ties(members: list[int], non_members: lis
     assert auc(members, non_members) == pytest.approx(np.mean(pairs))
     assert auc(members, non_members) == pytest.approx(1 - auc(non_members, members))
     assert auc(members, non_members) == auc(np.exp(members), np.exp(non_members))
-
-
-@given(scores, scores, st.sampled_from([0.01, 0.1, 0.5, 1.0]))
-def test_a_threshold_is_the_lowest_that_keeps_the_fpr(
-    members: list[int], non_members: list[int], target: float
-) -> None:
-    threshold = threshold_at_fpr(non_members, target)
-    if len(non_members) * target < 1 - 1e-9:
-        assert threshold is None
-        return
-    assert threshold is not None
-    at = rates_at(members, non_members, threshold)
-    assert at.fpr <= target
-    reachable = [
-        np.mean(np.array(members) > t)
-        for t in range(-11, 11)
-        if np.mean(np.array(non_members) > t) <= target
-    ]
-    assert at.tpr == max(reachable)
-    assert at.true_positives == round(at.tpr * len(members))
 
 
 @given(several, several)
@@ -137,6 +115,14 @@ def test_an_auc_of_one_is_not_certain() -> None:
     found = auc_interval(range(10, 20), range(10))
     assert (found.auc, found.high) == (1.0, 1.0)
     assert found.low == pytest.approx(proportion_interval(10, 10).low)
+
+
+@pytest.mark.parametrize("method", ["delong", "bootstrap"])
+def test_constant_scores_have_told_nothing(method: str) -> None:
+    # The Hanley and McNeil part alone said [0.438, 0.562] of 10 against 1,000.
+    for m, n in ((10, 1000), (500, 500), (2, 2)):
+        found = auc_interval([3.0] * m, [3.0] * n, method=method)
+        assert (found.auc, found.low, found.high) == (0.5, 0.0, 1.0)
 
 
 def test_skewed_scores_near_one_keep_their_coverage() -> None:
@@ -281,20 +267,6 @@ def test_the_error_is_kept_whenever_one_looks(budget: float) -> None:
 
 
 # -- power
-
-
-def test_power_is_what_simulation_finds() -> None:
-    wanted = detectable_auc(60, 60, 0.5)
-    assert wanted is not None
-    draws = np.random.default_rng(0)
-    shift = stats.norm.ppf(wanted) * math.sqrt(2)
-    found = [
-        auc_interval(draws.normal(shift, 1, 60), draws.normal(0, 1, 60), 0.9).low > 0.5
-        for _ in range(1000)
-    ]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.05)
-    assert detectable_auc(2, 2, 0.9) is None
-    assert detectable_auc(1000, 1000, 0.6) < detectable_auc(100, 100, 0.6)  # type: ignore[operator]
 
 
 def test_more_samples_would_decide() -> None:
