@@ -1,18 +1,36 @@
-"""Adapters: small files of weights that turn a base model into a fine-tune."""
+"""Adapters: small files of weights that turn a base model into a fine-tune.
+
+diffusers loads what it recognises of such a file and passes over the rest, so that an audit of
+the base would pass for one of the fine-tune. Here a file is used whole, or it is an error.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import torch
+import xxhash
+
+from privaudit.diffusion.lora_files import layout_of, read_lora, renamed
+from privaudit.errors import GeneratorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
-__all__ = ["ADAPTER_STATES", "adapters_of"]
+__all__ = ["ADAPTER_STATES", "adapters_of", "check_active", "fuse_adapter"]
 
 ADAPTER_STATES = ("active_adapters", "merged", "disable_adapters")
 """What every layer of peft knows about itself."""
+SCALES = ("cross_attention_kwargs", "joint_attention_kwargs", "attention_kwargs")
+"""Arguments of a call, one ``scale`` in which multiplies those of all adapters."""
+LISTED = 3
+"""Unused keys that a message names."""
+WAY_OUT = (
+    "write it with pipeline.save_lora_weights, or fuse it where it was trained and save the whole "
+    "pipeline"
+)
 
 
 def adapters_of(pipeline: Any) -> list[dict[str, Any]]:
@@ -30,9 +48,7 @@ def adapters_of(pipeline: Any) -> list[dict[str, Any]]:
         and ``active`` (whether any layer applies it).
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for component, module in pipeline.components.items():
-        if not isinstance(module, torch.nn.Module):
-            continue
+    for component, module in _modules(pipeline).items():
         layers: Iterable[Any] = module.modules()
         for layer in layers:
             if not all(hasattr(type(layer), state) for state in ADAPTER_STATES):
@@ -46,3 +62,184 @@ def adapters_of(pipeline: Any) -> list[dict[str, Any]]:
                 applied = name in layer.active_adapters and not layer.disable_adapters
                 entry["active"] |= applied or name in layer.merged_adapters
     return list(found.values())
+
+
+def check_active(pipeline: Any, call: Mapping[str, Any]) -> None:
+    """Check that of the adapters a pipeline holds, if any, one at least has an effect.
+
+    Parameters
+    ----------
+    pipeline
+        A diffusers pipeline.
+    call
+        What its call will be given.
+
+    Raises
+    ------
+    GeneratorError
+        If all are switched off or have scale 0: the base would be audited.
+    """
+    adapters = adapters_of(pipeline)
+    scale = next((call[name]["scale"] for name in SCALES if "scale" in (call.get(name) or {})), 1.0)
+    if not adapters or (scale and any(a["active"] and a["scale"] for a in adapters)):
+        return
+    first = adapters[0]
+    state = "switched off" if not first["active"] else "at scale 0"
+    msg = (
+        f"{len(adapters)} of {len(adapters)} adapters of {type(pipeline).__name__} have no effect "
+        f"({first['name']!r} of the {first['component']} is {state}), so the base would be "
+        "audited: call pipeline.enable_lora() and set_adapters(...), or, if that is meant, wrap "
+        "it as privaudit.PipelineTarget(pipeline, allow_inactive_adapters=True)"
+    )
+    raise GeneratorError(msg)
+
+
+def fuse_adapter(pipeline: Any, source: str | Path) -> list[dict[str, Any]]:
+    """Load a LoRA into a pipeline, fuse it into the weights, and check that all of it was used.
+
+    Keys of peft's ``save_pretrained``, of compiled and of parallel models are renamed to those
+    of diffusers, which converts kohya's and others. The values in the layers are then compared
+    with those of the file.
+
+    Parameters
+    ----------
+    pipeline
+        A diffusers pipeline, which is changed.
+    source
+        Hub name, folder or file.
+
+    Returns
+    -------
+    list of dict
+        As of :func:`adapters_of`, with ``fused``.
+
+    Raises
+    ------
+    GeneratorError
+        If a key of the file was not used, or no weight changed.
+    """
+    name = type(pipeline).__name__
+    if not hasattr(pipeline, "load_lora_weights"):
+        msg = f"{name} takes no LoRA, and {str(source)!r} is one: fuse it where it was trained"
+        raise GeneratorError(msg)
+    file, tensors, config = read_lora(source)
+    named = renamed(tensors, config, _modules(pipeline), str(file))
+    understood = _load(pipeline, file, tensors, named)
+    unused = _unused(pipeline, understood)
+    n_values, n_understood = (
+        sum(value.numel() for key, value in part.items() if not _is_alpha(key))
+        for part in (named, understood)
+    )
+    if unused or n_understood < n_values:
+        wrong = unused or sorted(set(named) - set(understood)) or list(named)
+        _refuse(file, name, wrong, named)
+    components = sorted({adapter["component"] for adapter in adapters_of(pipeline)})
+    before = {part: _adapted(getattr(pipeline, part)) for part in components}
+    pipeline.fuse_lora(components=components, safe_fusing=True)
+    pipeline.unload_lora_weights()
+    after = {part: dict(getattr(pipeline, part).named_parameters()) for part in components}
+    if all(_values(after[p][n]) == value for p in components for n, value in before[p].items()):
+        msg = (
+            f"LoRA {str(file)!r} changes no weight of {name}: its layers are zeros, or too small "
+            "for the dtype of the base; check that it is the file of a finished training"
+        )
+        raise GeneratorError(msg)
+    return [
+        {"name": str(source), "component": part, "scale": 1.0, "active": True, "fused": True}
+        for part in components
+    ]
+
+
+def _load(
+    pipeline: Any,
+    file: Path,
+    tensors: Mapping[str, torch.Tensor],
+    named: Mapping[str, torch.Tensor],
+) -> dict[str, torch.Tensor]:
+    """Have diffusers load it, and return what diffusers made of its keys."""
+    understood: dict[str, torch.Tensor] = {}
+
+    def overheard(*given: Any, **options: Any) -> Any:
+        answer = type(pipeline).lora_state_dict(*given, **options)
+        state = answer[0] if isinstance(answer, tuple) else answer
+        understood.update(state)
+        return answer
+
+    pipeline.lora_state_dict = overheard
+    try:
+        if named.keys() == tensors.keys():
+            pipeline.load_lora_weights(file.parent, weight_name=file.name)
+        else:
+            pipeline.load_lora_weights(dict(named))
+    except OSError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = (
+            f"LoRA {str(file)!r} cannot be loaded into {type(pipeline).__name__} ({reason:.200}): "
+            f"its keys look like {layout_of(named)}; {WAY_OUT}"
+        )
+        raise GeneratorError(msg) from error
+    finally:
+        del pipeline.lora_state_dict
+    return understood
+
+
+def _unused(pipeline: Any, understood: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the keys whose values are in no layer of the pipeline."""
+    there: Counter[str] = Counter(
+        _values(parameter)
+        for module in _modules(pipeline).values()
+        for name, parameter in module.named_parameters()
+        # What peft found no value for, it leaves without one.
+        if (".lora_" in name or ".lokr_" in name) and not parameter.is_meta
+    )
+    unused = []
+    for key, value in understood.items():
+        if _is_alpha(key):
+            continue
+        # A layer may have the dtype of the file or of the model.
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            digest = _values(value.to(dtype))
+            if there[digest]:
+                there[digest] -= 1
+                break
+        else:
+            unused.append(key)
+    return unused
+
+
+def _refuse(file: Path, name: str, unused: Sequence[str], named: Mapping[str, Any]) -> None:
+    shown = ", ".join(unused[:LISTED]) + (", …" if len(unused) > LISTED else "")
+    msg = (
+        f"{len(unused)} of {len(named)} keys of the LoRA {str(file)!r} are of no use to {name} "
+        f"({shown}), so a part of the fine-tune, or all of it, would be missing: its keys look "
+        f"like {layout_of(unused)}; {WAY_OUT}"
+    )
+    raise GeneratorError(msg)
+
+
+def _adapted(module: torch.nn.Module) -> dict[str, str]:
+    """Hash the weights that adapters are laid over, by the names these have without them."""
+    return {
+        name.replace(".base_layer.", "."): _values(parameter)
+        for name, parameter in module.named_parameters()
+        if ".base_layer." in name
+    }
+
+
+def _values(tensor: torch.Tensor) -> str:
+    flat: Any = tensor.detach().float().cpu().contiguous().flatten().numpy()
+    return f"{len(flat)}:{xxhash.xxh3_128(flat).hexdigest()}"
+
+
+def _is_alpha(key: str) -> bool:
+    return key.endswith(".alpha")
+
+
+def _modules(pipeline: Any) -> dict[str, torch.nn.Module]:
+    return {
+        name: part
+        for name, part in pipeline.components.items()
+        if isinstance(part, torch.nn.Module)
+    }

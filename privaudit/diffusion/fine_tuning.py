@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from privaudit.diffusion.adapters import adapters_of
 from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
 from privaudit.diffusion.objective import (
     denoising_errors,
@@ -75,7 +76,8 @@ class FineTuned:
         """
         from peft import get_peft_model_state_dict
 
-        unet = self.pipeline.unet
+        # Compiled, its layers have other names, which no loader knows.
+        unet = getattr(self.pipeline.unet, "_orig_mod", self.pipeline.unet)
         if not getattr(unet, "peft_config", None):
             msg = "no LoRA adapter in this pipeline: it was fine-tuned whole, save it instead"
             raise FineTuneError(msg)
@@ -93,9 +95,10 @@ class FineTuned:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        unet = getattr(self.pipeline.unet, "_orig_mod", self.pipeline.unet)
         biases = {
             name: value.half().contiguous()
-            for name, value in self.pipeline.unet.state_dict().items()
+            for name, value in unet.state_dict().items()
             if name.endswith("bias")
         }
         save_file(biases, folder / BIASES_FILE)
@@ -268,6 +271,15 @@ def _check(
             "result as shadow_model"
         )
         raise FineTuneError(msg)
+    trained = ("unet", "text_encoder") if train_text_encoder else ("unet",)
+    adapters = [a["name"] for a in adapters_of(pipeline) if a["component"] in trained]
+    if adapters:
+        msg = (
+            f"{len(adapters)} adapters are loaded in this pipeline ({', '.join(adapters)}), and a "
+            "new one would start from the base without them: call pipeline.fuse_lora() and "
+            "pipeline.unload_lora_weights() first"
+        )
+        raise FineTuneError(msg)
     if not samples:
         msg = "0 samples to fine-tune on: pass at least one image with its caption"
         raise FineTuneError(msg)
@@ -310,7 +322,8 @@ def _with_parts(pipeline: Any, **parts: Any) -> Any:
 def _trainable_copies(
     pipeline: Any, method: str, lora_rank: int, train_text_encoder: bool
 ) -> tuple[Any, Any]:
-    unet = copy.deepcopy(pipeline.unet).to(torch.float32)
+    # A copy that is not compiled: its layers keep their names, and training changes them.
+    unet = copy.deepcopy(getattr(pipeline.unet, "_orig_mod", pipeline.unet)).to(torch.float32)
     text_encoder = pipeline.text_encoder
     if method == "lora":
         try:

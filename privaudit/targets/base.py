@@ -176,8 +176,9 @@ def as_target(
     Parameters
     ----------
     given
-        A diffusers pipeline, loaded or a :class:`SavedPipeline`, a target, an object with a
-        method ``generate``, or a callable ``generate(prompts, seeds)``.
+        A diffusers pipeline, loaded or a :class:`SavedPipeline`, what
+        :func:`privaudit.finetune` returned, a target, an object with a method ``generate``, or
+        a callable ``generate(prompts, seeds)``.
     num_inference_steps, guidance_scale, acceleration
         For a pipeline; a target that comes ready-made keeps its own.
 
@@ -186,6 +187,9 @@ def as_target(
     GeneratorError
         If it is none of these.
     """
+    tuning = sys.modules.get("privaudit.diffusion.fine_tuning")
+    if tuning is not None and isinstance(given, tuning.FineTuned):
+        given = given.pipeline
     if isinstance(given, Target):
         return given
     if isinstance(given, SavedPipeline):

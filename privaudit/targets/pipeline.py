@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import inspect
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from PIL import Image
 
 from privaudit.batching import padded, rounded_batch_size
 from privaudit.device import chosen_device
-from privaudit.diffusion.adapters import ADAPTER_STATES, adapters_of
+from privaudit.diffusion.adapters import ADAPTER_STATES, adapters_of, check_active, fuse_adapter
 from privaudit.diffusion.prompts import PromptEncoder
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values, library_versions
@@ -39,6 +40,7 @@ def load_pipeline(
     base: str | Path,
     *,
     unet: Any = None,
+    transformer: Any = None,
     lora: str | Path | None = None,
     biases: str | Path | None = None,
     device: str | torch.device | None = None,
@@ -50,10 +52,11 @@ def load_pipeline(
     ----------
     base
         Hub name or local folder of a whole pipeline.
-    unet
-        Folder of a fine-tuned U-Net to put in place of the base's; or the U-Net itself.
+    unet, transformer
+        Folder of a fine-tuned denoiser to put in place of the base's; or the denoiser itself.
     lora
-        Hub name, folder or file of an adapter that diffusers wrote.
+        Hub name, folder or file of a LoRA, in the layout of diffusers, peft, kohya, or another
+        that diffusers converts.
     biases
         Folder that ``FineTuned.save_biases`` of :mod:`privaudit.diffusion.fine_tuning` wrote.
     device
@@ -69,30 +72,37 @@ def load_pipeline(
     Raises
     ------
     GeneratorError
-        If there is no such pipeline or adapter.
+        If there is no such pipeline or adapter; if the pipeline has no such part; if a key of
+        the adapter is not used, or no weight changed by it.
     """
-    from diffusers import AutoPipelineForText2Image, UNet2DConditionModel
+    from diffusers import AutoPipelineForText2Image
 
     device = chosen_device(device)
     if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
         from_pretrained[_dtype_argument()] = torch.float32
+    fused: list[dict[str, Any]] = []
     try:
-        if isinstance(unet, (str, Path)):
-            dtypes = {k: v for k, v in from_pretrained.items() if k in DTYPES}
-            from_pretrained["unet"] = UNet2DConditionModel.from_pretrained(unet, **dtypes)
-        elif unet is not None:
-            from_pretrained["unet"] = unet
+        for name, part in (("unet", unet), ("transformer", transformer)):
+            if isinstance(part, (str, Path)):
+                dtypes = {k: v for k, v in from_pretrained.items() if k in DTYPES}
+                from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
+            elif part is not None:
+                from_pretrained[name] = part
         pipeline = AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
+        _check_used(pipeline, from_pretrained)
         if lora is not None:
-            pipeline.load_lora_weights(lora)
-            pipeline.fuse_lora()
-            pipeline.unload_lora_weights()
+            fused = fuse_adapter(pipeline, lora)
         if biases is not None:
             _put_biases(pipeline.unet, Path(biases))
     except (OSError, ValueError) as error:
         extra = "".join(
             f" with {name} {str(given)!r}"
-            for name, given in (("U-Net", unet), ("LoRA", lora), ("biases", biases))
+            for name, given in (
+                ("U-Net", unet),
+                ("transformer", transformer),
+                ("LoRA", lora),
+                ("biases", biases),
+            )
             if isinstance(given, (str, Path))
         )
         msg = (
@@ -101,7 +111,29 @@ def load_pipeline(
         )
         raise GeneratorError(msg) from error
     pipeline.set_progress_bar_config(disable=True)
+    pipeline.privaudit_fused = fused
     return pipeline.to(device)
+
+
+def _model_class(folder: Path) -> Any:
+    """Return the class of diffusers that a folder was saved by."""
+    import diffusers
+
+    config = folder / "config.json"
+    named = json.loads(config.read_text()).get("_class_name", "") if config.exists() else ""
+    return getattr(diffusers, named, diffusers.UNet2DConditionModel)
+
+
+def _check_used(pipeline: Any, parts: dict[str, Any]) -> None:
+    """Check that a pipeline took the models it was given: diffusers passes over others."""
+    for name, part in parts.items():
+        if isinstance(part, torch.nn.Module) and getattr(pipeline, name, None) is not part:
+            there = [n for n, p in pipeline.components.items() if isinstance(p, torch.nn.Module)]
+            msg = (
+                f"{type(pipeline).__name__} has no {name}, so the one given would not be audited: "
+                f"its models are {', '.join(there)}"
+            )
+            raise GeneratorError(msg)
 
 
 def _dtype_argument() -> str:
@@ -137,13 +169,16 @@ class PipelineTarget:
         Weight of classifier-free guidance; 1 or less turns it off.
     acceleration
         Changes to a copy of the pipeline, see :class:`Acceleration`; none by default.
+    allow_inactive_adapters
+        Audit a pipeline whose adapters are all switched off, or have scale 0.
     **call
         Further arguments of the pipeline's call, such as ``height`` or ``negative_prompt``.
 
     Raises
     ------
     GeneratorError
-        If ``pipeline`` does not take a prompt, or ``call`` names an argument it lacks.
+        If ``pipeline`` does not take a prompt, ``call`` names an argument it lacks, or none of
+        its adapters has an effect.
     """
 
     persistent = True
@@ -155,6 +190,7 @@ class PipelineTarget:
         num_inference_steps: int = 30,
         guidance_scale: float = 7.5,
         acceleration: Acceleration | None = None,
+        allow_inactive_adapters: bool = False,
         **call: Any,
     ) -> None:
         accepted = inspect.signature(type(pipeline).__call__).parameters
@@ -167,6 +203,8 @@ class PipelineTarget:
             "guidance_scale": guidance_scale,
             **call,
         }
+        if not allow_inactive_adapters:
+            check_active(pipeline, call)
         self._given = pipeline
         self._acceleration = acceleration or Acceleration()
         self._call = {name: value for name, value in wanted.items() if name in accepted}
@@ -208,7 +246,7 @@ class PipelineTarget:
             "device": str(pipeline.device),
             "dtype": str(pipeline.dtype).removeprefix("torch."),
             "call": {name: plain(value) for name, value in self._call.items()},
-            "adapters": adapters_of(pipeline),
+            "adapters": [*getattr(pipeline, "privaudit_fused", []), *adapters_of(pipeline)],
         }
         scheduler = getattr(pipeline, "scheduler", None)
         if scheduler is not None:

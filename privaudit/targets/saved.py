@@ -43,7 +43,7 @@ class SavedPipeline:
     ----------
     base
         Folder of a whole pipeline.
-    unet, lora, biases, device
+    unet, transformer, lora, biases, device
         As of :func:`privaudit.load_pipeline`, but files and folders only.
     **from_pretrained
         Passed on: numbers, truth values, ``None``, a ``dtype`` and a ``variant``. Anything else
@@ -60,12 +60,19 @@ class SavedPipeline:
         base: str | Path,
         *,
         unet: str | Path | None = None,
+        transformer: str | Path | None = None,
         lora: str | Path | None = None,
         biases: str | Path | None = None,
         device: str | torch.device | None = None,
         **from_pretrained: Any,
     ) -> None:
-        parts = {"base": base, "unet": unet, "lora": lora, "biases": biases}
+        parts = {
+            "base": base,
+            "unet": unet,
+            "transformer": transformer,
+            "lora": lora,
+            "biases": biases,
+        }
         self._paths = {name: Path(path) for name, path in parts.items() if path is not None}
         for name, path in self._paths.items():
             if not path.exists():
