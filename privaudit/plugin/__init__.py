@@ -60,7 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "privacy_claim(epsilon, delta, mechanism='any'): differential privacy that this audit's "
-        "model claims; the test fails if the attack proves that it has less. It needs a coin_split fixture.",
+        "model claims; the test fails if the attack proves that it has less. It needs a "
+        "coin_split fixture.",
     )
     try:
         audit, session = resolve_settings(

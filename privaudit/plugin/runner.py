@@ -9,7 +9,7 @@ import pytest
 
 from privaudit.errors import InvalidAuditError, PrivauditError
 from privaudit.plugin.failures import AuditInvalid
-from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
+from privaudit.plugin.items import FIXTURE, address_of, item_claim, item_settings, own_parameters
 from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ class Runner:
         inputs = AuditInputs(**given)
         self._check_lacking(inputs, what, REQUIRED)
         if inputs.fine_tune is not None:
-            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, item_indices(request.node))
+            indices = item_indices(request.node)
+            del indices[FIXTURE]
+            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, indices)
         claim = item_claim(request.node)
         if claim is not None:
             given["claim"] = Claim(**claim)

@@ -188,7 +188,7 @@ def test_bad_markers_are_usage_errors(audit_folder: AuditFolder, marker: str, sa
 
 MINIMAL = """
 import sys
-sys.path.insert(0, {audits!r})
+sys.path[:0] = [{root!r}, {audits!r}]
 import pytest, emoji_sets
 import privaudit
 
@@ -210,9 +210,9 @@ def test_it(membership_attack):
 
 
 def write_minimal(folder: AuditFolder) -> None:
-    from tests.parts import AUDITS
+    from tests.parts import AUDITS, ROOT
 
-    folder.pytester.makepyfile(test_minimal=MINIMAL.format(audits=str(AUDITS)))
+    folder.pytester.makepyfile(test_minimal=MINIMAL.format(root=str(ROOT), audits=str(AUDITS)))
 
 
 def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder) -> None:

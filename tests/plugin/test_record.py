@@ -166,7 +166,10 @@ def test_leak(membership_attack):
 """,
     )
     result = plain_folder.run(
-        "--privaudit-scenarios=I", "--privaudit-json=out.json", "--privaudit-budget=1"
+        "--privaudit-scenarios=I",
+        "--privaudit-json=out.json",
+        "--privaudit-budget=1",
+        subprocess=True,
     )
     assert result.ret == pytest.ExitCode.INTERRUPTED
     session = read_session(plain_folder.path / "out.json")
