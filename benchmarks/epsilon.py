@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tabulate import tabulate
+from common import show
 
 from privaudit.statistics import epsilon_from_rates, epsilon_one_run
 
@@ -43,7 +43,7 @@ def main() -> None:
             rows.append(row)
     headers = ["bound", "rule", "n = 100+100: above 0, %", "n = 1000+1000: above 0, %"]
     print(f"delta 0, confidence 95 %, {REPETITIONS} repetitions")
-    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    show(rows, headers)
 
 
 if __name__ == "__main__":

@@ -8,19 +8,15 @@ it stand the images a second that 64 GPUs make of the models of docs/cost.md.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import ray
-from PIL import Image
-from tabulate import tabulate
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from common import SPREAD, show, spread
 from cost import GPUS, SECONDS_AN_IMAGE
+from PIL import Image
 
 from privaudit import Sample
 from privaudit.encoders import as_encoder
@@ -86,17 +82,16 @@ def main() -> None:
                 engine.run(task, queries, Store(Path(folder)), lambda _: None)
                 took.append((time.process_time() - started) / chosen.images)
         engine.close()
-        each = (min(took), float(np.median(took)), max(took))
         rows.append(
             [
                 name,
-                *(f"{1000 * value:.1f} ms" for value in each),
-                f"{1 / each[1]:.0f} images/s",
+                *spread([1000 * value for value in took], ".1f"),
+                f"{1 / np.median(took):.0f} images/s",
                 f"{max(GPUS) / seconds:.0f} images/s",
             ]
         )
-    header = ["an image takes", "min", "median", "max", "so at most", f"{max(GPUS)} GPUs make"]
-    print(tabulate(rows, header, tablefmt="github", disable_numparse=True))
+    header = ["an image takes, ms", *SPREAD, "so at most", f"{max(GPUS)} GPUs make"]
+    show(rows, header)
 
 
 if __name__ == "__main__":

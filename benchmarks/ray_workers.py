@@ -8,17 +8,13 @@ and have drawn their first batch are timed; starting them is not, and is printed
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import ray
-from tabulate import tabulate
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from common import SPREAD, show, spread
 from throughput import Bench
 
 from privaudit import PipelineTarget
@@ -55,15 +51,8 @@ def main() -> None:
                 took[n].append(time.perf_counter() - started)
             engine.close()
     ratios = [one / two for one, two in zip(took[1], took[2], strict=True)]
-    numbers = (min(ratios), float(np.median(ratios)), max(ratios))
     print(f"{len(queries)} images, {chosen.steps} steps, batch {BATCH}, {chosen.runs} runs")
-    print(
-        tabulate(
-            [["one worker / two", *(f"{value:.2f}" for value in numbers)]],
-            ["ratio", "min", "median", "max"],
-            tablefmt="github",
-        )
-    )
+    show([["one worker / two", *spread(ratios, ".2f")]], ["ratio", *SPREAD])
     for n in (1, 2):
         print(
             f"{n} workers: {np.median(took[n]):.1f} s, "

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
+from common import fresh_python, show, spread
 
 SIZES = (25_000, 50_000, 100_000)
 
@@ -106,25 +104,15 @@ def main() -> None:
         for run in range(chosen.runs + 1):
             for n in SIZES:
                 folder = Path(scratch) / str(n)
-                command = [sys.executable, __file__, "--audit", str(n), "--store", str(folder)]
-                said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-                took = json.loads(said.stdout.splitlines()[-1])
+                took = json.loads(fresh_python(__file__, "--audit", n, "--store", folder))
                 if run:  # the first fills the store
                     found[n].append(took)
     rows = []
     for n, runs in found.items():
         totals = [sum(took.values()) for took in runs]
-        parts = [float(np.median([took[name] for took in runs])) for name in runs[0]]
-        numbers = [min(totals), float(np.median(totals)), max(totals), *parts]
-        rows.append([f"{n:,}+{n:,}", *(f"{v:.1f}" for v in numbers)])
-    print(
-        tabulate(
-            rows,
-            ["scores", "min s", "median s", "max s", "plan", "statistics", "report"],
-            tablefmt="github",
-            disable_numparse=True,
-        )
-    )
+        parts = [f"{np.median([took[name] for took in runs]):.1f}" for name in runs[0]]
+        rows.append([f"{n:,}+{n:,}", *spread(totals, ".1f"), *parts])
+    show(rows, ["scores", "min s", "median s", "max s", "plan", "statistics", "report"])
 
 
 if __name__ == "__main__":

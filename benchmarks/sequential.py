@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from common import show
 from scipy.stats import norm
-from tabulate import tabulate
 
 from privaudit.statistics import SequentialAUC
 
@@ -60,7 +60,7 @@ def main() -> None:
         "PASS %",
     ]
     print(f"budget {BUDGET}, confidence 95 %, at most {PAIRS} pairs, {REPETITIONS} repetitions")
-    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    show(rows, headers)
 
 
 if __name__ == "__main__":

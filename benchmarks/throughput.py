@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from common import SPREAD, show, spread
 from PIL import Image
-from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
@@ -188,11 +188,8 @@ def main() -> None:
         f"{chosen.steps} steps, batch {BATCH}, {torch.get_num_threads()} threads, "
         f"{chosen.runs} runs"
     )
-    rows = [
-        [name, *(f"{value:.3f}" for value in (min(v), float(np.median(v)), max(v)))]
-        for name, v in ratios.items()
-    ]
-    print(tabulate(rows, ["ratio", "min", "median", "max"], tablefmt="github"))
+    rows = [[name, *spread(values, ".3f")] for name, values in ratios.items()]
+    show(rows, ["ratio", *SPREAD])
     whole = float(np.median(seconds["audit"]))
     spent = {name: float(np.median(v)) / whole for name, v in parts.items()}
     spent["all else"] = 1 - sum(spent.values())
