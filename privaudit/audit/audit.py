@@ -96,6 +96,8 @@ class Audit:
     def _preflight(self) -> Preflight:
         setup = self.setup
         return Preflight(
+            target=setup.target,
+            base=setup.base,
             members=setup.members,
             non_members=setup.non_members,
             encoder=setup.encoder,

@@ -173,6 +173,7 @@ def judge(
     blind_limit: float,
     duplicates: Sequence[NearDuplicate],
     evaluation_ids: Sequence[str],
+    is_base: bool,
     controls: Mapping[str, float],
 ) -> Validity:
     """Decide whether an audit may conclude anything.
@@ -187,10 +188,18 @@ def judge(
         All near-duplicates across sets, the most alike first.
     evaluation_ids
         Who is evaluated.
+    is_base
+        Whether the target draws exactly what its base model draws.
     controls
         AUC of the positive control, by the name of the attack.
     """
     reasons = []
+    if is_base:
+        reasons.append(
+            "the target draws exactly what its base model draws: it is no fine-tune, or what was "
+            "fine-tuned was not loaded, and nothing is known of the model you mean to release\n"
+            "check the adapter or weights that target_model loads, and that they are active"
+        )
     for what, blind in (("images", blind_image), ("captions", blind_caption)):
         # Written so that NaN is a reason.
         if blind is not None and not blind.interval.low <= blind_limit:

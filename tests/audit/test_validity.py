@@ -112,11 +112,13 @@ def test_every_reason_is_given() -> None:
         blind_limit=0.55,
         duplicates=[],
         evaluation_ids=["a"],
+        is_base=True,
         controls={"attack-I-threshold": float("nan")},
     )
-    assert len(found.reasons) == 2
-    assert found.reasons[0].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
-    assert found.reasons[1].startswith("positive control AUC nan < 0.95")
+    assert len(found.reasons) == 3
+    assert found.reasons[0].startswith("the target draws exactly what its base model draws")
+    assert found.reasons[1].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
+    assert found.reasons[2].startswith("positive control AUC nan < 0.95")
 
 
 def ingredients(emoji: dict[str, Any], **changes: Any) -> AuditInputs:
