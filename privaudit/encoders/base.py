@@ -51,6 +51,8 @@ class TorchEncoder:
         channels) or as a map (n, channels, height, width).
     device
         Where to run; by default a GPU when there is one.
+    n_special_tokens
+        Leading tokens that stand for no patch: class, distillation, register.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class TorchEncoder:
         *,
         preprocess_fingerprint: str,
         device: str | torch.device | None = None,
+        n_special_tokens: int = 0,
     ) -> None:
         self.name = name
+        self.n_special_tokens = n_special_tokens
         self.device = chosen_device(device)
         self._module = module.eval().to(self.device)
         self._preprocess = preprocess
