@@ -230,8 +230,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "similarity_axis",
         _choice("channel", "token"),
-        "channel",
-        "one similarity per channel, or one per token",
+        "token",
+        "one similarity per token (patch-wise), or one per channel",
     ),
     Option(
         "aggregation",
