@@ -177,7 +177,7 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
         non_members=split.non_members,
         target_model=MemorizingTarget(split.members),
         coin_split=split,
-        claim=Claim(1.0, 1e-3),
+        claim=Claim(1.0, 1e-5),
         **shadow,
     )
     settings = SETTINGS._replace(duplicate_limit=2.0, budget=1.0, attacks=("threshold",))
@@ -186,7 +186,7 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
     assert found.epsilon > 1
     assert found.claim_exceeded
     assert found.verdict == "fail"
-    assert found.epsilon_provable == found.epsilon  # every guess was right
+    assert found.epsilon_provable >= found.epsilon
     assert found.coin_split is not None
     assert found.coin_split["seed"] == 5
     refused = run_attack("I", "threshold", given, settings, Store(None))
