@@ -10,6 +10,7 @@ from privaudit.encoders.base import encoder_identity
 from privaudit.encoders.cache import FeatureCache
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.features import Features, aggregate
+from privaudit.measurements.liveness import FACTS, answer_facts
 from privaudit.measurements.similarity import patch_similarity, similarity_vector
 from privaudit.samples import ImagesByDigest
 
@@ -29,7 +30,9 @@ __all__ = ["ReconstructionSimilarity"]
 class ReconstructionSimilarity:
     """Similarity of each answer to the sample that was asked about (Pang & Wang, section IV-B).
 
-    A row is the mean of the patch-wise similarities, then the similarity vector. The tokens that
+    A row is what tells whether the answer is a picture at all (see
+    :mod:`privaudit.measurements.liveness`), the mean of the patch-wise similarities, then the
+    similarity vector. The tokens that
     an encoder says are special (``n_special_tokens`` leading ones: class, distillation, register)
     stand for no patch. The paper leaves them out, and so do the mean and the vector over tokens.
     The vector over channels is the reference code's, which keeps them.
@@ -59,7 +62,7 @@ class ReconstructionSimilarity:
             similarity=similarity,
             axis=axis,
             special=self._n_special,
-            first="mean over patches",
+            first="facts of the answer, mean over patches",
         )
 
     def rows(
@@ -78,13 +81,15 @@ class ReconstructionSimilarity:
             compared = patches if self._axis == "token" else pair
             vector = similarity_vector(*compared, self._similarity, self._axis)
             mean = patch_similarity(*patches, self._similarity)
-            rows.append(np.concatenate([mean[None], vector]).astype(np.float32))
+            facts = answer_facts(images[i], digests[i])
+            rows.append(np.concatenate([facts, mean[None], vector]).astype(np.float32))
         return rows
 
     def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
         """Aggregate over the answers, see :class:`Measurement`."""
-        reduced = aggregate(rows, aggregation, axis=1)
-        return Features(vectors=reduced[:, 1:], similarity=reduced[:, 0])
+        facts, measured = rows[..., :FACTS], rows[..., FACTS:]
+        reduced = aggregate(measured, aggregation, axis=1)
+        return Features(vectors=reduced[:, 1:], similarity=reduced[:, 0], facts=facts)
 
     def describe(self) -> dict[str, object]:
         """Return what is compared, and how."""

@@ -27,7 +27,7 @@ class AttackResult(Value):
     attack
         The inference model, by its name in :mod:`privaudit.attacks.registry`.
     auc
-        ROC-AUC over the evaluation set; of a sequential audit, the share of pairs won.
+        ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
         ``"pass"``, ``"fail"`` or ``"inconclusive"``.
     interval

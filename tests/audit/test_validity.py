@@ -187,7 +187,7 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
         non_members=split.non_members,
         target_model=MemorizingTarget(split.members),
         coin_split=split,
-        claim=Claim(epsilon=1.0, delta=1e-3),
+        claim=Claim(epsilon=1.0, delta=1e-5),
         **shadow,
     )
     settings = SETTINGS.replace(duplicate_limit=2.0, budget=1.0, attacks=("threshold",))
@@ -196,7 +196,7 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
     assert found.epsilon.epsilon > 1
     assert found.claim_exceeded
     assert found.verdict == "fail"
-    assert found.epsilon.provable == found.epsilon.epsilon  # every guess was right
+    assert found.epsilon.provable >= found.epsilon.epsilon > 1
     assert found.epsilon.coin_split["seed"] == 5
     refused = one_result("I", "threshold", given, settings, Store(None))
     assert refused.epsilon is None
