@@ -80,7 +80,7 @@ def pixel_similarities(
     >>> from PIL import Image
     >>> ramp = Image.linear_gradient("L")
     >>> pixel_similarities(ramp, ramp, (8,)).round(6).tolist()
-    [1.0, 0.0]
+    [1.0, -0.0]
     """
     values: list[float] = []
     for edge in resolutions:
