@@ -46,7 +46,7 @@ def scaled_pixels(image: Image.Image, edge: int) -> NDArray[np.float32]:
     if rgb.size != (edge, edge):
         grows = min(rgb.size) < edge
         rgb = rgb.resize((edge, edge), Image.Resampling.BILINEAR if grows else Image.Resampling.BOX)
-    return (np.asarray(rgb, dtype=np.float32) / 255).ravel()
+    return np.asarray(rgb, dtype=np.float32).ravel() / np.float32(255)
 
 
 def pixel_similarities(
