@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
+from common import show
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
@@ -64,7 +64,7 @@ def main() -> None:
         ["Twemoji and Noto", *counts["sources"]],
     ]
     headers = ["members and non-members", "by images", "by captions", f"flagged, of {SEEDS}"]
-    print(tabulate(rows, headers, tablefmt="github"))
+    show(rows, headers)
 
 
 if __name__ == "__main__":

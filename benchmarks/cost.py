@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from common import show
 from scipy.stats import norm
-from tabulate import tabulate
 
 from privaudit.statistics import SequentialAUC
 
@@ -89,7 +89,7 @@ def main() -> None:
             rows.append(row)
         print(f"\n{model}\n")
         headers = ["audit", "images", *(f"{n} GPU{'s' if n > 1 else ''}" for n in GPUS)]
-        print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+        show(rows, headers)
     pairs = ", ".join(f"{median_pairs(auc)} at an AUC of {auc}" for auc in (0.9, 0.7, 0.5))
     print(f"\nMedian pairs until the sequential gate decides: {pairs}.")
 

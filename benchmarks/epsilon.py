@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tabulate import tabulate
+from common import show
 
 from privaudit.statistics import Corrected, Surest, epsilon_one_run, least_samples
 from privaudit.statistics.gaussian import gaussian_mu
@@ -113,18 +113,18 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     rows = [[kind.__name__, *errors(kind, repetitions)] for kind in KINDS]
     print(f"bounds over the truth, %, n = 60 to 1,200, {repetitions} repetitions each")
-    print(tabulate(rows, ["scores", "any", "gaussian"], tablefmt="github", disable_numparse=True))
+    show(rows, ["scores", "any", "gaussian"])
     print(f"\nmean bound, Gaussian mechanism, true ε = {TRUE:g}, δ = {DELTA:g}")
     headers = ["n", "any, Surest", "any, Corrected"]
     headers += ["gaussian, Surest(0.2)", "gaussian, Surest", "gaussian, Corrected"]
     rows = [[n, *tightness(n, r)] for n, r in ((280, 100), (1000, 60), (10_000, 10))]
-    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    show(rows, headers)
     print("\ncoins that could refute a claim, all guesses right, δ = 1e-5")
     rows = [
         [claim, *(least_samples(claim, delta=DELTA, hypothesis=h) for h in ("any", "gaussian"))]
         for claim in (1.0, 2.0, 4.0, 8.0)
     ]
-    print(tabulate(rows, ["claimed ε", "any", "gaussian"], tablefmt="github"))
+    show(rows, ["claimed ε", "any", "gaussian"])
 
 
 if __name__ == "__main__":

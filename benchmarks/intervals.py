@@ -10,8 +10,8 @@ import argparse
 import math
 
 import numpy as np
+from common import show
 from scipy.stats import norm
-from tabulate import tabulate
 
 from privaudit.statistics import auc_interval
 
@@ -59,7 +59,7 @@ def main() -> None:
                 shares = [f"{100 * share:.1f}" for share in held / repetitions]
                 rows.append([name, n, auc, *(shares if theirs else shares[:2])])
     headers = ["scores", "n + n", "AUC", "privaudit %", "Wald DeLong %", "confidenceinterval %"]
-    print(tabulate(rows, headers[: len(rows[0])], tablefmt="github", disable_numparse=True))
+    show(rows, headers[: len(rows[0])])
 
 
 if __name__ == "__main__":

@@ -8,24 +8,21 @@ it stand the images a second that 64 GPUs make of the models of docs/cost.md.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import ray
-from PIL import Image
-from tabulate import tabulate
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from common import SPREAD, show, spread
 from cost import GPUS, SECONDS_AN_IMAGE
+from PIL import Image
 
 from privaudit import Sample
 from privaudit.encoders import as_encoder
 from privaudit.engines.ray import RayEngine
 from privaudit.engines.task import Task
+from privaudit.measurements import ReconstructionSimilarity
 from privaudit.store import Store
 from privaudit.targets import as_target
 from privaudit.targets.queries import Query
@@ -76,7 +73,8 @@ def main() -> None:
         size = int(name.split()[-2])
         sample = Sample(Image.new("RGB", (64, 64)), "a picture", id="one")
         queries = [Query(sample, sample.caption, 0, seed) for seed in range(chosen.images)]
-        task = Task(as_target(Grainy(size)), as_encoder(Corners()), "cosine", "channel", BATCH)
+        measurement = ReconstructionSimilarity(as_encoder(Corners()), "cosine", "channel")
+        task = Task(as_target(Grainy(size)), measurement, BATCH)
         engine = RayEngine()
         engine.run(task, queries[: 4 * BATCH], Store(None), lambda _: None)  # start the actors
         took = []
@@ -86,17 +84,16 @@ def main() -> None:
                 engine.run(task, queries, Store(Path(folder)), lambda _: None)
                 took.append((time.process_time() - started) / chosen.images)
         engine.close()
-        each = (min(took), float(np.median(took)), max(took))
         rows.append(
             [
                 name,
-                *(f"{1000 * value:.1f} ms" for value in each),
-                f"{1 / each[1]:.0f} images/s",
+                *spread([1000 * value for value in took], ".1f"),
+                f"{1 / np.median(took):.0f} images/s",
                 f"{max(GPUS) / seconds:.0f} images/s",
             ]
         )
-    header = ["an image takes", "min", "median", "max", "so at most", f"{max(GPUS)} GPUs make"]
-    print(tabulate(rows, header, tablefmt="github", disable_numparse=True))
+    header = ["an image takes, ms", *SPREAD, "so at most", f"{max(GPUS)} GPUs make"]
+    show(rows, header)
 
 
 if __name__ == "__main__":

@@ -8,22 +8,19 @@ and have drawn their first batch are timed; starting them is not, and is printed
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import ray
-from tabulate import tabulate
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from common import SPREAD, show, spread
 from throughput import Bench
 
 from privaudit import PipelineTarget
 from privaudit.engines.ray import RayEngine
 from privaudit.engines.task import Task
+from privaudit.measurements import ReconstructionSimilarity
 from privaudit.store import Store
 
 BATCH = 16
@@ -37,7 +34,8 @@ def main() -> None:
     chosen = parser.parse_args()
     bench = Bench(32, chosen.steps)
     target = PipelineTarget(bench.pipeline, **bench.call)
-    task = Task(target, bench.encoder, "cosine", "channel", BATCH)
+    measurement = ReconstructionSimilarity(bench.encoder, "cosine", "channel")
+    task = Task(target, measurement, BATCH)
     # As many whole batches as both numbers of workers divide.
     queries = bench.queries[: 12 * BATCH]
     ray.init(num_cpus=2, log_to_driver=False)
@@ -55,15 +53,8 @@ def main() -> None:
                 took[n].append(time.perf_counter() - started)
             engine.close()
     ratios = [one / two for one, two in zip(took[1], took[2], strict=True)]
-    numbers = (min(ratios), float(np.median(ratios)), max(ratios))
     print(f"{len(queries)} images, {chosen.steps} steps, batch {BATCH}, {chosen.runs} runs")
-    print(
-        tabulate(
-            [["one worker / two", *(f"{value:.2f}" for value in numbers)]],
-            ["ratio", "min", "median", "max"],
-            tablefmt="github",
-        )
-    )
+    show([["one worker / two", *spread(ratios, ".2f")]], ["ratio", *SPREAD])
     for n in (1, 2):
         print(
             f"{n} workers: {np.median(took[n]):.1f} s, "

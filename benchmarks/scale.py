@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
+from common import fresh_python, show, spread
 
 SIZES = (25_000, 50_000, 100_000)
 
@@ -35,13 +33,9 @@ class Corners:
 def audit(n: int, folder: Path) -> dict[str, float]:
     """Run one audit of n+n samples, and return the seconds of its parts."""
     from PIL import Image
-    from privaudit.report.json_file import write_json
-    from privaudit.report.log import AuditLog
 
-    from privaudit import AuditSettings, ObliviousTarget, Sample
-    from privaudit.audit.audit import plan_attack
-    from privaudit.audit.estimate import Plan
-    from privaudit.audit.experiment import AuditInputs
+    from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, Sample
+    from privaudit.record import SessionRecord, write_json
     from privaudit.report.terminal import render
     from privaudit.store import Store
 
@@ -58,34 +52,26 @@ def audit(n: int, folder: Path) -> dict[str, float]:
         non_members=samples[n:],
         image_encoder=Corners(),
     )
-    settings = AuditSettings(queries=1, duplicate_limit=2.0, batch_size=512)
-    settings = settings._replace(scenarios=("I",), attacks=("threshold",))
+    settings = AuditSettings(
+        queries=1,
+        duplicate_limit=2.0,
+        blind_limit=1.0,  # of small sets, noise alone may tell some halves apart
+        batch_size=512,
+        scenarios="I",
+        attacks="threshold",
+    )
     took = {}
     start = time.perf_counter()
-    store = Store(folder)
-    plan = Plan(store)
-    plan_attack("I", "benchmark", given, settings, plan)
-    list(plan.lines())
+    benchmark = Audit(given, settings, Store(folder), name="benchmark")
+    list(benchmark.estimate(scenario="I").lines())
     took["plan"] = time.perf_counter() - start
     start = time.perf_counter()
-    result = one_result("I", "threshold", given, settings, store)
+    benchmark.result("I", "threshold")
     took["statistics"] = time.perf_counter() - start
     start = time.perf_counter()
-    log = AuditLog()
-    entry = {
-        "audit": "benchmark",
-        "scenario": "attack-I",
-        "attack": "threshold",
-        "budget": 0.6,
-        "budget_source": "default",
-        "settings": settings.to_dict(),
-        "outcome": "completed",
-        "reason": "",
-        "result": result.to_dict(),
-    }
-    log.add("benchmark", entry)
-    list(render(log))
-    write_json(folder / "out.json", log.document("0", 0))
+    record = benchmark.record()
+    list(render([record], []))
+    write_json(folder / "out.json", SessionRecord(privaudit_version="0", audits=[record]))
     took["report"] = time.perf_counter() - start
     return took
 
@@ -105,25 +91,15 @@ def main() -> None:
         for run in range(chosen.runs + 1):
             for n in SIZES:
                 folder = Path(scratch) / str(n)
-                command = [sys.executable, __file__, "--audit", str(n), "--store", str(folder)]
-                said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-                took = json.loads(said.stdout.splitlines()[-1])
+                took = json.loads(fresh_python(__file__, "--audit", n, "--store", folder))
                 if run:  # the first fills the store
                     found[n].append(took)
     rows = []
     for n, runs in found.items():
         totals = [sum(took.values()) for took in runs]
-        parts = [float(np.median([took[name] for took in runs])) for name in runs[0]]
-        numbers = [min(totals), float(np.median(totals)), max(totals), *parts]
-        rows.append([f"{n:,}+{n:,}", *(f"{v:.1f}" for v in numbers)])
-    print(
-        tabulate(
-            rows,
-            ["scores", "min s", "median s", "max s", "plan", "statistics", "report"],
-            tablefmt="github",
-            disable_numparse=True,
-        )
-    )
+        parts = [f"{np.median([took[name] for took in runs]):.1f}" for name in runs[0]]
+        rows.append([f"{n:,}+{n:,}", *spread(totals, ".1f"), *parts])
+    show(rows, ["scores", "min s", "median s", "max s", "plan", "statistics", "report"])
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from common import show
 from scipy.stats import norm
-from tabulate import tabulate
 
 from privaudit.statistics import SequentialAUC
 
@@ -98,14 +98,14 @@ def main() -> None:
         "PASS %",
     ]
     print(f"budget {BUDGET}, confidence 95 %, at most {PAIRS} pairs, {REPETITIONS} repetitions")
-    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    show(rows, headers)
     print(f"\nmean over {CORRECTED} audits: share of pairs won at the stop, and the estimate")
     headers = ["true AUC", "share at the stop", "estimate", "share, of fails", "estimate, of fails"]
-    print(tabulate(estimates, headers, tablefmt="github", disable_numparse=True))
+    show(estimates, headers)
     print(f"\n{AUDITS} audits of {RESULTS} results, scores correlated 0.6, error shared")
     rows = [[auc, *together(auc)] for auc in (0.5, 0.6, 0.8)]
     headers = ["true AUC", "any FAIL %", "all PASS %", "median pairs"]
-    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    show(rows, headers)
 
 
 if __name__ == "__main__":

@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from common import SPREAD, show, spread
 from PIL import Image
-from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
-from privaudit import AuditSettings, PipelineTarget, load_encoder, load_pipeline
-from privaudit.audit.experiment import AuditInputs
-from privaudit.engines import local, task
+from privaudit import PipelineTarget, load_encoder, load_pipeline, run_audit
+from privaudit.encoders.cache import FeatureCache
+from privaudit.engines import local
 from privaudit.measurements.similarity import similarity_vector
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
@@ -57,7 +57,6 @@ class Bench:
         self.non_members = emoji_sets.twemoji("non_member")[:n]
         samples = [*self.members, *self.non_members]
         self.queries = plan_queries(samples, [s.caption for s in samples], M, 0)
-        self.settings = AuditSettings(batch_size=BATCH, queries=M)
         self.made = 0
 
     def bare(self) -> None:
@@ -67,14 +66,19 @@ class Bench:
 
     def audit(self, store: Path) -> None:
         """Run attack-I from samples to verdict."""
-        given = AuditInputs(
-            target_model=PipelineTarget(self.pipeline, **self.call),
-            members=self.members,
-            non_members=self.non_members,
-            image_encoder=self.encoder,
-        )
         self.made = 0
-        one_result("I", "threshold", given, self.settings, Store(store), progress=self._count)
+        run_audit(
+            PipelineTarget(self.pipeline, **self.call),
+            self.members,
+            self.non_members,
+            image_encoder=self.encoder,
+            scenarios="I",
+            attacks="threshold",
+            batch_size=BATCH,
+            queries=M,
+            store=store,
+            progress=self._count,
+        )
 
     def _count(self, n: int) -> None:
         self.made += n
@@ -108,7 +112,7 @@ def shares(into: dict[str, list[float]]) -> Iterator[None]:
     """Add up the time spent in the parts of an audit."""
     parts = {
         "generating": (PipelineTarget, "generate"),
-        "encoding": (task.QueryFeatures, "encode"),
+        "encoding": (FeatureCache, "encode"),
         "making files": (local, "files"),
         "storing images": (Store, "put_image"),
         "storing values": (Store, "put_arrays"),
@@ -186,11 +190,8 @@ def main() -> None:
         f"{chosen.steps} steps, batch {BATCH}, {torch.get_num_threads()} threads, "
         f"{chosen.runs} runs"
     )
-    rows = [
-        [name, *(f"{value:.3f}" for value in (min(v), float(np.median(v)), max(v)))]
-        for name, v in ratios.items()
-    ]
-    print(tabulate(rows, ["ratio", "min", "median", "max"], tablefmt="github"))
+    rows = [[name, *spread(values, ".3f")] for name, values in ratios.items()]
+    show(rows, ["ratio", *SPREAD])
     whole = float(np.median(seconds["audit"]))
     spent = {name: float(np.median(v)) / whole for name, v in parts.items()}
     spent["all else"] = 1 - sum(spent.values())

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import argparse
 import pstats
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tabulate import tabulate
+from common import SPREAD, fresh_python, show, spread
 
-ROOT = Path(__file__).parents[1]
 FLOOR = "import pytest, timm, torch, sklearn.metrics"
 PARTS = {
     "importing libraries": ("importlib", "_find_and_load"),
@@ -28,7 +24,7 @@ PARTS = {
     "hashing files": ("fingerprint.py", "fingerprint_files"),
     "loading the encoder": ("load.py", "load_encoder"),
     "making the plan": ("planning.py", "_make"),
-    "attacks, from store to verdict": ("audit.py", "run_attack"),
+    "attacks, from store to verdict": ("audit.py", "result"),
 }
 
 
@@ -40,9 +36,8 @@ def run(store: Path, *extra: str) -> float:
 
 def timed(arguments: list[str]) -> float:
     """Run Python in a process of its own, and return its seconds."""
-    command = [sys.executable, *arguments]
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)  # noqa: S603
+    fresh_python(*arguments)
     return time.perf_counter() - started
 
 
@@ -75,12 +70,9 @@ def main() -> None:
         "second / first": [value / first for value in again],
         "second / floor": [value / least for value, least in zip(again, floor, strict=True)],
     }
-    rows = [
-        [name, *(f"{v:.3g}" for v in (min(values), np.median(values), max(values)))]
-        for name, values in figures.items()
-    ]
+    rows = [[name, *spread(values, ".3g")] for name, values in figures.items()]
     print(f"first run: {first:.0f} s")
-    print(tabulate(rows, ["", "min", "median", "max"], tablefmt="github", disable_numparse=True))
+    show(rows, ["", *SPREAD])
     print(f"under cProfile {stats.total_tt:.1f} s, of which (they overlap):")
     for name, (file, function) in PARTS.items():
         print(f"  {name}: {seconds(stats.stats, file, function):.1f} s")

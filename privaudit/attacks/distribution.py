@@ -40,7 +40,7 @@ class DistributionAttack:
         check_calibration(features, labels, least=2)
         self.calibration_scores = np.full(len(labels), np.nan)
         parts = folds(labels, 0)
-        for seen, unseen in parts.split(features.pooled, labels) if parts else ():
+        for seen, unseen in parts.split(features.vectors, labels) if parts else ():
             part = DistributionAttack()
             part._estimate(features.vectors[seen], labels[seen])
             self.calibration_scores[unseen] = part._ratio(features.vectors[unseen])

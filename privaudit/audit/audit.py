@@ -13,6 +13,7 @@ from privaudit.audit.provenance import commit_of, described, machine, versions
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
+from privaudit.audit.validity import judge_answers
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError
 from privaudit.record import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.inputs import AuditInputs
+    from privaudit.audit.scoring import Scores
     from privaudit.engines import Engine
     from privaudit.settings import AuditSettings
 
@@ -96,6 +98,8 @@ class Audit:
     def _preflight(self) -> Preflight:
         setup = self.setup
         return Preflight(
+            target=setup.target,
+            base=setup.base,
             members=setup.members,
             non_members=setup.non_members,
             encoder=setup.encoder,
@@ -203,13 +207,15 @@ class Audit:
         scorer, end = self.scorer(experiment), None
         if settings.sequential:
             scorer.prefetch([calibration])
-            model = scorer.calibrated(attack, calibration)
-            evaluation, scores, end = score_in_chunks(scorer, model, evaluation, level)
+            model, seen = scorer.calibrated(attack, calibration)
+            known = scorer.answers(seen, calibration.samples)
+            evaluation, scores, end = score_in_chunks(scorer, model, known, evaluation, level)
             decision = decide_sequential(end, settings)
         else:
             scores = scorer.scores(attack, calibration, evaluation)
             decision = decide_fixed(scores, settings, level)
         self._count_asked(experiment, calibration, evaluation)
+        self._check_answers(experiment, scores)
         success, points = rates(scores, len(calibration.members), settings.confidence)
         epsilon, refused = bound_epsilon(
             experiment.scenario,
@@ -252,6 +258,20 @@ class Audit:
             non_member_scores=_by_id(evaluation.non_members, scores.non_members),
         )
         return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
+
+    def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
+        """Refuse to conclude anything from answers that are no pictures."""
+        words = "caption" if experiment.scenario.knows_captions else "captioner"
+        sets = (experiment.calibration, experiment.evaluation)
+        for labelled, answers in zip(sets, scores.answers, strict=True):
+            role = self._role(labelled)
+            which = "calibration" if labelled is experiment.calibration else "evaluation"
+            counted = {f"{role} by {words}, {which}": answers}
+            reasons = judge_answers(role, answers)
+            found = Validity(answers=counted, reasons=reasons)
+            self._validity = self._validity.merged(found)
+            if reasons:
+                raise InvalidAuditError("\n".join(reasons))
 
     # -- what is written down
 

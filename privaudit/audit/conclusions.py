@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from scipy.stats import norm
 
 from privaudit import statistics
 from privaudit.audit.scenarios import SCENARIOS
@@ -65,18 +66,26 @@ def decide_fixed(scores: Scores, settings: AuditSettings, confidence: float) -> 
         seed=settings.seed,
     )
     auc, low, high = interval.auc, interval.low, interval.high
+    if settings.gate == "certify":
+        # An intersection-union test: all results must pass, so each may have the whole error.
+        high = statistics.auc_bound(
+            scores.members, scores.non_members, _reach(settings.confidence), lower=False
+        )
     supported = is_supported(low, high, budget)
     needed = None
     if not supported:
-        factor = statistics.samples_factor(auc, low if auc > budget else high, budget)
-        if factor:
-            needed = Counts(
-                members=math.ceil(factor * len(scores.members)),
-                non_members=math.ceil(factor * len(scores.non_members)),
-            )
+        reach = _reach(1 - (1 - confidence) / 2)
+        wanted = statistics.samples_needed(scores.members, scores.non_members, budget, reach)
+        if wanted is not None:
+            needed = Counts(members=wanted.members, non_members=wanted.non_members)
     return Decision(
         auc, low, high, decide(auc, low, high, budget, settings.gate), supported, needed
     )
+
+
+def _reach(confidence: float) -> float:
+    """Return the standard errors of a one-sided bound of this confidence."""
+    return float(norm.ppf(confidence))
 
 
 def decide_sequential(end: SequentialPath, settings: AuditSettings) -> Decision:
@@ -91,7 +100,7 @@ def decide_sequential(end: SequentialPath, settings: AuditSettings) -> Decision:
     if end.verdict is None and end.pairs_needed:
         needed = Counts(members=end.pairs_needed, non_members=end.pairs_needed)
     return Decision(
-        last.auc, last.low, last.high, end.verdict or undecided, end.verdict is not None, needed
+        end.estimate, last.low, last.high, end.verdict or undecided, end.verdict is not None, needed
     )
 
 
@@ -104,7 +113,7 @@ def rates(
     known = scores.calibration[n_calibration_members:]
     points = []
     for target in LOW_FPR_TARGETS:
-        if min(len(known), len(non_members)) * target < 1 - 1e-9:
+        if len(non_members) * target < 1 - 1e-9:
             continue
         threshold = statistics.threshold_at_fpr(known, target)
         if threshold is not None:

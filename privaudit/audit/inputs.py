@@ -17,7 +17,7 @@ __all__ = ["CORE", "RECIPE", "REQUIRED", "SHADOW", "AuditInputs"]
 
 REQUIRED = ("target_model", "members", "non_members")
 """What no audit can do without."""
-CORE = (*REQUIRED, "coin_split", "image_encoder")
+CORE = (*REQUIRED, "coin_split", "image_encoder", "base_model")
 """What is asked of the user for every scenario."""
 SHADOW = ("shadow_model", "shadow_members", "shadow_non_members")
 RECIPE = ("auxiliary_samples", "fine_tune")
@@ -37,6 +37,9 @@ class AuditInputs:
         The samples whose membership is asked about.
     image_encoder
         What :func:`privaudit.encoders.as_encoder` takes; ``None`` for the one of the settings.
+    base_model
+        The model that the target was fine-tuned from, in any form that the target may have:
+        a target that draws what it draws is no fine-tune.
     captioner
         What :func:`privaudit.captioners.as_captioner` takes; II and IV need it.
     shadow_model, shadow_members, shadow_non_members
@@ -53,6 +56,7 @@ class AuditInputs:
     members: Sequence[Sample]
     non_members: Sequence[Sample]
     image_encoder: Any = None
+    base_model: Any = None
     captioner: Any = None
     shadow_model: Any = None
     shadow_members: Sequence[Sample] | None = None

@@ -14,10 +14,11 @@ from privaudit.audit.experiment import LabelledSet
 from privaudit.audit.scoring import Scorer
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.local import LocalEngine
-from privaudit.fingerprint import fingerprint_code, fingerprint_values
+from privaudit.fingerprint import fingerprint_code, fingerprint_pixels, fingerprint_values
 from privaudit.record import BlindBaseline, NearDuplicate, Validity
 from privaudit.samples import ImagesByDigest
 from privaudit.targets import CopyingTarget
+from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from privaudit.samples import Sample
     from privaudit.settings import AuditSettings
     from privaudit.store import Store
+    from privaudit.targets import Target
 
 __all__ = ["Preflight"]
 
 POOLED_AT_ONCE = 64
+COMPARED_WITH_BASE = 2
+"""Queries that the target and its base are both asked."""
 
 
 @dataclass
@@ -43,6 +47,8 @@ class Preflight:
 
     Parameters
     ----------
+    target, base
+        The model under audit, and the one that it was fine-tuned from, if that was given.
     members, non_members
         All samples of the audit.
     encoder, features
@@ -51,6 +57,8 @@ class Preflight:
         Those of the audit.
     """
 
+    target: Target
+    base: Target | None
     members: Sequence[Sample]
     non_members: Sequence[Sample]
     encoder: Encoder
@@ -67,8 +75,38 @@ class Preflight:
             blind_limit=self.settings.blind_limit,
             duplicates=self._duplicates(experiment),
             evaluation_ids=[sample.id for sample in experiment.evaluation.samples],
+            is_base=self.is_base,
             controls={f"{experiment.scenario.name}-{attack}": self._control(experiment, attack)},
         )
+
+    @functools.cached_property
+    def is_base(self) -> bool:
+        """Whether the target draws exactly what its base model draws.
+
+        Asked of the pictures of a few queries, once for all sessions of the same two models.
+        """
+        key = fingerprint_values(
+            question="draws as its base",
+            target=self.target.fingerprint,
+            base=None if self.base is None else self.base.fingerprint,
+        )
+        known = self.base is None or self.base.persistent
+        persistent = self.target.persistent and known
+        return bool(self.store.remembered(key, self._ask_both, persistent=persistent))
+
+    def _ask_both(self) -> bool | None:
+        if self.base is None:
+            # A pipeline may know by itself what it was made of.
+            own = getattr(self.target, "draws_as_base", lambda: None)
+            answer: bool | None = own()
+            return answer
+        asked = sorted(self.members, key=lambda sample: sample.id)[:COMPARED_WITH_BASE]
+        queries = plan_queries(asked, [s.caption for s in asked], 1, self.settings.seed)
+        pictures = [
+            {query.sample.id: fingerprint_pixels(image) for query, image in model.answer(queries)}
+            for model in (self.target, self.base)
+        ]
+        return pictures[0] == pictures[1]
 
     @functools.cached_property
     def blind_image(self) -> BlindBaseline | None:

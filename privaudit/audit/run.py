@@ -29,6 +29,7 @@ def run_audit(
     *,
     captioner: Any = None,
     image_encoder: Any = None,
+    base: Any = None,
     shadow: tuple[Any, Sequence[Sample], Sequence[Sample]] | None = None,
     auxiliary_samples: Sequence[Sample] | None = None,
     fine_tune: Callable[[Sequence[Sample]], Any] | None = None,
@@ -51,6 +52,9 @@ def run_audit(
         For scenarios II and IV.
     image_encoder
         In place of the one that the setting ``encoder`` names.
+    base
+        The model that the target was fine-tuned from: a target that draws what it draws is no
+        fine-tune, and its audit invalid.
     shadow
         For III and IV: the attacker's own fine-tune, its members and its non-members.
     auxiliary_samples, fine_tune
@@ -112,6 +116,7 @@ def run_audit(
             members=members,
             non_members=non_members,
             image_encoder=image_encoder,
+            base_model=base,
             captioner=captioner,
             shadow_model=shadow_model,
             shadow_members=shadow_members,

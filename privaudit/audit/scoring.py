@@ -12,6 +12,8 @@ from privaudit.engines.task import Task
 from privaudit.errors import StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import Features
+from privaudit.measurements.liveness import count_flat, count_repeated
+from privaudit.record import Answers
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
@@ -44,12 +46,15 @@ class Scores:
         As of :class:`privaudit.attacks.InferenceModel`.
     members, non_members
         Scores of the evaluation set, in the order of the samples.
+    answers
+        How many of the answers were pictures, for the calibration and for the evaluation set.
     """
 
     threshold: float
     calibration: NDArray[np.float64]
     members: NDArray[np.float64]
     non_members: NDArray[np.float64]
+    answers: tuple[Answers, Answers]
 
 
 @dataclass
@@ -106,11 +111,11 @@ class Scorer:
             parts.append(self.measurement.features(rows, self.settings.aggregation))
         return Features.joined(parts)
 
-    def calibrated(self, attack: str, labelled: LabelledSet) -> InferenceModel:
-        """Fit an inference model on the calibration set."""
+    def calibrated(self, attack: str, labelled: LabelledSet) -> tuple[InferenceModel, Features]:
+        """Fit an inference model on the calibration set, and return it with what it saw."""
         known = self.features(labelled.target, labelled.samples)
         labels = np.arange(len(known)) < len(labelled.members)
-        return make_attack(attack, self.settings.seed).fit(known, labels)
+        return make_attack(attack, self.settings.seed).fit(known, labels), known
 
     def scores(self, attack: str, calibration: LabelledSet, evaluation: LabelledSet) -> Scores:
         """Fit on one set and score the other; what an earlier run found is not fitted again."""
@@ -128,23 +133,41 @@ class Scorer:
 
         def score() -> dict[str, Any]:
             self.prefetch(sets)
-            model = self.calibrated(attack, calibration)
-            sides = (evaluation.members, evaluation.non_members)
-            members, non_members = (
-                model.score(self.features(evaluation.target, side)).tolist() for side in sides
+            model, known = self.calibrated(attack, calibration)
+            asked = self.features(evaluation.target, evaluation.samples)
+            scores = model.score(asked)
+            n = len(evaluation.members)
+            counts = (
+                self.answers(known, calibration.samples),
+                self.answers(asked, evaluation.samples),
             )
             return {
                 "threshold": float(model.threshold),
                 "calibration": model.calibration_scores.tolist(),
-                "members": members,
-                "non_members": non_members,
+                "members": scores[:n].tolist(),
+                "non_members": scores[n:].tolist(),
+                "answers": [count.to_dict() for count in counts],
             }
 
         persistent = all(self.task(labelled.target).persistent for labelled in sets)
         kept = self.store.remembered(key, score, persistent=persistent)
         return Scores(
-            kept["threshold"],
-            *(np.asarray(kept[name]) for name in ("calibration", "members", "non_members")),
+            threshold=kept["threshold"],
+            calibration=np.asarray(kept["calibration"]),
+            members=np.asarray(kept["members"]),
+            non_members=np.asarray(kept["non_members"]),
+            answers=(Answers(**kept["answers"][0]), Answers(**kept["answers"][1])),
+        )
+
+    def answers(self, features: Features, samples: Sequence[Sample]) -> Answers:
+        """Count the answers to samples that are no pictures."""
+        if features.facts is None:
+            return Answers()
+        prompts = [self.prompts[sample.id] for sample in samples]
+        return Answers(
+            n=features.facts[..., 0].size,
+            flat=count_flat(features.facts),
+            repeated=count_repeated(features.facts, prompts),
         )
 
     def _run(self, task: Task, queries: Sequence[Query]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from privaudit import statistics
 from privaudit.audit.experiment import LabelledSet
 from privaudit.audit.scoring import Scores
+from privaudit.measurements import Features
 from privaudit.record import SequentialPath, SequentialStep
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from privaudit.attacks import InferenceModel
     from privaudit.audit.scoring import Scorer
+    from privaudit.record import Answers
     from privaudit.samples import Sample
 
 __all__ = ["score_in_chunks"]
@@ -29,7 +31,11 @@ LEAST_CHUNK = 16
 
 
 def score_in_chunks(
-    scorer: Scorer, model: InferenceModel, evaluation: LabelledSet, confidence: float
+    scorer: Scorer,
+    model: InferenceModel,
+    known: Answers,
+    evaluation: LabelledSet,
+    confidence: float,
 ) -> tuple[LabelledSet, Scores, SequentialPath]:
     """Query pair by pair of a member and a non-member, in batches, until the gate can decide.
 
@@ -37,8 +43,8 @@ def score_in_chunks(
     ----------
     scorer
         Asks and measures.
-    model
-        A fitted inference model.
+    model, known
+        A fitted inference model, and what is known of the answers it was fitted on.
     evaluation
         The whole evaluation set.
     confidence
@@ -55,6 +61,8 @@ def score_in_chunks(
     test = statistics.SequentialAUC(settings.budget, confidence)
     scores: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
     path, start = [], 0
+    seen: list[Features] = []
+    samples: list[Sample] = []
     ahead = chunk * scorer.engine.n_workers
     # A batch is a chunk with any number of workers: on a GPU an image's last bits depend on it.
     scorer = dataclasses.replace(scorer, batch_size=chunk * 2 * settings.queries)
@@ -66,6 +74,8 @@ def score_in_chunks(
         pairs = slice(start, min(start + chunk, n))
         asked = (members[pairs], non_members[pairs])
         both = scorer.features(evaluation.target, [*asked[0], *asked[1]])
+        seen.append(both)
+        samples += [*asked[0], *asked[1]]
         new = np.split(model.score(both), [len(asked[0])])
         for side, part in zip(scores, new, strict=True):
             side.append(part)
@@ -80,10 +90,12 @@ def score_in_chunks(
         calibration=model.calibration_scores,
         members=np.concatenate(scores[0]),
         non_members=np.concatenate(scores[1]),
+        answers=(known, scorer.answers(Features.joined(seen), samples)),
     )
     end = SequentialPath(
         n_pairs=test.n_pairs,
         max_pairs=n,
+        estimate=test.estimate,
         verdict=test.verdict,
         pairs_needed=test.pairs_needed,
         path=path,

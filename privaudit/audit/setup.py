@@ -14,14 +14,14 @@ from privaudit.audit.experiment import (
     unknown_members,
     write_captions,
 )
-from privaudit.audit.provenance import described, sample_set
+from privaudit.audit.provenance import sample_set
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
-from privaudit.errors import SampleError
+from privaudit.errors import SampleError, SettingError
 from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
-from privaudit.targets import as_target
+from privaudit.targets import as_target, without_effect
 from privaudit.targets.acceleration import Acceleration
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ PIPELINE = (
     "channels_last",
     "compile",
 )
-"""What a diffusers pipeline is called with, then how it is changed."""
+"""What a diffusers pipeline is called with, and how it is changed."""
 
 named_encoder = functools.lru_cache(maxsize=1)(load_encoder)
 """Several audits of a session have one encoder, and load it once."""
@@ -102,8 +102,29 @@ class Setup:
 
     @functools.cached_property
     def target(self) -> Target:
-        """The target model."""
+        """The target model.
+
+        Raises
+        ------
+        SettingError
+            If the audit file sets what cannot reach it.
+        """
+        refused = [n for n in self.without_effect() if self.settings.source(n) == "marker"]
+        if refused:
+            given = type(self.inputs.target_model).__name__
+            msg = (
+                f"{', '.join(refused)} of privacy_budget(…) cannot reach what it is for: this "
+                f"audit has {'an image_encoder fixture' if refused[0] == 'encoder' else given}; "
+                "remove it, or set it where that is made"
+            )
+            raise SettingError(msg)
         return self._as_target(self.inputs.target_model)
+
+    @functools.cached_property
+    def base(self) -> Target | None:
+        """The model that the target was fine-tuned from, if it was given."""
+        given = self.inputs.base_model
+        return None if given is None else self._as_target(given)
 
     @functools.cached_property
     def encoder(self) -> Encoder:
@@ -250,11 +271,8 @@ class Setup:
     def without_effect(self) -> list[str]:
         """Name the settings that reach nothing: their values say nothing about what ran."""
         names = [] if self.inputs.image_encoder is None else ["encoder"]
-        made = self.target is not self.inputs.target_model
-        call = described(self.target).get("call") if made else None
-        if call is None:  # a callable, or a target that came ready-made, with its own arguments
-            return [*names, *PIPELINE]
-        return [*names, *(name for name in PIPELINE[:2] if name not in call)]
+        wanted = {name: getattr(self.settings, name) for name in PIPELINE}
+        return [*names, *without_effect(self.inputs.target_model, wanted)]
 
     def recorded_settings(self) -> dict[str, Any]:
         """Return the settings as a record has them, without the values that reached nothing."""
@@ -266,6 +284,7 @@ class Setup:
         """Return the models that were used so far, by role; the others were not even made."""
         models: dict[str, Any] = {
             "target_model": self.target,
+            **({} if self.base is None else {"base_model": self.base}),
             "image_encoder": self.encoder,
             "measurement": self.measurement,
         }

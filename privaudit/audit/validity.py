@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from privaudit.record import BlindBaseline, Interval, NearDuplicate, Validity
+from privaudit.record import Answers, BlindBaseline, Interval, NearDuplicate, Validity
 from privaudit.statistics import auc_interval
 
 if TYPE_CHECKING:
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["blind_baseline", "blind_caption_baseline", "judge", "near_duplicates"]
+__all__ = ["blind_baseline", "blind_caption_baseline", "judge", "judge_answers", "near_duplicates"]
 
 FOLDS = 5
 LEAST = 2 * FOLDS
 """Samples of each class below which no classifier is worth cross-validating."""
 LARGEST_SHARE = 0.05
 """Share of the evaluation set that may have a near-duplicate elsewhere."""
+LARGEST_DEAD_SHARE = 0.05
+"""Share of the answers that may be of one colour, or the same for several prompts."""
 CONTROL_AUC = 0.95
 """What the attack must reach on a model that returns its training images."""
 BLOCK = 1024
@@ -166,6 +168,34 @@ def near_duplicates(
     return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
 
 
+def judge_answers(role: str, answers: Answers) -> list[str]:
+    """Say why nothing can be concluded from answers, if too many of them are no pictures.
+
+    Parameters
+    ----------
+    role
+        Who answered, such as ``"target_model"``.
+    answers
+        What was counted.
+    """
+    kinds = {
+        "of one colour": (
+            answers.flat,
+            "a safety filter, or a float16 overflow, hides whatever was memorised: turn the filter "
+            "off, or load the model in float32",
+        ),
+        "the same picture as the answer to another prompt": (
+            answers.repeated,
+            "a model that ignores its prompt cannot give anything away: look at what it draws",
+        ),
+    }
+    return [
+        f"{count} of {answers.n} answers of {role} are {what}\n{way_out}"
+        for what, (count, way_out) in kinds.items()
+        if count > LARGEST_DEAD_SHARE * answers.n
+    ]
+
+
 def judge(
     *,
     blind_image: BlindBaseline | None,
@@ -173,6 +203,7 @@ def judge(
     blind_limit: float,
     duplicates: Sequence[NearDuplicate],
     evaluation_ids: Sequence[str],
+    is_base: bool,
     controls: Mapping[str, float],
 ) -> Validity:
     """Decide whether an audit may conclude anything.
@@ -187,10 +218,18 @@ def judge(
         All near-duplicates across sets, the most alike first.
     evaluation_ids
         Who is evaluated.
+    is_base
+        Whether the target draws exactly what its base model draws.
     controls
         AUC of the positive control, by the name of the attack.
     """
     reasons = []
+    if is_base:
+        reasons.append(
+            "the target draws exactly what its base model draws: it is no fine-tune, or what was "
+            "fine-tuned was not loaded, and nothing is known of the model you mean to release\n"
+            "check the adapter or weights that target_model loads, and that they are active"
+        )
     for what, blind in (("images", blind_image), ("captions", blind_caption)):
         # Written so that NaN is a reason.
         if blind is not None and not blind.interval.low <= blind_limit:

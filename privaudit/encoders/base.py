@@ -54,6 +54,8 @@ class TorchEncoder:
         process.
     device
         Where to run; by default a GPU when there is one.
+    n_special_tokens
+        Leading tokens that stand for no patch: class, distillation, register.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class TorchEncoder:
         *,
         preprocess_fingerprint: str | None,
         device: str | torch.device | None = None,
+        n_special_tokens: int = 0,
     ) -> None:
         self.name = name
+        self.n_special_tokens = n_special_tokens
         self.device = chosen_device(device)
         self._module = module.eval().to(self.device)
         self._preprocess = preprocess

@@ -189,6 +189,17 @@ def _transformers_encoder(name: str, model: Any, processor: Any, device: Any) ->
         features,
         preprocess_fingerprint=processor.to_json_string(),
         device=device,
+        n_special_tokens=_n_special_tokens(vision),
+    )
+
+
+def _n_special_tokens(vision: torch.nn.Module) -> int:
+    """Count the learned tokens that a transformers vision model puts before its patches."""
+    names = {"cls_token", "class_embedding", "distillation_token", "register_tokens"}
+    return sum(
+        parameter.numel() // parameter.shape[-1]
+        for name, parameter in vision.named_parameters()
+        if name.rpartition(".")[2] in names
     )
 
 
@@ -266,6 +277,7 @@ def _timm_encoder(
         features,
         preprocess_fingerprint=f"{config}",
         device=device,
+        n_special_tokens=int(getattr(model, "num_prefix_tokens", 0)),
     )
 
 

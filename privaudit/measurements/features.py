@@ -23,23 +23,29 @@ class Features:
     ----------
     vectors
         Aggregated similarity vectors, shape (n, d), float64.
-    pooled
-        Aggregated similarities of the pooled features, shape (n,), float64.
+    similarity
+        One aggregated similarity a sample, shape (n,), float64: the mean over patches.
+    facts
+        What is known of each answer alone, shape (n, m, 2), see
+        :mod:`privaudit.measurements.liveness`; ``None`` where there were no answers.
     """
 
     vectors: NDArray[np.float64]
-    pooled: NDArray[np.float64]
+    similarity: NDArray[np.float64]
+    facts: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
-        return len(self.pooled)
+        return len(self.similarity)
 
     @classmethod
     def joined(cls, parts: Sequence[Features]) -> Features:
         """Put the features of several groups of samples one after another."""
+        facts: list[Any] = [part.facts for part in parts]
         return cls(
             vectors=np.concatenate([part.vectors for part in parts]),
-            pooled=np.concatenate([part.pooled for part in parts]),
+            similarity=np.concatenate([part.similarity for part in parts]),
+            facts=None if any(f is None for f in facts) else np.concatenate(facts),
         )
 
 

@@ -10,7 +10,8 @@ from privaudit.encoders.base import encoder_identity
 from privaudit.encoders.cache import FeatureCache
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.features import Features, aggregate
-from privaudit.measurements.similarity import pooled_similarity, similarity_vector
+from privaudit.measurements.liveness import FACTS, answer_facts
+from privaudit.measurements.similarity import patch_similarity, similarity_vector
 from privaudit.samples import ImagesByDigest
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ __all__ = ["ReconstructionSimilarity"]
 class ReconstructionSimilarity:
     """Similarity of each answer to the sample that was asked about (Pang & Wang, section IV-B).
 
-    A row is the similarity of the pooled features, then the similarity vector.
+    A row is what tells whether the answer is a picture at all (see
+    :mod:`privaudit.measurements.liveness`), the mean of the patch-wise similarities, then the
+    similarity vector. The tokens that
+    an encoder says are special (``n_special_tokens`` leading ones: class, distillation, register)
+    stand for no patch. The paper leaves them out, and so do the mean and the vector over tokens.
+    The vector over channels is the reference code's, which keeps them.
 
     Parameters
     ----------
@@ -49,8 +55,15 @@ class ReconstructionSimilarity:
     ) -> None:
         self.encoder, self._similarity, self._axis = encoder, similarity, axis
         self._cache = FeatureCache(encoder) if cache is None else cache
+        self._n_special = int(getattr(encoder, "n_special_tokens", 0))
         identity, self.persistent = encoder_identity(encoder)
-        self.identity = fingerprint_values(encoder=identity, similarity=similarity, axis=axis)
+        self.identity = fingerprint_values(
+            encoder=identity,
+            similarity=similarity,
+            axis=axis,
+            special=self._n_special,
+            first="facts of the answer, mean over patches",
+        )
 
     def rows(
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
@@ -64,16 +77,25 @@ class ReconstructionSimilarity:
         rows: list[Any] = []
         for i, query in queries.items():
             pair = states[query.sample.digest], states[digests[i]]
-            vector = similarity_vector(*pair, self._similarity, self._axis)
-            pooled = pooled_similarity(*pair, self._similarity)
-            rows.append(np.concatenate([pooled[None], vector]).astype(np.float32))
+            patches = pair[0][self._n_special :], pair[1][self._n_special :]
+            compared = patches if self._axis == "token" else pair
+            vector = similarity_vector(*compared, self._similarity, self._axis)
+            mean = patch_similarity(*patches, self._similarity)
+            facts = answer_facts(images[i], digests[i])
+            rows.append(np.concatenate([facts, mean[None], vector]).astype(np.float32))
         return rows
 
     def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
         """Aggregate over the answers, see :class:`Measurement`."""
-        reduced = aggregate(rows, aggregation, axis=1)
-        return Features(vectors=reduced[:, 1:], pooled=reduced[:, 0])
+        facts, measured = rows[..., :FACTS], rows[..., FACTS:]
+        reduced = aggregate(measured, aggregation, axis=1)
+        return Features(vectors=reduced[:, 1:], similarity=reduced[:, 0], facts=facts)
 
     def describe(self) -> dict[str, object]:
         """Return what is compared, and how."""
-        return {"name": self.name, "similarity": self._similarity, "axis": self._axis}
+        return {
+            "name": self.name,
+            "similarity": self._similarity,
+            "axis": self._axis,
+            "special_tokens_left_out": self._n_special if self._axis == "token" else 0,
+        }

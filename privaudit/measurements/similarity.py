@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["pooled_similarity", "similarity_vector"]
+__all__ = ["patch_similarity", "similarity_vector"]
 
 COSINE_EPS = 1e-8
 """Lower bound of each norm, as in ``torch.nn.functional.cosine_similarity``."""
@@ -44,7 +44,7 @@ def _compare(a: NDArray[Any], b: NDArray[Any], measure: str, axis: int) -> NDArr
 
 
 def similarity_vector(
-    query: NDArray[Any], generated: NDArray[Any], measure: str = "cosine", axis: str = "channel"
+    query: NDArray[Any], generated: NDArray[Any], measure: str = "cosine", axis: str = "token"
 ) -> NDArray[np.float64]:
     r"""Compare two last hidden states along one axis.
 
@@ -63,9 +63,12 @@ def similarity_vector(
         - ``"hamming"``: :math:`-\sum \mathrm{int}(q) \oplus \mathrm{int}(g)`, of the features
           truncated toward zero.
     axis
+        ``"token"`` compares each token over all channels and gives one value per token: the
+        paper's patch-wise similarity, the reference's ``--similarity_score_dim 2``.
         ``"channel"`` compares each channel over all tokens and gives one value per channel: the
-        reference's default, ``--similarity_score_dim 1``. ``"token"`` compares each token over
-        all channels and gives one value per token: ``--similarity_score_dim 2``.
+        reference's default, ``--similarity_score_dim 1``. On the over-fitted emoji model the
+        classifier of version 0.1 reached 0.965, 0.747, 0.963 and 0.717 in scenarios I to IV with
+        tokens, and 0.969, 0.631, 0.944 and 0.681 with channels.
 
     Returns
     -------
@@ -75,15 +78,15 @@ def similarity_vector(
     return _compare(query, generated, measure, {"channel": -2, "token": -1}[axis])
 
 
-def pooled_similarity(
+def patch_similarity(
     query: NDArray[Any], generated: NDArray[Any], measure: str = "cosine"
 ) -> NDArray[np.float64]:
-    """Compare the means over tokens of two last hidden states: one value a pair.
+    """Average the patch-wise similarity vector: one value a pair (Pang & Wang 2025, eq. 4).
 
     Parameters
     ----------
     query, generated
-        Features of shape (..., tokens, channels).
+        Features of shape (..., tokens, channels), special tokens left out.
     measure
         As in :func:`similarity_vector`.
 
@@ -91,6 +94,13 @@ def pooled_similarity(
     -------
     ndarray of float64, shape (...)
         Higher is more alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> query = np.array([[1.0, 0.0], [0.0, 2.0]])
+    >>> generated = np.array([[3.0, 0.0], [1.0, 0.0]])  # one patch alike, one at a right angle
+    >>> float(patch_similarity(query, generated))
+    0.5
     """
-    query, generated = (np.asarray(x, dtype=np.float64).mean(axis=-2) for x in (query, generated))
-    return _compare(query, generated, measure, -1)
+    return np.asarray(similarity_vector(query, generated, measure, "token").mean(axis=-1))

@@ -108,6 +108,7 @@ target_model = _absent("target_model", "The fine-tuned model: a diffusers pipeli
 members = _absent("members", "Samples the model was fine-tuned on.")
 non_members = _absent("non_members", "Samples of the same kind that it was not fine-tuned on.")
 captioner = _absent("captioner", "Writes captions from images, for scenarios II and IV.")
+base_model = _absent("base_model", "The model that the target was fine-tuned from.")
 image_encoder = _absent("image_encoder", "Encoder to use in place of --privaudit-encoder.")
 shadow_model = _absent("shadow_model", "The attacker's own fine-tune, for III and IV.")
 shadow_members = _absent("shadow_members", "Samples the shadow model was fine-tuned on.")

@@ -8,6 +8,7 @@ from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
 from privaudit.record.validity import BlindBaseline, NearDuplicate, Validity
 from privaudit.record.values import (
+    Answers,
     Claim,
     Counts,
     DetectableAUC,
@@ -21,6 +22,7 @@ from privaudit.record.values import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Answers",
     "AttackResult",
     "AuditRecord",
     "BlindBaseline",

@@ -25,9 +25,9 @@ class AttackResult(Value):
     scenario
         ``"attack-I"`` to ``"attack-IV"``.
     attack
-        The inference model, such as ``"threshold"``.
+        The inference model, by its name in :mod:`privaudit.attacks.registry`.
     auc
-        ROC-AUC over the evaluation set; of a sequential audit, the share of pairs won.
+        ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
         ``"pass"``, ``"fail"`` or ``"inconclusive"``.
     interval

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.record.values import Interval, Value
+from privaudit.record.values import Answers, Interval, Value
 
 __all__ = ["BlindBaseline", "NearDuplicate", "Validity"]
 
@@ -42,6 +42,9 @@ class Validity(Value):
     controls
         AUC of each attack, by name such as ``"attack-I-threshold"``, when a target that returns
         its members takes the model's place.
+    answers
+        How many answers are no pictures, by the name of the attack and the set: found while the
+        audit ran.
     reasons
         Why nothing may be concluded; empty when something may.
     """
@@ -51,6 +54,7 @@ class Validity(Value):
     near_duplicates: list[NearDuplicate] = []
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
+    answers: dict[str, Answers] = {}
     reasons: list[str] = []
 
     def merged(self, other: Validity) -> Validity:
@@ -63,5 +67,6 @@ class Validity(Value):
             near_duplicates=alike[:SHOWN],
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),
+            answers=dict(sorted({**self.answers, **other.answers}.items())),
             reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),
         )

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 __all__ = [
+    "Answers",
     "Claim",
     "Counts",
     "DetectableAUC",
@@ -62,6 +63,24 @@ class Value(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain dictionaries and lists."""
         return self.model_dump(mode="json")
+
+
+class Answers(Value):
+    """How many answers of a target were counted, and how many of them are no pictures.
+
+    Attributes
+    ----------
+    n
+        Answers.
+    flat
+        Those that are one colour, or nearly so.
+    repeated
+        Those that were also given to another prompt.
+    """
+
+    n: int = 0
+    flat: int = 0
+    repeated: int = 0
 
 
 class Counts(Value):
@@ -129,10 +148,26 @@ class SequentialStep(Value):
 
 
 class SequentialPath(Value):
-    """How a sequential audit came to its end."""
+    """How a sequential audit came to its end.
+
+    Attributes
+    ----------
+    n_pairs, max_pairs
+        Pairs that were asked, and that there were.
+    estimate
+        AUC, corrected for stopping; the shares of ``path`` are what the verdict rests on, and
+        chance has carried the last of them away from the budget.
+    verdict
+        ``"pass"``, ``"fail"`` or, if the pairs ran out, ``None``.
+    pairs_needed
+        Pairs that would decide, if the AUC stays, or ``None``.
+    path
+        The state after every chunk.
+    """
 
     n_pairs: int
     max_pairs: int
+    estimate: float
     verdict: str | None
     pairs_needed: int | None
     path: list[SequentialStep]

@@ -208,15 +208,17 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "num_inference_steps",
         _whole(1),
-        30,
+        None,
         "denoising steps of a diffusers pipeline",
         aliases=("steps",),
+        unset="the pipeline's own",
     ),
     Option(
         "guidance_scale",
         _number(0, 1000),
-        7.5,
+        None,
         "classifier-free guidance of a diffusers pipeline",
+        unset="the pipeline's own",
     ),
     Option("seed", _whole(0), 0, "seed of the audit: queries, splits and classifiers"),
     Option(
@@ -228,8 +230,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "similarity_axis",
         _choice("channel", "token"),
-        "channel",
-        "one similarity per channel, or one per token",
+        "token",
+        "one similarity per token (patch-wise), or one per channel",
     ),
     Option(
         "aggregation",

@@ -107,8 +107,8 @@ class AuditSettings(_Settings):
     scenarios: tuple[str, ...]
     attacks: tuple[str, ...]
     queries: int
-    num_inference_steps: int
-    guidance_scale: float
+    num_inference_steps: int | None
+    guidance_scale: float | None
     seed: int
     similarity: str
     similarity_axis: str

@@ -45,6 +45,8 @@ LARGEST = 50.0
 """No audit of fewer than 10²¹ samples bounds ε beyond this."""
 MOST_SAMPLES = {"any": 1_000_000, "gaussian": 30_000}
 """Where :func:`least_samples` stops to search."""
+STEP = 1.25
+"""By how much more it tries next."""
 
 
 @dataclass(frozen=True)
@@ -235,12 +237,12 @@ def least_samples(
             return any(one_run_p_value(made, made, n, claim, delta) < error for made in tries)
         return any(bool(gaussian.refuted(made, made, n, mu, error)[0]) for made in tries)
 
-    high = 2
+    # More coins also make the δ-term larger, so what refutes may be a window: small steps.
+    low, high = 1, 2
     while not refutable(high):
-        high *= 2
+        low, high = high, max(high + 1, int(high * STEP))
         if high > MOST_SAMPLES[hypothesis]:
             return None
-    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if refutable(middle) else (middle, high)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from privaudit.targets.base import CallableTarget, Target, as_target
+from privaudit.targets.base import CallableTarget, Target
 from privaudit.targets.controls import CopyingTarget, MemorizingTarget, ObliviousTarget
-from privaudit.targets.pipeline import PipelineTarget, load_pipeline
+from privaudit.targets.convert import as_target, without_effect
+from privaudit.targets.loading import load_pipeline
+from privaudit.targets.pipeline import PipelineTarget
 from privaudit.targets.queries import Answer, Query
 from privaudit.targets.saved import SavedPipeline, SavedTarget
 
@@ -21,4 +23,5 @@ __all__ = [
     "Target",
     "as_target",
     "load_pipeline",
+    "without_effect",
 ]

@@ -56,14 +56,16 @@ class Acceleration:
         Raises
         ------
         GeneratorError
-            If diffusers has no such scheduler.
+            If diffusers has no such scheduler, or the pipeline has no place for it.
         """
         if not self.to_dict():
             return pipeline
-        # Shallow: components that are put in place below are put into the copy alone.
-        changed = copy.copy(pipeline)
+        parts: dict[str, Any] = {}
         if self.scheduler is not None:
-            changed.scheduler = _scheduler(self.scheduler, pipeline.scheduler.config)
+            if getattr(pipeline, "scheduler", None) is None:
+                msg = f"{type(pipeline).__name__} has no scheduler to put {self.scheduler!r} in for"
+                raise GeneratorError(msg)
+            parts["scheduler"] = _scheduler(self.scheduler, pipeline.scheduler.config)
         for name, part in pipeline.components.items():
             if not isinstance(part, torch.nn.Module):
                 continue
@@ -75,8 +77,31 @@ class Acceleration:
                 part = part.to(memory_format=torch.channels_last)  # noqa: PLW2901
             if self.compile and name in ("unet", "transformer"):
                 part = torch.compile(part)  # noqa: PLW2901
+            parts[name] = part
+        return _with_parts(pipeline, parts)
+
+
+def _with_parts(pipeline: Any, parts: dict[str, Any]) -> Any:
+    """Return a pipeline with other parts; the one given keeps its own."""
+    inner = [value for value in vars(pipeline).values() if hasattr(value, "components")]
+    if not inner:
+        # Shallow: components that are put in place are put into the copy alone.
+        changed = copy.copy(pipeline)
+        for name, part in parts.items():
             setattr(changed, name, part)
         return changed
+    # A combined pipeline makes pipelines of its parts, which would go on with the old ones.
+    try:
+        changed = type(pipeline)(**pipeline.components | parts)
+    except TypeError as error:
+        msg = (
+            f"{type(pipeline).__name__} has {len(inner)} pipelines inside, which no setting "
+            f"reaches ({error}): change them in the audit file, and leave scheduler, dtype, "
+            "channels_last and compile out"
+        )
+        raise GeneratorError(msg) from error
+    changed.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
+    return changed
 
 
 def _scheduler(name: str, config: Any) -> Any:

@@ -1,8 +1,7 @@
-"""What a target is, and how anything callable becomes one."""
+"""What a target is, and what a callable must be to be one."""
 
 from __future__ import annotations
 
-import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -11,15 +10,13 @@ from PIL import Image
 from privaudit.errors import GeneratorError
 from privaudit.samples import as_rgb
 from privaudit.targets.queries import in_one_call
-from privaudit.targets.saved import SavedPipeline, SavedTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from privaudit.targets.acceleration import Acceleration
     from privaudit.targets.queries import Answer, Query
 
-__all__ = ["CallableTarget", "Target", "as_target", "checked"]
+__all__ = ["CallableTarget", "Target", "checked"]
 
 
 @runtime_checkable
@@ -28,14 +25,16 @@ class Target(Protocol):
 
     Attributes
     ----------
-    fingerprint
-        Identity of everything that decides which image a query's prompt and seed give.
     persistent
         Whether the fingerprint means the same in another process, so that images may be kept.
     """
 
-    fingerprint: str
     persistent: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of everything that decides which image a query's prompt and seed give."""
+        ...
 
     def batch_size(self, wanted: int) -> int:
         """Round a wanted number of queries a call to one that cannot change the images."""
@@ -162,60 +161,3 @@ def checked(name: str, answer: Any, prompts: Sequence[str]) -> list[Image.Image]
             msg = f"{name} returned for prompt {prompt!r} a {error}"
             raise GeneratorError(msg) from error
     return images
-
-
-def as_target(
-    given: Any,
-    *,
-    num_inference_steps: int = 30,
-    guidance_scale: float = 7.5,
-    acceleration: Acceleration | None = None,
-) -> Target:
-    """Turn what a ``target_model`` or ``shadow_model`` fixture returned into a target.
-
-    Parameters
-    ----------
-    given
-        A diffusers pipeline, loaded or a :class:`SavedPipeline`, what
-        :func:`privaudit.finetune` returned, a target, an object with a method ``generate``, or
-        a callable ``generate(prompts, seeds)``.
-    num_inference_steps, guidance_scale, acceleration
-        For a pipeline; a target that comes ready-made keeps its own.
-
-    Raises
-    ------
-    GeneratorError
-        If it is none of these.
-    """
-    tuning = sys.modules.get("privaudit.diffusion.fine_tuning")
-    if tuning is not None and isinstance(given, tuning.FineTuned):
-        given = given.pipeline
-    if isinstance(given, Target):
-        return given
-    if isinstance(given, SavedPipeline):
-        return SavedTarget(
-            given,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            acceleration=acceleration,
-        )
-    # Who has a pipeline has imported diffusers; nobody else should wait for it.
-    diffusers = sys.modules.get("diffusers")
-    if diffusers is not None and isinstance(given, diffusers.DiffusionPipeline):
-        from privaudit.targets.pipeline import PipelineTarget
-
-        return PipelineTarget(
-            given,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            acceleration=acceleration,
-        )
-    if callable(getattr(given, "generate", None)):
-        return CallableTarget(given.generate, getattr(given, "fingerprint", None))
-    if callable(given):
-        return CallableTarget(given)
-    msg = (
-        f"{type(given).__name__} cannot generate images: return a diffusers pipeline, or a "
-        "callable generate(prompts, seeds) -> list of PIL images"
-    )
-    raise GeneratorError(msg)

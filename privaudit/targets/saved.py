@@ -12,7 +12,9 @@ from privaudit.batching import rounded_batch_size
 from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
-from privaudit.targets.pipeline import DTYPES, LIBRARIES, PipelineTarget, load_pipeline
+from privaudit.targets.identity import plain
+from privaudit.targets.loading import DTYPES, load_pipeline
+from privaudit.targets.pipeline import LIBRARIES, PipelineTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +47,9 @@ class SavedPipeline:
         Folder of a whole pipeline.
     unet, transformer, lora, biases, device
         As of :func:`privaudit.load_pipeline`, but files and folders only.
+    call
+        Further arguments of the pipeline's call, plain values, such as
+        ``{"true_cfg_scale": 4.0}``; they overrule those of the audit's settings.
     **from_pretrained
         Passed on: numbers, truth values, ``None``, a ``dtype`` and a ``variant``. Anything else
         might be more than its name tells.
@@ -64,6 +69,7 @@ class SavedPipeline:
         lora: str | Path | None = None,
         biases: str | Path | None = None,
         device: str | torch.device | None = None,
+        call: dict[str, Any] | None = None,
         **from_pretrained: Any,
     ) -> None:
         parts = {
@@ -82,13 +88,18 @@ class SavedPipeline:
                 )
                 raise GeneratorError(msg)
         for name, value in from_pretrained.items():
-            plain = value is None or isinstance(value, (bool, int, float))
-            if not plain and not (name in NAMED and re.fullmatch(r"[\w.-]+", str(value))):
+            bare = value is None or isinstance(value, (bool, int, float))
+            if not bare and not (name in NAMED and re.fullmatch(r"[\w.-]+", str(value))):
                 msg = (
                     f"{name} of a SavedPipeline is a {type(value).__name__}, which no hash of "
                     "files can tell from another: use privaudit.load_pipeline"
                 )
                 raise GeneratorError(msg)
+        self.call = dict(call or {})
+        if (called := plain(self.call)) != self.call:
+            msg = f"call of a SavedPipeline is {called}, which no hash tells from another: give "
+            msg += "plain values, or use privaudit.load_pipeline"
+            raise GeneratorError(msg)
         self._from_pretrained = from_pretrained
         self.device = chosen_device(device)
         """Where it runs, or will."""
@@ -165,14 +176,15 @@ class SavedTarget:
         self,
         saved: SavedPipeline,
         *,
-        num_inference_steps: int,
-        guidance_scale: float,
+        num_inference_steps: int | None,
+        guidance_scale: float | None,
         acceleration: Acceleration | None,
     ) -> None:
         self._saved = saved
         self._call: dict[str, Any] = {
             "num_inference_steps": num_inference_steps,
             "guidance_scale": guidance_scale,
+            **saved.call,
         }
         self._acceleration = acceleration
         self.fingerprint = fingerprint_values(
@@ -202,13 +214,18 @@ class SavedTarget:
 
         Nothing is loaded for it: where all images were stored, nothing ran.
         """
+        given = {name: value for name, value in self._call.items() if value is not None}
         loaded = self._target.describe() if "_target" in vars(self) else {}
-        return (
-            self._saved.describe()
-            | {"call": dict(self._call)}
-            | loaded
-            | {"identity": self.fingerprint}
-        )
+        return self._saved.describe() | {"call": given} | loaded | {"identity": self.fingerprint}
+
+    @property
+    def probe(self) -> str:
+        """As of :class:`privaudit.PipelineTarget`: the pipeline is loaded for it."""
+        return self._target.probe
+
+    def draws_as_base(self, base: Any = None) -> bool | None:
+        """As of :class:`privaudit.PipelineTarget`: both pipelines are loaded for it."""
+        return self._target.draws_as_base(base)
 
     def seconds_per_image(self) -> float | None:
         """Estimate the time of an image, from a few denoising steps."""

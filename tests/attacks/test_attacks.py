@@ -21,7 +21,7 @@ def features(draws: np.random.Generator, n: int, d: int = 24, shift: float = 0.0
 
 
 def both(a: Features, b: Features) -> Features:
-    return Features(np.vstack([a.vectors, b.vectors]), np.concatenate([a.pooled, b.pooled]))
+    return Features(np.vstack([a.vectors, b.vectors]), np.concatenate([a.similarity, b.similarity]))
 
 
 LABELS = np.arange(200) < 100
@@ -64,8 +64,18 @@ def test_no_threshold_beats_the_chosen_one(drawn: tuple[list[int], list[bool]]) 
     if flags.all() or not flags.any():
         return
     chosen = ThresholdAttack().fit(Features(values[:, None], values), flags).threshold
-    best = max(((values > t) == flags).mean() for t in np.arange(-21, 22, 0.5))
-    assert ((values > chosen) == flags).mean() == best
+
+    def index(t: float) -> float:
+        return (values > t)[flags].mean() - (values > t)[~flags].mean()
+
+    assert index(chosen) == pytest.approx(max(index(t) for t in np.arange(-21, 22, 0.5)))
+
+
+def test_the_threshold_weighs_the_classes_alike_not_the_samples() -> None:
+    # Accuracy would call all nine samples non-members: 8 of 9 right.
+    values = np.array([5.0, 1, 1, 1, 1, 1, 1, 6, 6])
+    flags = np.arange(9) == 0
+    assert ThresholdAttack().fit(Features(values[:, None], values), flags).threshold == 3.0
 
 
 def ledoit_wolf(rows: np.ndarray) -> np.ndarray:
@@ -99,14 +109,14 @@ def test_distribution_scores_equal_numpy(n: int, d: int) -> None:
     np.testing.assert_allclose(ours, logs[0] - logs[1], atol=1e-6)
 
 
-def test_threshold_scores_are_the_pooled_similarities() -> None:
+def test_threshold_scores_are_the_mean_similarities() -> None:
     draws = np.random.default_rng(4)
     known = features(draws, 30)
     labels = np.arange(30) < 15
     fitted = ThresholdAttack().fit(known, labels)
-    ordered = np.sort(known.pooled)
+    ordered = np.sort(known.similarity)
     middles = (ordered[:-1] + ordered[1:]) / 2
-    accuracies = [((known.pooled > t) == labels).mean() for t in middles]
+    accuracies = [((known.similarity > t) == labels).mean() for t in middles]
     if max(accuracies) > 0.5:
         assert fitted.threshold == pytest.approx(middles[int(np.argmax(accuracies))], abs=1e-6)
     queries = features(draws, 9)
@@ -121,7 +131,7 @@ def test_fitting_is_reproducible_and_scores_do_not_depend_on_company(name: str) 
     first = make_attack(name, 1).fit(known, LABELS).score(queries)
     again = make_attack(name, 1).fit(known, LABELS)
     np.testing.assert_array_equal(first, again.score(queries))
-    alone = Features(queries.vectors[3:4], queries.pooled[3:4])
+    alone = Features(queries.vectors[3:4], queries.similarity[3:4])
     np.testing.assert_allclose(again.score(alone), first[3:4], rtol=1e-9)
 
 
@@ -131,6 +141,6 @@ def test_one_class_and_nan_are_refused(name: str) -> None:
     known = features(draws, 10)
     with pytest.raises(ScoreError, match="10 members and 0 non-members"):
         make_attack(name, 0).fit(known, np.ones(10, dtype=bool))
-    known.vectors[0, 0] = known.pooled[0] = np.nan
+    known.vectors[0, 0] = known.similarity[0] = np.nan
     with pytest.raises(ScoreError, match="not finite"):
         make_attack(name, 0).fit(known, np.arange(10) < 5)

@@ -22,6 +22,7 @@ def names_spelled(source: str) -> list[str]:
     """Strings that are an inference model's name, or hold one quoted or in a list.
 
     Keys and subscripts are not names of inference models: a record's ``"threshold"`` is a number.
+    An example in a docstring is a user's code, and runs.
     """
     tree = ast.parse(source)
     keys = {id(key) for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys}
@@ -32,7 +33,7 @@ def names_spelled(source: str) -> list[str]:
         node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in keys
-        if pattern.search(node.value)
+        if pattern.search(re.sub(r"(?m)^\s*(?:>>>|\.\.\.) .*$", "", node.value))
     ]
 
 

@@ -112,11 +112,13 @@ def test_every_reason_is_given() -> None:
         blind_limit=0.55,
         duplicates=[],
         evaluation_ids=["a"],
+        is_base=True,
         controls={"attack-I-threshold": float("nan")},
     )
-    assert len(found.reasons) == 2
-    assert found.reasons[0].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
-    assert found.reasons[1].startswith("positive control AUC nan < 0.95")
+    assert len(found.reasons) == 3
+    assert found.reasons[0].startswith("the target draws exactly what its base model draws")
+    assert found.reasons[1].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
+    assert found.reasons[2].startswith("positive control AUC nan < 0.95")
 
 
 def ingredients(emoji: dict[str, Any], **changes: Any) -> AuditInputs:
@@ -185,7 +187,7 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
         non_members=split.non_members,
         target_model=MemorizingTarget(split.members),
         coin_split=split,
-        claim=Claim(epsilon=1.0, delta=1e-3),
+        claim=Claim(epsilon=1.0, delta=1e-5),
         **shadow,
     )
     settings = SETTINGS.replace(duplicate_limit=2.0, budget=1.0, attacks=("threshold",))
@@ -194,7 +196,7 @@ def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str,
     assert found.epsilon.epsilon > 1
     assert found.claim_exceeded
     assert found.verdict == "fail"
-    assert found.epsilon.provable == found.epsilon.epsilon  # every guess was right
+    assert found.epsilon.provable >= found.epsilon.epsilon > 1
     assert found.epsilon.coin_split["seed"] == 5
     refused = one_result("I", "threshold", given, settings, Store(None))
     assert refused.epsilon is None

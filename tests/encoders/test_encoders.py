@@ -64,6 +64,7 @@ def test_transformers_models_load_from_a_folder_and_by_object(
     features = named.encode(pictures())
     assert features.shape == (3, tokens, model.config.hidden_size)
     assert features.dtype == np.float32
+    assert named.n_special_tokens == given.n_special_tokens == tokens - 16  # of 32 px in 8s
     np.testing.assert_allclose(features, given.encode(pictures()), atol=1e-6)
     inputs = processor(images=pictures(), return_tensors="pt")
     with torch.inference_mode():
@@ -76,8 +77,10 @@ def test_timm_models_are_given_as_they_are() -> None:
 
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
     assert as_encoder(vit, device="cpu").encode(pictures()).shape == (3, 197, 192)
+    assert as_encoder(vit, device="cpu").n_special_tokens == 197 - 14**2
     convolutional = timm.create_model("resnet10t", num_classes=0)
     assert as_encoder(convolutional, device="cpu").encode(pictures()).shape[2] == 512
+    assert as_encoder(convolutional, device="cpu").n_special_tokens == 0
 
 
 def test_open_clip_models_are_given_with_their_preprocessing() -> None:

@@ -58,6 +58,12 @@ def target_model():
 """
 
 
+GATED = """
+def test_leak(membership_attack):
+    pass
+"""
+
+
 class AuditFolder:
     """A folder with audit files, and pytest runs in it, plain or under xdist."""
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
 import privaudit
 from privaudit.record import SessionRecord
+
+if TYPE_CHECKING:
+    from tests.parts.audit_folder import AuditFolder
 
 SCHEMA = Path(privaudit.__file__).parent / "record" / "schema.json"
 
@@ -20,3 +24,9 @@ def read_session(path: Path) -> SessionRecord:
     record = SessionRecord.from_json(text)
     assert json.loads(record.to_json()) == json.loads(text)
     return record
+
+
+def results(folder: AuditFolder, name: str = "out.json") -> dict[str, dict[str, Any]]:
+    """Return the results of a session, by their names, as the JSON has them."""
+    session = read_session(folder.path / name)
+    return {result.name: result.to_dict() for audit in session.audits for result in audit.results}

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.audit_folder import LEAKING, SAFE, AuditFolder
-
-GATED = """
-def test_leak(membership_attack):
-    pass
-"""
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 
 # A target that writes down what it is asked, and takes its time.
 LOGGING = """

@@ -8,13 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from privaudit.record import AuditRecord
-from tests.parts.audit_folder import LEAKING, SAFE, AuditFolder
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 from tests.parts.documents import read_session
 
-GATED = """
-def test_leak(membership_attack):
-    pass
-"""
 TWO_MODELS = """
 @pytest.fixture(scope="session", params=["leaking", "safe"])
 def target_model(request, members):

@@ -179,6 +179,19 @@ def test_a_claim_of_8_needs_tens_of_thousands() -> None:
     assert canaries <= 500
 
 
+def test_a_window_of_sizes_is_not_stepped_over() -> None:
+    # At δ = 1.007e-5 all right guesses refute 8 between some 26,000 and 33,000 coins only.
+    def p_value(n: int) -> float:
+        return one_run_p_value(n, n, n, 8.0, 1.007e-5)
+
+    smallest = min(p_value(n) for n in range(18_000, 60_000, 2_000))
+    assert p_value(16_384) > smallest * 1.02
+    level = 1 - smallest * 1.005
+    needed = least_samples(8.0, delta=1.007e-5, confidence=level, rule=Surest(1.0))
+    assert needed is not None
+    assert p_value(needed) < 1 - level
+
+
 def test_mistakes_are_named() -> None:
     for said, arguments in (
         ("delta=1 is outside", {"delta": 1}),

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from privaudit.__main__ import main
 from privaudit.errors import StoreError
 from privaudit.store import Store, as_file
 from privaudit.store.claims import Claims
@@ -210,16 +209,3 @@ def test_a_claim_asks_what_is_still_to_be_done(tmp_path: Path) -> None:
         assert taken == ["a", "c"]
     with claims.take(["b"], 2, absent) as taken:
         assert taken == []
-
-
-def test_the_command_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "store"
-    assert main(["store", "show", "--store", str(folder)]) == 0
-    assert "does not exist: nothing is stored" in capsys.readouterr().out
-    Store(folder).put_image(KEY, as_file(picture()))
-    Store(folder).put_texts({"a": "one", "b": "two"})
-    assert main(["store", "show", "--store", str(folder)]) == 0
-    assert "1 images (0.0 MB) and 2 values (0.0 MB)\n" in capsys.readouterr().out
-    assert main(["store", "clear", "--store", str(folder)]) == 0
-    assert capsys.readouterr().out.endswith("removed\n")
-    assert Store(folder).usage() == {"images": (0, 0), "values": (0, 0)}

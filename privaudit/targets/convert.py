@@ -1,0 +1,119 @@
+"""How anything that draws becomes a target, and which settings reach it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from privaudit.errors import GeneratorError
+from privaudit.targets.base import CallableTarget, Target
+from privaudit.targets.calls import ON_CALL, parameters_of
+from privaudit.targets.saved import SavedPipeline, SavedTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from privaudit.targets.acceleration import Acceleration
+
+__all__ = ["as_target", "without_effect"]
+
+
+def as_target(
+    given: Any,
+    *,
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
+    acceleration: Acceleration | None = None,
+) -> Target:
+    """Turn what a ``target_model`` or ``shadow_model`` fixture returned into a target.
+
+    Parameters
+    ----------
+    given
+        A diffusers pipeline, loaded or a :class:`SavedPipeline`, what
+        :func:`privaudit.finetune` returned, a target, an object with a method ``generate``, or
+        a callable ``generate(prompts, seeds)``.
+    num_inference_steps, guidance_scale, acceleration
+        For a pipeline, as of :class:`privaudit.PipelineTarget`; a target that comes ready-made
+        keeps its own.
+
+    Raises
+    ------
+    GeneratorError
+        If it is none of these.
+    """
+    given = _untuned(given)
+    if isinstance(given, Target):
+        return given
+    if isinstance(given, SavedPipeline):
+        return SavedTarget(
+            given,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            acceleration=acceleration,
+        )
+    # Who has a pipeline has imported diffusers; nobody else should wait for it.
+    diffusers = sys.modules.get("diffusers")
+    if diffusers is not None and isinstance(given, diffusers.DiffusionPipeline):
+        from privaudit.targets.pipeline import PipelineTarget
+
+        return PipelineTarget(
+            given,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            acceleration=acceleration,
+        )
+    if callable(getattr(given, "generate", None)):
+        return CallableTarget(given.generate, getattr(given, "fingerprint", None))
+    if callable(given):
+        return CallableTarget(given)
+    msg = (
+        f"{type(given).__name__} cannot generate images: return a diffusers pipeline, or a "
+        "callable generate(prompts, seeds) -> list of PIL images"
+    )
+    raise GeneratorError(msg)
+
+
+def without_effect(given: Any, wanted: Mapping[str, Any]) -> list[str]:
+    """Name the settings that would never reach a model, whatever their values.
+
+    Parameters
+    ----------
+    given
+        What a ``target_model`` fixture returned.
+    wanted
+        Values by setting, of ``num_inference_steps``, ``guidance_scale``, ``scheduler``,
+        ``dtype``, ``channels_last``, ``compile``. ``None`` and ``False`` are not wanted.
+
+    Returns
+    -------
+    list of str
+        Settings without effect, in the order of ``wanted``: all, for a callable and for a target
+        that comes ready-made; for a pipeline, those that it has no place for. Of a
+        :class:`privaudit.SavedPipeline` only those are named that its own ``call`` overrules,
+        until it is loaded.
+    """
+    names = [name for name, value in wanted.items() if value is not None and value is not False]
+    overruled: set[str] = set()
+    given = _untuned(given)
+    if isinstance(given, SavedPipeline):
+        overruled = set(given.call)
+        given = vars(given).get("pipeline")
+        if given is None:
+            return [name for name in names if name in overruled]
+    if not hasattr(given, "components"):
+        return names
+    accepted, others = parameters_of(type(given))
+    lacking = overruled | {name for name in ON_CALL if name not in accepted and not others}
+    if getattr(given, "scheduler", None) is None:
+        lacking.add("scheduler")
+    if not any(getattr(given, name, None) for name in ("unet", "transformer")):
+        lacking.add("compile")
+    return [name for name in names if name in lacking]
+
+
+def _untuned(given: Any) -> Any:
+    """Take the pipeline out of what ``finetune`` returned."""
+    tuning = sys.modules.get("privaudit.diffusion.fine_tuning")
+    tuned = tuning is not None and isinstance(given, tuning.FineTuned)
+    return given.pipeline if tuned else given

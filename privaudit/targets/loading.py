@@ -1,0 +1,150 @@
+"""Diffusers pipelines from folders and the hub, with what was fine-tuned put in its place."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from privaudit.device import chosen_device
+from privaudit.diffusion.adapters import fuse_adapter
+from privaudit.errors import GeneratorError
+
+__all__ = ["DTYPES", "load_pipeline"]
+
+DTYPES = ("dtype", "torch_dtype")
+"""What newer and older versions of diffusers call a dtype."""
+
+
+def load_pipeline(
+    base: str | Path,
+    *,
+    unet: Any = None,
+    transformer: Any = None,
+    lora: str | Path | None = None,
+    biases: str | Path | None = None,
+    device: str | torch.device | None = None,
+    **from_pretrained: Any,
+) -> Any:
+    """Load a diffusers text-to-image pipeline, with a LoRA adapter fused into it.
+
+    Parameters
+    ----------
+    base
+        Hub name or local folder of a whole pipeline.
+    unet, transformer
+        Folder of a fine-tuned denoiser to put in place of the base's; or the denoiser itself.
+    lora
+        Hub name, folder or file of a LoRA, in the layout of diffusers, peft, kohya, or another
+        that diffusers converts.
+    biases
+        Folder that ``FineTuned.save_biases`` of :mod:`privaudit.diffusion.fine_tuning` wrote.
+    device
+        Where to run; by default a GPU when there is one.
+    **from_pretrained
+        Passed on, such as ``dtype=torch.float16``. A CPU gets float32 unless told.
+
+    Returns
+    -------
+    diffusers.DiffusionPipeline
+        Ready to generate, without its own progress bar.
+
+    Raises
+    ------
+    GeneratorError
+        If there is no such pipeline or adapter; if the pipeline has no such part; if a key of
+        the adapter is not used, or no weight changed by it.
+
+    Examples
+    --------
+    In the folder of this repository:
+
+    >>> pipeline = load_pipeline("audits/models/base", lora="audits/models/shadow", device="cpu")
+    >>> type(pipeline).__name__
+    'StableDiffusionPipeline'
+    """
+    from diffusers import AutoPipelineForText2Image
+
+    device = chosen_device(device)
+    if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
+        from_pretrained[_dtype_argument()] = torch.float32
+    parts = (unet, transformer, lora, biases)
+    origin = {"base": base, **from_pretrained} if any(p is not None for p in parts) else None
+    fused: list[dict[str, Any]] = []
+    try:
+        for name, part in (("unet", unet), ("transformer", transformer)):
+            if isinstance(part, (str, Path)):
+                dtypes = {k: v for k, v in from_pretrained.items() if k in DTYPES}
+                from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
+            elif part is not None:
+                from_pretrained[name] = part
+        pipeline = AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
+        _check_used(pipeline, from_pretrained)
+        if lora is not None:
+            fused = fuse_adapter(pipeline, lora)
+        if biases is not None:
+            _put_biases(pipeline.unet, Path(biases))
+    except (OSError, ValueError) as error:
+        extra = "".join(
+            f" with {name} {str(given)!r}"
+            for name, given in (
+                ("U-Net", unet),
+                ("transformer", transformer),
+                ("LoRA", lora),
+                ("biases", biases),
+            )
+            if isinstance(given, (str, Path))
+        )
+        msg = (
+            f"pipeline {str(base)!r}{extra} cannot be loaded ({str(error).splitlines()[0]}): "
+            "check the folder or hub name"
+        )
+        raise GeneratorError(msg) from error
+    pipeline.set_progress_bar_config(disable=True)
+    # What the pipeline cannot tell by itself, for the record and for a comparison with the base.
+    pipeline.privaudit_fused, pipeline.privaudit_base = fused, origin
+    return pipeline.to(device)
+
+
+def _model_class(folder: Path) -> Any:
+    """Return the class of diffusers that a folder was saved by."""
+    import diffusers
+
+    config = folder / "config.json"
+    named = json.loads(config.read_text()).get("_class_name", "") if config.exists() else ""
+    return getattr(diffusers, named, diffusers.UNet2DConditionModel)
+
+
+def _check_used(pipeline: Any, parts: dict[str, Any]) -> None:
+    """Check that a pipeline took the models it was given: diffusers passes over others."""
+    for name, part in parts.items():
+        if isinstance(part, torch.nn.Module) and getattr(pipeline, name, None) is not part:
+            there = [n for n, p in pipeline.components.items() if isinstance(p, torch.nn.Module)]
+            msg = (
+                f"{type(pipeline).__name__} has no {name}, so the one given would not be audited: "
+                f"its models are {', '.join(there)}"
+            )
+            raise GeneratorError(msg)
+
+
+def _dtype_argument() -> str:
+    """Name it as the installed diffusers does: 0.42 warns of the older name."""
+    major, minor = importlib.metadata.version("diffusers").split(".")[:2]
+    return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
+
+
+def _put_biases(unet: Any, folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    from privaudit.diffusion.fine_tuning import BIASES_FILE
+
+    file = folder / BIASES_FILE
+    found = load_file(file)
+    wanted = {name: p.shape for name, p in unet.named_parameters() if name.endswith("bias")}
+    if {name: value.shape for name, value in found.items()} != wanted:
+        msg = f"{file} holds {len(found)} biases that are not those of this U-Net"
+        raise ValueError(msg)
+    unet.load_state_dict(found, strict=False)

@@ -1,0 +1,220 @@
+"""What users supply, and what they forget."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.parts import AUDITS, ROOT
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+from tests.parts.documents import results
+
+MINIMAL = """
+import sys
+sys.path[:0] = [{root!r}, {audits!r}]
+import pytest, emoji_sets
+import privaudit
+
+@pytest.fixture
+def members():
+    return emoji_sets.twemoji("member")[:4]
+
+@pytest.fixture
+def non_members():
+    return emoji_sets.twemoji("non_member")[:4]
+
+@pytest.fixture
+def target_model():
+    return privaudit.ObliviousTarget()
+
+def test_it(membership_attack):
+    pass
+"""
+
+
+def write_minimal(folder: AuditFolder) -> None:
+
+    folder.pytester.makepyfile(test_minimal=MINIMAL.format(root=str(ROOT), audits=str(AUDITS)))
+
+
+RECIPES = """
+@pytest.fixture(scope="session", params=[1, 2])
+def fine_tune(request):
+    def tune(samples):
+        with open("recipes", "a") as made:
+            made.write(f"{request.param}\\n")
+        return privaudit.MemorizingTarget(samples)
+    return tune
+
+@pytest.fixture(scope="session")
+def auxiliary_samples():
+    return emoji_sets.twemoji("shadow_member")[:12]
+
+@pytest.fixture(scope="session")
+def shadow_model():
+    return None
+"""
+
+
+def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder) -> None:
+    write_minimal(audit_folder)
+    result = audit_folder.run(
+        "--privaudit-scenarios=II,III", "-rs", "--privaudit-attacks=threshold"
+    )
+    result.assert_outcomes(skipped=2)
+    output = result.stdout.str()
+    assert "attack-II lacks 1 fixture: write captioner in the audit file or a conftest.py" in output
+    assert "write shadow_model, shadow_members, shadow_non_members (or auxiliary_samples" in output
+    assert "no audit was completed: 2 items, 0 results" in output
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFolder) -> None:
+    audit_folder.pytester.makepyfile(test_empty="def test_it(membership_attack): pass")
+    result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["attack-I lacks 3 fixtures: write target_model, members, non_members in the audit file*"]
+    )
+
+
+@pytest.mark.slow_under_xdist
+def test_the_captioner_of_scenario_two_never_sees_a_caption(audit_folder: AuditFolder) -> None:
+    audit_folder.write(
+        LEAKING,
+        """
+@pytest.fixture(scope="session")
+def captioner():
+    return lambda images: ["the same text for all"] * len(images)
+""",
+        GATED,
+    )
+    result = audit_folder.run(
+        "-k", "attack-II-threshold", "--privaudit-json=out.json", "--privaudit-budget=1"
+    )
+    result.assert_outcomes(passed=1)
+    assert results(audit_folder)["attack-II-threshold"]["auc"] != 1.0
+
+
+def test_the_shadow_model_is_made_once_a_session(audit_folder: AuditFolder) -> None:
+    write_minimal(audit_folder)
+    with (audit_folder.path / "test_minimal.py").open("a") as file:
+        file.write(
+            """
+@pytest.fixture(scope="session")
+def auxiliary_samples():
+    return emoji_sets.twemoji("shadow_member")[:12]
+
+@pytest.fixture(scope="session")
+def image_encoder():
+    from tests.parts.encoders import PixelEncoder
+    return PixelEncoder()
+
+@pytest.fixture(scope="session")
+def fine_tune():
+    def tune(samples):
+        with open("calls", "a") as calls:
+            calls.write(f"{len(samples)}\\n")
+        return privaudit.MemorizingTarget(samples)
+    return tune
+"""
+        )
+    result = audit_folder.run(
+        "--privaudit-scenarios=III",
+        "--privaudit-budget=1",
+        "--privaudit-attacks=threshold,distribution",
+    )
+    result.assert_outcomes(passed=2)
+    calls = (audit_folder.path / "calls").read_text().split()
+    assert len(calls) == 1
+    assert 0 < int(calls[0]) < 12
+
+
+def test_two_recipes_under_one_name_are_two_shadow_models(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, RECIPES, "def test_leak(membership_attack, fine_tune): pass")
+    settings = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold")
+    audit_folder.run(*settings, "--privaudit-budget=1").assert_outcomes(passed=2)
+    assert sorted((audit_folder.path / "recipes").read_text().split()) == ["1", "2"]
+
+
+def test_all_that_a_scenario_lacks_is_named_at_once(plain_folder: AuditFolder) -> None:
+    write_minimal(plain_folder)
+    result = plain_folder.run("--privaudit-scenarios=IV", "-rs", "--privaudit-attacks=threshold")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*attack-IV lacks 2 fixtures: write captioner, shadow_model, shadow_members, "
+            "shadow_non_members (or auxiliary_samples and fine_tune) in the audit file*"
+        ]
+    )
+
+
+PARAMETRIZED = """
+@pytest.fixture(scope="session", params=[1, 2])
+def target_model(request):
+    return privaudit.ObliviousTarget()
+"""
+ASYNC = """
+@pytest.fixture(scope="session")
+def captioner():
+    async def later():
+        return None
+    return later()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (PARAMETRIZED, "fixture target_model is parametrized, so the test must name it:"),
+        (SAFE + ASYNC, "fixture captioner is async, and nothing waits for it*"),
+        (
+            SAFE + "@pytest.fixture(scope='session')\ndef members():\n    return iter([])",
+            "members is a list_iterator, not a list of privaudit.Sample: it can be read once*",
+        ),
+        (
+            SAFE + "@pytest.fixture(scope='session')\ndef members():\n    return 'data/train'",
+            "members is a str, not a list of privaudit.Sample: return privaudit.load_samples*",
+        ),
+        (
+            "@pytest.fixture(scope='session')\ndef target_model(): return 3",
+            "int cannot generate images*",
+        ),
+    ],
+)
+def test_fixtures_that_cannot_be_used_say_what_to_return(
+    plain_folder: AuditFolder, code: str, said: str
+) -> None:
+    plain_folder.write(code, GATED)
+    scenario = "II" if "captioner" in code else "I"  # which asks for the captioner
+    result = plain_folder.run(f"--privaudit-scenarios={scenario}", "--privaudit-attacks=threshold")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([said])
+
+
+def test_what_fine_tune_returns_is_a_target(plain_folder: AuditFolder) -> None:
+    """``fine_tune=lambda samples: privaudit.finetune(…)``, as it comes."""
+    plain_folder.write(
+        SAFE,
+        """
+@pytest.fixture(scope="session")
+def shadow_model():
+    return None
+
+@pytest.fixture(scope="session")
+def auxiliary_samples(shadow_members, shadow_non_members):
+    return shadow_members + shadow_non_members
+
+@pytest.fixture(scope="session")
+def fine_tune():
+    from tests.parts.pipelines import tiny_pipeline
+    return lambda samples: privaudit.finetune(tiny_pipeline(), samples, steps=2, progress=False)
+""",
+        GATED,
+    )
+    result = plain_folder.run(
+        "--privaudit-scenarios=III",
+        "--privaudit-attacks=threshold",
+        "--privaudit-steps=2",
+        "--privaudit-budget=1",
+    )
+    result.assert_outcomes(passed=1)

@@ -1,0 +1,133 @@
+"""Settings: where they come from, and bad ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from privaudit.settings import OPTIONS
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+
+ASSERTED = """
+@pytest.mark.privacy_budget(max_auc=0.75)
+def test_leak(membership_attack):
+    assert membership_attack.auc <= membership_attack.budget
+"""
+
+
+@pytest.mark.slow_under_xdist
+def test_budget_sources_marker_over_command_line_over_ini(audit_folder: AuditFolder) -> None:
+    audit_folder.pytester.makeini(
+        "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\nprivaudit_budget = 0.9\n"
+    )
+    audit_folder.write(LEAKING, GATED)
+    picked = ["-k", "attack-I-threshold"]
+    audit_folder.run(*picked).stdout.fnmatch_lines(["AUC 1.000 > budget 0.9 (ini)*"])
+    given = audit_folder.run(*picked, "--privaudit-budget=0.8")
+    given.stdout.fnmatch_lines(["AUC 1.000 > budget 0.8 (command line)*"])
+    audit_folder.write(LEAKING, ASSERTED)
+    marked = audit_folder.run(*picked, "--privaudit-budget=0.8")
+    marked.stdout.fnmatch_lines(["AUC 1.000 > budget 0.75 (marker)*"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--privaudit-budget=nan", "--privaudit-budget='nan' must be a number in (0.5, 1]"),
+        ("--privaudit-budget=0", "--privaudit-budget='0' must be a number in (0.5, 1]"),
+        ("--privaudit-budget=0.5", "--privaudit-budget='0.5' must be a number in (0.5, 1]"),
+        ("--privaudit-scenarios=V", "--privaudit-scenarios='V' must be a comma-separated list*"),
+        ("--privaudit-queries=0", "--privaudit-queries='0' must be a whole number from 1"),
+        ("--privaudit-steps=x", "--privaudit-num-inference-steps='x' is not valid: denoising*"),
+        ("--privaudit-guidance-scale=inf", "--privaudit-guidance-scale='inf' must be a number*"),
+        ("--privaudit-seed=-1", "--privaudit-seed='-1' must be a whole number from 0"),
+        ("--privaudit-similarity=l7", "--privaudit-similarity='l7' must be one of cosine*"),
+        ("--privaudit-calibration=0", "--privaudit-calibration='0' must be a share*"),
+        ("--privaudit-batch-size=0", "--privaudit-batch-size='0' must be a whole number from 1"),
+        ("--privaudit-store-limit=0", "--privaudit-store-limit='0' must be a size from 1 byte*"),
+        ("--privaudit-store-limit=much", "--privaudit-store-limit='much' is not valid*"),
+        ("--privaudit-ray-workers=2", "*ray-workers need --privaudit-engine=ray"),
+        ("--privaudit-json=.", "--privaudit-json='.' is a folder: name a file"),
+    ],
+)
+def test_bad_options_are_usage_errors(plain_folder: AuditFolder, option: str, said: str) -> None:
+    plain_folder.write(SAFE, GATED)
+    result = plain_folder.run(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {said.replace('[', '?').replace(']', '?')}"])
+    assert len(result.errlines) <= 2
+
+
+def test_a_bad_ini_value_is_a_usage_error(plain_folder: AuditFolder) -> None:
+    plain_folder.pytester.makeini("[pytest]\nprivaudit_batch_size = many\n")
+    result = plain_folder.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: privaudit_batch_size='many' is not valid*"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        ("max_auc=0", "must be a number in"),
+        pytest.param(
+            "max_auc=float('nan')", "must be a number in", marks=pytest.mark.slow_under_xdist
+        ),
+        pytest.param(
+            "max_acu=0.6",
+            "privacy_budget(max_acu=…) is unknown",
+            marks=pytest.mark.slow_under_xdist,
+        ),
+        pytest.param(
+            "0.6, 0.7", "takes one positional argument", marks=pytest.mark.slow_under_xdist
+        ),
+    ],
+)
+def test_bad_markers_are_usage_errors(audit_folder: AuditFolder, marker: str, said: str) -> None:
+    audit_folder.write(SAFE, f"@pytest.mark.privacy_budget({marker})", GATED)
+    result = audit_folder.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert said in result.stderr.str()
+    assert "test_model.py::test_leak" in result.stderr.str()
+
+
+def test_an_ini_file_takes_every_spelling_of_the_command_line(plain_folder: AuditFolder) -> None:
+    plain_folder.pytester.makeini("[pytest]\nprivaudit_steps = 0\n")
+    result = plain_folder.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: privaudit_steps='0' must be a whole number from 1"])
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("privaudit_budget = 0.9", "AUC 1.000 > budget 0.9 (ini)*"),
+        ("privaudit_budget = 0.3", "*privaudit_budget=0.3 must be a number in (0.5, 1]*"),
+        ("privaudit_sequential = false", "AUC 1.000 > budget 0.6 (default)*"),
+    ],
+)
+def test_a_toml_file_may_hold_numbers_and_truth_values(
+    plain_folder: AuditFolder, written: str, said: str
+) -> None:
+    (plain_folder.path / "tox.ini").unlink()
+    (plain_folder.path / "pytest.toml").write_text(
+        f"[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2.0\n{written}\n"
+    )
+    plain_folder.write(LEAKING, GATED)
+    result = plain_folder.run("-k", "attack-I-threshold")
+    output = [*result.outlines, *result.errlines]
+    assert any(line.startswith(said.strip("*")) or said.strip("*") in line for line in output)
+
+
+def test_help_shows_every_default(plain_folder: AuditFolder) -> None:
+    shown = " ".join(plain_folder.run("--help").stdout.str().split())
+    for option in OPTIONS:
+        assert option.flags[0] in shown
+        assert f"(default: {option.shown_default})" in shown
+
+
+def test_a_command_line_that_selects_nothing_of_a_marker_is_an_error(
+    plain_folder: AuditFolder,
+) -> None:
+    plain_folder.write(SAFE, "@pytest.mark.privacy_budget(scenarios='II')", GATED)
+    result = plain_folder.run("--privaudit-scenarios=I")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--privaudit-scenarios=I selects none of the scenarios of*"])

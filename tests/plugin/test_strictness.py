@@ -1,0 +1,96 @@
+"""Never green without results."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.parts import AUDITS, ROOT
+from tests.parts.audit_folder import GATED, SAFE, AuditFolder
+
+MINIMAL = """
+import sys
+sys.path[:0] = [{root!r}, {audits!r}]
+import pytest, emoji_sets
+import privaudit
+
+@pytest.fixture
+def members():
+    return emoji_sets.twemoji("member")[:4]
+
+@pytest.fixture
+def non_members():
+    return emoji_sets.twemoji("non_member")[:4]
+
+@pytest.fixture
+def target_model():
+    return privaudit.ObliviousTarget()
+
+def test_it(membership_attack):
+    pass
+"""
+
+
+def write_minimal(folder: AuditFolder) -> None:
+
+    folder.pytester.makepyfile(test_minimal=MINIMAL.format(root=str(ROOT), audits=str(AUDITS)))
+
+
+def test_strict_turns_missing_ingredients_red(audit_folder: AuditFolder) -> None:
+    write_minimal(audit_folder)
+    result = audit_folder.run(
+        "--privaudit-scenarios=II", "--privaudit-attacks=threshold", "--privaudit-strict"
+    )
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_strict_turns_a_session_without_results_red(audit_folder: AuditFolder) -> None:
+    audit_folder.pytester.makepyfile(test_other="def test_it(): pass")
+    result = audit_folder.run("--privaudit-strict")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["0 audits were completed, and --privaudit-strict asks for*"])
+
+
+def test_a_marked_skip_of_everything_is_red_under_strict(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, "@pytest.mark.skip", GATED)
+    assert audit_folder.run("--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_numpy_scalar_in_record_property_is_never_green(audit_folder: AuditFolder) -> None:
+    audit_folder.write(
+        SAFE,
+        """
+import numpy
+
+def test_leak(membership_attack, record_property):
+    record_property("auc", numpy.float64(0.5))
+    record_property("n", numpy.int64(5))
+""",
+    )
+    result = audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1")
+    if "passed" not in result.parseoutcomes():  # under xdist the worker cannot send its report
+        assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def test_our_own_properties_are_plain_values(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, GATED)
+    audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(passed=1)
+
+
+def test_a_crashed_worker_is_never_green(pytester: pytest.Pytester) -> None:
+    folder = AuditFolder(pytester, ["-n2"])
+    folder.write(SAFE, "import os\ndef test_leak(membership_attack): os._exit(0)")
+    result = folder.run("-k", "attack-I-threshold", "--privaudit-budget=1")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_json_file_that_cannot_be_written_is_red(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, GATED)
+    (audit_folder.path / "file").write_text("in the way")
+    result = audit_folder.run(
+        "-k", "attack-I-threshold", "--privaudit-budget=1", "--privaudit-json=file/out.json"
+    )
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["file/out.json could not be written*"])

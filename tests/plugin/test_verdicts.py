@@ -1,0 +1,166 @@
+"""Gates, the sequential gate, invalid audits, claims."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+from tests.parts.documents import results
+
+ONE = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold", "--privaudit-json=out.json"]
+
+
+FOREIGN = """
+@pytest.fixture(scope="session")
+def non_members():
+    samples = emoji_sets.twemoji("non_member")[:N]
+    return [privaudit.Sample(s.image, f"clip art, {s.caption}", id=s.id) for s in samples]
+"""
+
+
+CLAIMED = """
+@pytest.mark.privacy_claim(epsilon=0.2, delta=1e-3)
+@pytest.mark.privacy_budget(1.0)
+def test_leak(membership_attack):
+    pass
+"""
+
+
+COINS = """
+@pytest.fixture(scope="session")
+def coin_split():
+    return privaudit.split_by_coin(emoji_sets.twemoji("member")[:2 * N], 1)
+
+@pytest.fixture(scope="session")
+def members(coin_split):
+    return coin_split.members
+
+@pytest.fixture(scope="session")
+def non_members(coin_split):
+    return coin_split.non_members
+"""
+
+
+@pytest.mark.slow_under_xdist
+def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, GATED)
+    result = audit_folder.run(*ONE, "--privaudit-gate=certify")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["AUC 0.* [[]0.*] straddles budget 0.6 (default): 12 members*"])
+    row = results(audit_folder)["attack-III-threshold"]
+    assert (row["verdict"], row["supported"]) == ("inconclusive", False)
+
+
+def test_evidence_passes_what_it_cannot_tell(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
+    evidence = (*ONE, "--privaudit-gate=evidence")
+    plain_folder.run(*evidence).assert_outcomes(passed=1)
+    plain_folder.run(*evidence, "--privaudit-sequential").assert_outcomes(passed=1)
+
+
+@pytest.mark.slow_under_xdist
+def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
+    audit_folder.write(LEAKING, GATED)
+    result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["AUC 1.000, at least 0.735 > budget 0.6 (default)*"])
+
+
+def test_twelve_results_share_the_error(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
+    # Twelve samples are then too few to be sure.
+    twelve = plain_folder.run("--privaudit-gate=evidence", "-k", "attack-III-threshold")
+    twelve.assert_outcomes(passed=1)
+    twelve.stdout.fnmatch_lines(["*pass, n too small to tell"])
+
+
+def test_a_sequential_audit_stops_when_it_can_decide(audit_folder: AuditFolder) -> None:
+    audit_folder.write(LEAKING, GATED)
+    arguments = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold,distribution"]
+    result = audit_folder.run(
+        *arguments,
+        "--privaudit-sequential",
+        "--privaudit-batch-size=4",
+        "--privaudit-budget=0.55",
+        "--privaudit-json=o.json",
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    found = results(audit_folder, "o.json")
+    first = next(iter(found.values()))
+    assert first["verdict"] == "fail"
+    assert first["sequential"]["n_pairs"] < 12
+    assert first["sequential"]["path"][-1]["low"] >= 0.55
+    assert first["n_queries"] < 24 + 24
+    if not audit_folder.workers:  # two workers may decide at the same time
+        result.assert_outcomes(failed=1, skipped=1)
+        result.stdout.fnmatch_lines(
+            ["*already decided: attack-III-threshold failed after * of 12 pairs; nothing more*"]
+        )
+
+
+def test_one_model_that_leaks_does_not_decide_for_another(plain_folder: AuditFolder) -> None:
+    both = """
+@pytest.fixture(scope="session", params=["leaking", "safe"])
+def target_model(request, members):
+    if request.param == "safe":
+        return privaudit.ObliviousTarget()
+    return privaudit.MemorizingTarget(members)
+"""
+    plain_folder.write(both, "def test_leak(membership_attack, target_model): pass")
+    result = plain_folder.run(*ONE, "--privaudit-sequential", "--privaudit-batch-size=4")
+    result.assert_outcomes(failed=2)  # one leaks, of the other twelve pairs cannot tell
+    result.stdout.fnmatch_lines(["*AUC *straddles budget 0.6 (default)*"])
+
+
+@pytest.mark.slow_under_xdist
+def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, GATED)
+    result = audit_folder.run(*ONE, "--privaudit-sequential")
+    result.assert_outcomes(failed=1)
+    assert results(audit_folder)["attack-III-threshold"]["verdict"] == "inconclusive"
+
+
+def test_sets_from_two_sources_are_an_invalid_audit(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SAFE, FOREIGN, GATED)
+    result = audit_folder.run(*ONE)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["blind AUC * (at least *) > 0.55: members are told*"])
+    result.stdout.fnmatch_lines(["invalid: attack-III-threshold: blind AUC*"])
+    document = json.loads((audit_folder.path / "out.json").read_text())
+    assert document["audits"][0]["not_completed"][0]["outcome"] == "invalid"
+
+
+def test_an_expected_leak_does_not_excuse_an_invalid_audit(plain_folder: AuditFolder) -> None:
+    expected = """
+@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)
+def test_leak(membership_attack):
+    pass
+"""
+    plain_folder.write(LEAKING, FOREIGN, expected)
+    assert plain_folder.run(*ONE).ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_claim_that_the_attack_disproves_fails(audit_folder: AuditFolder) -> None:
+    audit_folder.write(LEAKING, COINS, CLAIMED)
+    result = audit_folder.run(*ONE)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["epsilon >= * > claimed 0.2 at delta 0.001: attack-III tells*"])
+    result.stdout.fnmatch_lines(["epsilon >= * at delta 0.001, claimed 0.2 (one-run bound*"])
+
+
+def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, CLAIMED)
+    result = plain_folder.run(*ONE)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["a privacy_claim without a coin_split cannot be checked*"])
+    plain_folder.write(LEAKING, COINS, CLAIMED)
+    for others in (["--privaudit-sequential"], ["--privaudit-scenarios=I"]):
+        result = plain_folder.run(*ONE, *others)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(["a privacy_claim is checked by attack-III and attack-IV*"])
+    plain_folder.write(LEAKING, CLAIMED.replace("epsilon=0.2", "epsilon=-1"))
+    result = plain_folder.run(*ONE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *privacy_claim(epsilon=-1) must be a number in*"])
