@@ -61,17 +61,20 @@ SESSION = """\
 
 They say where the work is done and what is kept of it. They hold for all audits of a session, so a
 marker cannot set them. `privaudit.run_audit` takes them by their name in the ini file without
-`privaudit_`.
+`privaudit_`; `plan` means nothing there.
 """
 
 TAIL = """\
 ## Pipelines, and what they are asked
 
 `num_inference_steps`, `guidance_scale`, `scheduler`, `dtype`, `channels_last` and `compile` are for
-diffusers pipelines and for `privaudit.SavedPipeline`. Set the first two to what you will release:
-their defaults are those of Stable Diffusion 1.5, and another model that is asked with them may
-leak less than its users will see. A callable, or a target that you made yourself such as
-`privaudit.PipelineTarget`, keeps its own arguments.
+diffusers pipelines and for `privaudit.SavedPipeline`. By default, steps and guidance are those that
+the pipeline itself takes when nobody names them. Set them to what your users will get: guidance
+alone can take a model from red to green.
+
+A callable, or a target that you made yourself such as `privaudit.PipelineTarget`, keeps its own
+arguments. A marker that sets what cannot reach the model is an error. The record lists other
+settings without effect.
 """
 
 
