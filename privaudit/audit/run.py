@@ -89,7 +89,7 @@ def run_audit(
     >>> from PIL import Image
     >>> class Pixels:
     ...     def encode(self, images):
-    ...         return np.stack([np.float32(image).reshape(64, 3) / 255 for image in images])
+    ...         return np.stack([np.float32(image).reshape(8, 24) / 255 for image in images])
     >>> random = np.random.default_rng(0)
     >>> pictures = random.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
     >>> samples = [privaudit.Sample(Image.fromarray(p), f"{i}") for i, p in enumerate(pictures)]
