@@ -14,11 +14,13 @@ from privaudit.attacks.registry import REGISTRY, make_attack
 if TYPE_CHECKING:
     from privaudit.attacks.base import InferenceModel
     from privaudit.attacks.classifier import ClassifierAttack
+    from privaudit.attacks.combined import CombinedAttack
     from privaudit.attacks.distribution import DistributionAttack
     from privaudit.attacks.threshold import ThresholdAttack
 
 __all__ = [
     "ClassifierAttack",
+    "CombinedAttack",
     "DistributionAttack",
     "InferenceModel",
     "ThresholdAttack",

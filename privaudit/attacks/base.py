@@ -10,13 +10,26 @@ from sklearn.model_selection import StratifiedKFold
 from privaudit.errors import ScoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from privaudit.measurements import Features
 
-__all__ = ["InferenceModel", "check_calibration", "folds", "youden"]
+__all__ = [
+    "InferenceModel",
+    "check_calibration",
+    "check_spread",
+    "folds",
+    "standardiser",
+    "youden",
+]
 
 FOLDS = 5
+LEAST_TO_CHECK = 10
+"""Scores from which on a lack of spread cannot be an accident."""
+DEAD = 1e-8
+"""Spread of scores, in units of their size, below which their order is rounding."""
 LEAST_TO_FOLD = 10
 
 
@@ -101,3 +114,57 @@ def youden(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
     best = int((true * len(non_members) - false * len(members)).argmax())
     # An end of the line means that no threshold beats calling all samples alike.
     return float(np.clip(candidates[best], values[0] - 1, values[-1]))
+
+
+def standardiser(
+    vectors: NDArray[np.float64],
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Make the function that standardises features by the mean and SD of calibration rows.
+
+    A feature that varies by rounding alone, or not at all, becomes zero.
+
+    Parameters
+    ----------
+    vectors
+        Calibration features, shape (n, d).
+    """
+    mean, spread = vectors.mean(axis=0), vectors.std(axis=0)
+    # Rows are stored in float32: below its resolution there is nothing to see.
+    varies = spread > np.finfo(np.float32).eps * np.abs(vectors).max(axis=0)
+    factor = np.where(varies, 1 / np.where(varies, spread, 1), 0)
+    return lambda rows: (rows - mean) * factor
+
+
+def check_spread(scores: NDArray[np.float64], vectors: NDArray[np.float64]) -> None:
+    """Check that scores are not dead: features that vary must give scores that vary.
+
+    The order of scores that differ by rounding is no finding, yet it has an AUC. Features that do
+    not vary, such as those of exact copies, may well have equal scores.
+
+    Parameters
+    ----------
+    scores
+        Scores of n samples, shape (n,).
+    vectors
+        Their features, shape (n, d).
+
+    Raises
+    ------
+    ScoreError
+        If scores are not finite, or at least ten differ by rounding while the features differ by
+        more.
+    """
+    if not np.isfinite(scores).all():
+        msg = f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite"
+        raise ScoreError(msg)
+    if len(scores) < LEAST_TO_CHECK:
+        return
+    size = np.abs(vectors).max()
+    features_vary = np.ptp(vectors, axis=0).max() > 1e-4 * size > 0
+    if features_vary and np.ptp(scores) <= DEAD * max(np.abs(scores).max(), np.finfo(float).tiny):
+        msg = (
+            f"{len(scores)} scores differ by no more than {np.ptp(scores):.1g}, though the "
+            "features differ: the fitted inference model is dead, and the order of its scores "
+            "would be rounding; leave it out with --privaudit-attacks"
+        )
+        raise ScoreError(msg)

@@ -37,6 +37,7 @@ REGISTRY: tuple[Registered, ...] = (
     Registered("threshold", "privaudit.attacks.threshold:ThresholdAttack", default=True),
     Registered("distribution", "privaudit.attacks.distribution:DistributionAttack", default=True),
     Registered("classifier", "privaudit.attacks.classifier:ClassifierAttack", default=True),
+    Registered("combined", "privaudit.attacks.combined:CombinedAttack", default=False),
 )
 """Every inference model, in the order of options, test items and tables."""
 

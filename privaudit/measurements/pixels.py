@@ -1,0 +1,144 @@
+"""How alike a sample and an answer are to the eye: pixels, at several resolutions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
+from privaudit.measurements.features import Features, aggregate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from privaudit.measurements.base import Access
+    from privaudit.targets import Query, Target
+
+__all__ = ["RESOLUTIONS", "PixelSimilarity", "pixel_similarities", "scaled_pixels"]
+
+RESOLUTIONS = (8, 16, 32)
+"""Edges, in pixels, of the squares that pictures are compared at: layout, shapes, details."""
+FLAT = 1e-6
+"""Least norm of centred pixels: a picture of one colour correlates with nothing."""
+
+
+def scaled_pixels(image: Image.Image, edge: int) -> NDArray[np.float32]:
+    """Return an image's RGB values at one resolution.
+
+    Parameters
+    ----------
+    image
+        An image of any size; its aspect ratio is not kept.
+    edge
+        Height and width of the result, in pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (3 · edge²,)
+        Values in [0, 1]. Reduced by averaging over the area of each pixel, so that no detail
+        turns into another by aliasing.
+    """
+    rgb = image.convert("RGB")
+    if rgb.size != (edge, edge):
+        grows = min(rgb.size) < edge
+        rgb = rgb.resize((edge, edge), Image.Resampling.BILINEAR if grows else Image.Resampling.BOX)
+    return np.asarray(rgb, dtype=np.float32).ravel() / np.float32(255)
+
+
+def pixel_similarities(
+    query: Image.Image, generated: Image.Image, resolutions: tuple[int, ...] = RESOLUTIONS
+) -> NDArray[np.float64]:
+    r"""Compare two images by their pixels.
+
+    With :math:`q` and :math:`g` the pixels at one resolution, :math:`\bar q` and :math:`\bar g`
+    their means over pixels and colours:
+
+    - correlation, the centred cosine,
+      :math:`(q - \bar q) \cdot (g - \bar g) / (\|q - \bar q\| \|g - \bar g\|)`, in [−1, 1]:
+      blind to brightness and contrast. With a picture of one colour it is 0;
+    - negative distance, :math:`-\sqrt{\mathrm{mean}((q - g)^2)}`, in [−1, 0]: the root mean square
+      over values, so that resolutions compare.
+
+    Parameters
+    ----------
+    query, generated
+        Images of any size.
+    resolutions
+        Edges of the squares they are compared at, in pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape (2 · resolutions,)
+        Correlation and negative distance at each resolution in turn; higher is more alike.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> ramp = Image.linear_gradient("L")
+    >>> pixel_similarities(ramp, ramp, (8,)).round(6).tolist()
+    [1.0, -0.0]
+    """
+    values: list[float] = []
+    for edge in resolutions:
+        q, g = (scaled_pixels(image, edge).astype(np.float64) for image in (query, generated))
+        a, b = q - q.mean(), g - g.mean()
+        norms = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+        values.append(float(a @ b) / (norms[0] * norms[1]) if min(norms) > FLAT else 0.0)
+        values.append(-float(np.sqrt(((q - g) ** 2).mean())))
+    return np.asarray(values)
+
+
+class PixelSimilarity:
+    """Pixel similarity of each answer to the sample that was asked about.
+
+    From the answers that the paper's measurement reads anyway: it generates nothing. A row holds
+    the values of :func:`pixel_similarities`; a sample's features hold their mean over its m
+    answers and, beside it, their best, whatever the audit's aggregation: a model that redraws a
+    member once in three times has memorised it.
+
+    Parameters
+    ----------
+    resolutions
+        Edges of the squares that images are compared at, in pixels.
+    """
+
+    name = "pixel similarity"
+    access: Access = "black-box"
+    persistent = True
+
+    def __init__(self, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
+        self._resolutions = resolutions
+        self.identity = fingerprint_values(pixels=list(resolutions), version=1)
+
+    def rows(
+        self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
+    ) -> list[NDArray[np.float32]]:
+        """Compare each query's sample with its answer, see :class:`Measurement`."""
+        known: dict[tuple[str, str], Any] = {}
+        rows = []
+        for i, query in queries.items():
+            pair = query.sample.digest, fingerprint_pixels(images[i])
+            if pair not in known:  # a model may draw one picture again and again
+                known[pair] = pixel_similarities(
+                    query.sample.image, images[i], self._resolutions
+                ).astype(np.float32)
+            rows.append(known[pair])
+        return rows
+
+    def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
+        """Put mean and best of m side by side; the one similarity is the mean of the former's.
+
+        The vectors have shape (n, 4 · resolutions): all means, then all bests. The one similarity
+        is the mean correlation over resolutions, aggregated as the audit asks.
+        """
+        both = [aggregate(rows, how, axis=1) for how in ("mean", "max")]
+        correlations = aggregate(rows[:, :, 0::2], aggregation, axis=1)
+        return Features(vectors=np.concatenate(both, axis=1), similarity=correlations.mean(axis=1))
+
+    def describe(self) -> dict[str, object]:
+        """Return what is compared, and how."""
+        return {"name": self.name, "resolutions": list(self._resolutions)}
