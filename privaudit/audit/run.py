@@ -84,20 +84,26 @@ def run_audit(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import privaudit
     >>> from PIL import Image
-    >>> colours = [(40 * i, 255 - 30 * i, 90 * (i % 3)) for i in range(6)]
-    >>> samples = [privaudit.Sample(Image.new("RGB", (8, 8), c), f"{c}") for c in colours]
+    >>> class Pixels:
+    ...     def encode(self, images):
+    ...         return np.stack([np.float32(image).reshape(8, 24) / 255 for image in images])
+    >>> random = np.random.default_rng(0)
+    >>> pictures = random.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+    >>> samples = [privaudit.Sample(Image.fromarray(p), f"{i}") for i, p in enumerate(pictures)]
     >>> record = privaudit.run_audit(
-    ...     privaudit.ObliviousTarget((8, 8)),
-    ...     samples[:3],
-    ...     samples[3:],
-    ...     image_encoder=privaudit.testing_encoder(),
+    ...     privaudit.MemorizingTarget(samples[:8]),
+    ...     samples[:8],
+    ...     samples[8:],
+    ...     image_encoder=Pixels(),
     ...     scenarios="I",
     ...     attacks="threshold",
     ...     store="none",
-    ...     duplicate_limit=2,
-    ... )  # doctest: +SKIP
+    ... )
+    >>> [(result.name, result.auc, result.verdict) for result in record.results]
+    [('attack-I-threshold', 1.0, 'fail')]
     """
     known = {n for option in SessionSettings.options for n in option.names}
     session = SessionSettings(**{n: v for n, v in settings.items() if n in known})

@@ -39,6 +39,10 @@ def load_captioner(
     ------
     CaptionerError
         If it cannot be loaded.
+
+    Examples
+    --------
+    >>> load_captioner("Salesforce/blip-image-captioning-base")  # doctest: +SKIP
     """
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
@@ -78,6 +82,13 @@ def as_captioner(given: Any) -> Captioner:
     ------
     CaptionerError
         If it is none of these.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> captioner = as_captioner(lambda images: ["a cat"] * len(images))
+    >>> captioner.caption([Image.new("RGB", (8, 8))])
+    ['a cat']
     """
     if isinstance(given, str | Path):
         return load_captioner(given)

@@ -117,6 +117,13 @@ def finetune_captioner(
     ------
     CaptionerError
         If there are no samples.
+
+    Examples
+    --------
+    >>> import privaudit
+    >>> blip = privaudit.load_captioner("Salesforce/blip-image-captioning-base")  # doctest: +SKIP
+    >>> auxiliary = privaudit.load_samples("data/auxiliary")  # doctest: +SKIP
+    >>> captioner = finetune_captioner(blip, auxiliary, steps=500)  # doctest: +SKIP
     """
     if not samples:
         msg = "0 samples to fine-tune a captioner on: pass auxiliary images with captions"

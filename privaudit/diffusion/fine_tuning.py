@@ -172,6 +172,19 @@ def finetune(
         If the pipeline lacks a part, there are no samples, or the loss is no longer finite.
     MissingExtraError
         If LoRA is asked for without ``peft``, or DP-SGD without ``opacus``.
+
+    Examples
+    --------
+    In the folder of this repository:
+
+    >>> import privaudit
+    >>> from PIL import Image
+    >>> colours = ("red", "green")
+    >>> samples = [privaudit.Sample(Image.new("RGB", (32, 32), c), c) for c in colours]
+    >>> base = privaudit.load_pipeline("audits/models/base", device="cpu")
+    >>> tuned = finetune(base, samples, method="bias", steps=2, batch_size=2, progress=False)
+    >>> len(tuned.losses), tuned.pipeline is base
+    (2, False)
     """
     _check(pipeline, samples, method, steps, batch_size, caption_dropout, train_text_encoder)
     device = pipeline.unet.device

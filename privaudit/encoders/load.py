@@ -60,6 +60,13 @@ def load_encoder(name: str, *, device: str | torch.device | None = None) -> Enco
         again in this process: each of an audit's results would wait for the same network.
     MissingExtraError
         If the library it needs is not installed.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> encoder = load_encoder("efficientnet-lite0", device="cpu")
+    >>> encoder.encode([Image.new("RGB", (32, 32))]).shape
+    (1, 16, 1280)
     """
     if name in _NOT_THERE:
         raise EncoderError(_NOT_THERE[name])

@@ -34,6 +34,12 @@ class SessionRecord(Value):
         Why the session is red beyond its results, one sentence each.
     audits
         In the order of their names.
+
+    Examples
+    --------
+    >>> record = SessionRecord(privaudit_version="0.1.0", audits=[AuditRecord(name="faces")])
+    >>> SessionRecord.from_json(record.to_json()) == record
+    True
     """
 
     schema_version: Literal[2] = 2

@@ -100,6 +100,14 @@ def split_by_coin(samples: Sequence[Sample], seed: int) -> CoinSplit:
     -------
     CoinSplit
         Unpacks to members and non-members.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> samples = [Sample(Image.new("L", (8, 8), i), "grey", id=f"{i}") for i in range(6)]
+    >>> members, non_members = split_by_coin(samples, seed=1)
+    >>> [sample.id for sample in members], [sample.id for sample in non_members]
+    (['0', '3', '4', '5'], ['1', '2'])
     """
     coins = random.Random(seed)  # noqa: S311  # a recorded experiment, not a secret
     heads = {sample.id for sample in sorted(samples, key=lambda s: s.id) if coins.random() < 0.5}

@@ -40,6 +40,14 @@ class MemorizingTarget:
     members
         The training set. A prompt that is nobody's caption gets a picture drawn from the
         prompt and the seed.
+
+    Examples
+    --------
+    >>> import privaudit
+    >>> member = privaudit.Sample(Image.new("RGB", (8, 8), "red"), "a red square")
+    >>> [image] = MemorizingTarget([member]).generate(["a red square"], [0])
+    >>> image.getpixel((0, 0))
+    (255, 0, 0)
     """
 
     persistent = True
@@ -127,6 +135,13 @@ class ObliviousTarget:
     ----------
     size
         Width and height of the pictures, in pixels.
+
+    Examples
+    --------
+    >>> target = ObliviousTarget((8, 8))
+    >>> one, other = target.generate(["a cat", "a dog"], [5, 5])
+    >>> one == other
+    True
     """
 
     persistent = True

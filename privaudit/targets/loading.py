@@ -57,6 +57,14 @@ def load_pipeline(
     GeneratorError
         If there is no such pipeline or adapter; if the pipeline has no such part; if a key of
         the adapter is not used, or no weight changed by it.
+
+    Examples
+    --------
+    In the folder of this repository:
+
+    >>> pipeline = load_pipeline("audits/models/base", lora="audits/models/shadow", device="cpu")
+    >>> type(pipeline).__name__
+    'StableDiffusionPipeline'
     """
     from diffusers import AutoPipelineForText2Image
 

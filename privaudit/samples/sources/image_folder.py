@@ -52,6 +52,18 @@ def load_samples(folder: str | Path) -> list[Sample]:
         If the folder or a file is missing, or a line is not as described; the message names the
         line or file. An image that cannot be decoded is found when its digest is first asked
         for: in an audit, before anything is generated.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "train"
+    >>> folder.mkdir()
+    >>> Image.new("RGB", (8, 8), "red").save(folder / "1.png")
+    >>> line = json.dumps({"file_name": "1.png", "text": "a red square"})
+    >>> _ = (folder / "metadata.jsonl").write_text(line)
+    >>> [sample] = load_samples(folder)
+    >>> sample.id.partition("#")[0], sample.caption, sample.image.size
+    ('train/1.png', 'a red square', (8, 8))
     """
     folder = Path(folder)
     metadata = folder / METADATA

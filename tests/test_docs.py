@@ -1,0 +1,85 @@
+"""What the README, the pages of docs/ and the docstrings say is true: examples run, links lead somewhere."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import privaudit
+from privaudit.settings.page import page
+from tests.parts import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGE = Path(privaudit.__file__).parent
+MODULES = sorted(
+    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for file in PACKAGE.rglob("*.py")
+    if ">>> " in file.read_text(encoding="utf-8")
+)
+RUNNABLE = re.compile(r"^```python run\n(.*?)^```$", re.M | re.S)
+"""A block of code that begins with "```python run" is run, after those above it on its page."""
+
+
+def of(pages: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("file", pages, ids=lambda file: file.name)
+
+
+def test_the_readme_has_at_most_800_words() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 800
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^```bash\n(.*)\n```$", readme, re.M)
+    assert [command.split("&&")[-1].split()[1] for command in commands] == ["audits/", "tests"]
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert f"({commands[1]})" in lines
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == page(), "run python -m privaudit.settings.page"
+
+
+@of(PAGES)
+def test_relative_links_lead_somewhere(file: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", file.read_text(encoding="utf-8"), flags=re.M | re.S)
+    targets = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)", text)
+    for path, anchor in targets:
+        target = file.parent / path if path else file
+        assert target.exists(), f"{file.name} links to {path}"
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+            slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert anchor in slugs, f"{file.name} links to {path}#{anchor}"
+
+
+@of([file for file in PAGES if RUNNABLE.search(file.read_text(encoding="utf-8"))])
+def test_code_on_a_page_runs(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audits").symlink_to(ROOT / "audits")
+    text = file.read_text(encoding="utf-8")
+    names = {"__name__": file.stem}
+    for block in RUNNABLE.finditer(text):
+        line = text[: block.start(1)].count("\n")
+        exec(compile("\n" * line + block[1], str(file), "exec"), names)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_of_a_module_run(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    tried = doctest.testmod(importlib.import_module(module), raise_on_error=False)
+    assert tried.attempted
+    assert not tried.failed
+
+
+def test_every_public_function_has_an_example() -> None:
+    public = [getattr(privaudit, name) for name in privaudit.__all__]
+    functions = [one for one in public if inspect.isfunction(one)]
+    assert functions
+    assert not [one.__name__ for one in functions if ">>> " not in (one.__doc__ or "")]
