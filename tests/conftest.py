@@ -33,9 +33,10 @@ torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the slow suite what two more processes tell nothing new about."""
+    """Leave to the slow suite what two more processes take long to say again."""
     for item in items:
-        if item.get_closest_marker("slow_under_xdist") and "[xdist" in item.name:
+        under_xdist = "[xdist" in item.name
+        if under_xdist and not item.get_closest_marker("quick_under_xdist"):
             item.add_marker(pytest.mark.slow)
 
 

@@ -17,6 +17,7 @@ from privaudit.attacks.combined import _KernelRidge, gaussian, linear
 from privaudit.errors import ScoreError
 from privaudit.measurements import Features
 from privaudit.statistics import auc
+from tests.parts.attacks import MANY_FITS
 
 NAMES = registry.names()
 N = 60
@@ -73,14 +74,14 @@ def test_the_seed_hardly_matters(name: str) -> None:
     assert np.std([found(name, drawn, seed) for seed in range(6)]) <= 0.01
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MANY_FITS)
 def test_without_a_leak_the_auc_is_a_half_over_many_draws(name: str) -> None:
     n = draws_of(name, 40)
     aucs = [found(name, sets(seed, 0)) for seed in range(n)]
     assert abs(np.mean(aucs) - 0.5) < 3 * 0.05 / np.sqrt(n)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MANY_FITS)
 def test_calibration_scores_are_out_of_sample(name: str) -> None:
     """Where nothing leaks they show nothing, though the fit itself separates its own samples."""
     aucs = []
@@ -92,7 +93,7 @@ def test_calibration_scores_are_out_of_sample(name: str) -> None:
     assert abs(np.mean(aucs) - 0.5) < 3 * 0.06 / np.sqrt(n)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MANY_FITS)
 @given(seed=st.integers(0, 10**6), gain=st.sampled_from([0.0, 1.0]))
 @settings(max_examples=4, deadline=None)
 def test_neither_order_nor_units_matter(name: str, seed: int, gain: float) -> None:
@@ -165,6 +166,7 @@ def test_penalties_that_kill_every_network_are_an_error(monkeypatch: pytest.Monk
         make_attack("classifier", 0).fit(sets(0, 0.0)[0], LABELS)
 
 
+@pytest.mark.slow
 def test_the_classifier_lives_on_few_samples_of_pure_noise() -> None:
     for seed in range(10):
         noise = cosines(seed, 20, 0)

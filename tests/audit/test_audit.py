@@ -24,6 +24,7 @@ from privaudit.engines.local import LocalEngine
 from privaudit.errors import CaptionerError, GeneratorError, SampleError
 from privaudit.store import Store
 from privaudit.targets import as_target
+from tests.parts.attacks import MANY_FITS
 from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder, tiny_vit
 from tests.parts.pipelines import tiny_pipeline
@@ -68,7 +69,7 @@ def test_the_memorising_control_is_always_found(
         assert result.verdict == "fail"
 
 
-@pytest.mark.parametrize("attack", ["threshold", "distribution", "classifier"])
+@pytest.mark.parametrize("attack", MANY_FITS)
 def test_the_oblivious_control_stays_within_chance(attack: str, emoji: dict[str, Any]) -> None:
     """Mean over ten seeds, each of which flips other coins for membership."""
     from privaudit.samples import split_by_coin

@@ -100,7 +100,10 @@ def test_the_text_encoder_can_be_trained_too(emoji: dict[str, Any]) -> None:
     assert fingerprint_module(tuned.pipeline.text_encoder) != before
 
 
-@pytest.mark.parametrize("method", ["lora", "full", "bias"])
+@pytest.mark.parametrize(
+    "method",
+    ["full", *(pytest.param(m, marks=pytest.mark.slow) for m in ("lora", "bias"))],
+)
 def test_dp_sgd_spends_what_it_was_given(method: Any, emoji: dict[str, Any]) -> None:
     tuned = finetune(
         tiny_pipeline(),

@@ -46,6 +46,7 @@ def test_audit_files_are_collected_and_their_asserts_rewritten(audit_folder: Aud
     result.stdout.fnmatch_lines(["*assert 3 == 4*"])
 
 
+@pytest.mark.quick_under_xdist
 def test_an_application_keeps_its_own_audit_modules(audit_folder: AuditFolder) -> None:
     """``audit_trail.py`` is somebody's code: pytest must not even import it."""
     audit_folder.pytester.makepyfile(
@@ -88,7 +89,6 @@ def test_a_marker_without_the_fixture_is_an_error(
     assert "def test_leak(membership_attack):" in result.stderr.str()
 
 
-@pytest.mark.slow_under_xdist
 def test_a_marker_of_a_module_is_for_the_tests_that_audit(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, MODULE_MARK)
     audit_folder.run(*ONE).assert_outcomes(passed=2)

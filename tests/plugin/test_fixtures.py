@@ -77,7 +77,6 @@ def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFold
     )
 
 
-@pytest.mark.slow_under_xdist
 def test_the_captioner_of_scenario_two_never_sees_a_caption(audit_folder: AuditFolder) -> None:
     audit_folder.write(
         LEAKING,

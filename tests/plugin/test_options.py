@@ -14,7 +14,6 @@ def test_leak(membership_attack):
 """
 
 
-@pytest.mark.slow_under_xdist
 def test_budget_sources_marker_over_command_line_over_ini(audit_folder: AuditFolder) -> None:
     audit_folder.pytester.makeini(
         "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\nprivaudit_budget = 0.9\n"
@@ -68,17 +67,13 @@ def test_a_bad_ini_value_is_a_usage_error(plain_folder: AuditFolder) -> None:
     ("marker", "said"),
     [
         ("max_auc=0", "must be a number in"),
-        pytest.param(
-            "max_auc=float('nan')", "must be a number in", marks=pytest.mark.slow_under_xdist
-        ),
+        pytest.param("max_auc=float('nan')", "must be a number in"),
         pytest.param(
             "max_acu=0.6",
             "privacy_budget(max_acu=…) is unknown",
             marks=pytest.mark.slow_under_xdist,
         ),
-        pytest.param(
-            "0.6, 0.7", "takes one positional argument", marks=pytest.mark.slow_under_xdist
-        ),
+        pytest.param("0.6, 0.7", "takes one positional argument"),
     ],
 )
 def test_bad_markers_are_usage_errors(audit_folder: AuditFolder, marker: str, said: str) -> None:

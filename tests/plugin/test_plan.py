@@ -85,7 +85,6 @@ def test_the_plan_alone_counts_over_scenarios_and_tests_and_runs_nothing(
     assert log(audit_folder) == []
 
 
-@pytest.mark.slow_under_xdist
 def test_the_plan_comes_first_and_what_is_stored_is_not_in_it(audit_folder: AuditFolder) -> None:
     audit_folder.write(LOGGING, GATED)
     some = ["--privaudit-scenarios=I,II", "--privaudit-attacks=threshold", "--privaudit-budget=1"]
@@ -106,6 +105,7 @@ def test_the_plan_comes_first_and_what_is_stored_is_not_in_it(audit_folder: Audi
     assert len(log(audit_folder, "captioned.log")) == 24
 
 
+@pytest.mark.slow
 def test_no_two_workers_do_the_same_work(plain_folder: AuditFolder) -> None:
     plain_folder.workers = ["-n2"]
     plain_folder.write(LOGGING, GATED)
@@ -185,7 +185,6 @@ def test_a_log_shows_rate_and_time_left(
     assert not list(tmp_path.glob("privaudit-*"))
 
 
-@pytest.mark.slow_under_xdist
 def test_fixtures_of_the_session_are_made_once_for_plan_and_tests(
     audit_folder: AuditFolder,
 ) -> None:
@@ -224,7 +223,6 @@ def test_leak(membership_attack, tmp_path):
     assert made.count("session") == made.count("session over")
 
 
-@pytest.mark.slow_under_xdist
 def test_a_fixture_that_fails_fails_its_tests_and_not_the_session(
     audit_folder: AuditFolder,
 ) -> None:

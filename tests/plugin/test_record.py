@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from privaudit.audit.provenance import commit_of
 from privaudit.record import AuditRecord
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 from tests.parts.documents import read_session
@@ -28,6 +29,7 @@ def audits(folder: AuditFolder) -> dict[str, AuditRecord]:
     return {audit.name: audit for audit in read_session(folder.path / "out.json").audits}
 
 
+@pytest.mark.quick_under_xdist
 def test_one_test_with_two_models_is_two_audits(audit_folder: AuditFolder) -> None:
     audit_folder.write(TWO_MODELS)
     result = audit_folder.run(*ONE)
@@ -207,13 +209,14 @@ def test_the_commit_of_the_audit_file_is_recorded(plain_folder: AuditFolder) -> 
     git("add", "test_model.py")
     git("commit", "-m", "audit")
     commit = git("rev-parse", "HEAD")
-    plain_folder.run(*ONE, subprocess=True)
+    plain_folder.run(*ONE)
     (audit,) = audits(plain_folder).values()
     assert audit.provenance is not None
     assert audit.provenance.commit == commit
     with (plain_folder.path / "test_model.py").open("a") as file:
         file.write("# changed\n")
-    plain_folder.run(*ONE, subprocess=True)
+    commit_of.cache_clear()  # within a session the file does not change
+    plain_folder.run(*ONE)
     (audit,) = audits(plain_folder).values()
     assert audit.provenance is not None
     assert audit.provenance.commit == f"{commit}-dirty"

@@ -43,7 +43,6 @@ def non_members(coin_split):
 """
 
 
-@pytest.mark.slow_under_xdist
 def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=certify")
@@ -60,7 +59,6 @@ def test_evidence_passes_what_it_cannot_tell(plain_folder: AuditFolder) -> None:
     plain_folder.run(*evidence, "--privaudit-sequential").assert_outcomes(passed=1)
 
 
-@pytest.mark.slow_under_xdist
 def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
@@ -114,7 +112,6 @@ def target_model(request, members):
     result.stdout.fnmatch_lines(["*AUC *straddles budget 0.6 (default)*"])
 
 
-@pytest.mark.slow_under_xdist
 def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     result = audit_folder.run(*ONE, "--privaudit-sequential")

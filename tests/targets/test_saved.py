@@ -172,6 +172,7 @@ def test_diffusers():
 """
 
 
+@pytest.mark.slow
 def test_a_second_session_neither_loads_it_nor_imports_diffusers(
     plain_folder: AuditFolder, folder: Path
 ) -> None:
