@@ -10,19 +10,6 @@ import emoji_sets
 import privaudit
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one result of the over-fitted model go either way: 0.626 is near its budget of 0.60.
-
-    On another processor the images differ in their last bits, and sixty samples calibrate it.
-    """
-    for item in items:
-        if item.nodeid.endswith("test_overfit.py::test_membership_inference[attack-II-classifier]"):
-            near = pytest.mark.xfail(
-                raises=privaudit.PrivacyBudgetExceeded, strict=False, reason="near the budget"
-            )
-            item.add_marker(near, append=False)
-
-
 @pytest.fixture(scope="session")
 def members() -> list[privaudit.Sample]:
     """Twemoji that the audited models were fine-tuned on."""

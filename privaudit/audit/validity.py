@@ -80,11 +80,15 @@ def blind_baseline(
     Returns
     -------
     BlindBaseline or None
-        ``None`` with fewer than ten samples of a class.
+        ``None`` with fewer than ten samples of a class, or if all features are the same.
     """
     if min(len(member_features), len(non_member_features)) < LEAST:
         return None
     inputs = np.concatenate([member_features, non_member_features])
+    # A channel that says the same of all images has no scale to be brought to.
+    inputs = inputs[:, np.ptp(inputs, axis=0) > 0]
+    if not inputs.shape[1]:
+        return None
     labels = np.arange(len(inputs)) < len(member_features)
     components = min(32, inputs.shape[1], int(len(inputs) * (1 - 1 / FOLDS)) - 1)
     model = make_pipeline(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.features import Features, aggregate
+from privaudit.samples import as_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ def scaled_pixels(image: Image.Image, edge: int) -> NDArray[np.float32]:
         Values in [0, 1]. Reduced by averaging over the area of each pixel, so that no detail
         turns into another by aliasing.
     """
-    rgb = image.convert("RGB")
+    rgb = as_rgb(image)
     if rgb.size != (edge, edge):
         grows = min(rgb.size) < edge
         rgb = rgb.resize((edge, edge), Image.Resampling.BILINEAR if grows else Image.Resampling.BOX)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from privaudit.errors import GeneratorError
+from privaudit.samples import as_rgb
 from privaudit.targets.base import checked
 
 if TYPE_CHECKING:
@@ -131,4 +132,4 @@ def _picture(name: str, pixels: NDArray[Any], *, tensors: bool) -> Image.Image:
         raise GeneratorError(msg)
     if not whole:
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
-    return Image.fromarray(pixels).convert("RGB")
+    return as_rgb(Image.fromarray(pixels))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from privaudit.encoders import as_encoder
 from privaudit.measurements import ReconstructionSimilarity
+from privaudit.measurements.liveness import FACTS
 from privaudit.measurements.similarity import similarity_vector
 from privaudit.samples import Sample
 from privaudit.targets import Query
@@ -35,14 +36,15 @@ def test_special_tokens_stand_for_no_patch(axis: str, width: int) -> None:
     queries, images = asked(3)
     measurement = ReconstructionSimilarity(encoder, "cosine", axis)
     rows = np.stack(measurement.rows(None, queries, images))  # type: ignore[arg-type]
-    assert rows.shape == (3, 1 + width)
+    assert rows.shape == (3, FACTS + 1 + width)
     for i, row in enumerate(rows):
         q, g = encoder.encode([queries[i].sample.image, images[i]])
         patches = similarity_vector(q[1:], g[1:], "cosine", "token")
-        assert row[0] == pytest.approx(patches.mean(), abs=1e-6)
+        mean, *vector = row[FACTS:]
+        assert mean == pytest.approx(patches.mean(), abs=1e-6)
         # The reference's vector over channels runs over all tokens.
         wanted = patches if axis == "token" else similarity_vector(q, g, "cosine", "channel")
-        np.testing.assert_allclose(row[1:], wanted, atol=1e-6)
+        np.testing.assert_allclose(vector, wanted, atol=1e-6)
 
 
 def test_tokens_that_are_said_to_be_special_change_the_identity_and_the_rows() -> None:
@@ -52,7 +54,7 @@ def test_tokens_that_are_said_to_be_special_change_the_identity_and_the_rows() -
     assert one.identity != other.identity
     queries, images = asked(1)
     (full,), (fewer,) = (m.rows(None, queries, images) for m in (one, other))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(full[3:], fewer[1:])
+    np.testing.assert_array_equal(full[FACTS + 3 :], fewer[FACTS + 1 :])
 
 
 def test_threshold_reads_the_mean_over_patches_with_either_axis() -> None:

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from privaudit import MemorizingTarget, ObliviousTarget, Sample, load_samples
+from privaudit.encoders.cache import FeatureCache
 from privaudit.engines.local import LocalEngine
-from privaudit.engines.task import QueryFeatures, Task
+from privaudit.engines.task import Task
 from privaudit.errors import SampleError
+from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import ImagesByDigest, check_disjoint, check_set, split_by_coin
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
@@ -76,7 +78,10 @@ def test_a_run_has_no_more_images_decoded_than_it_works_on(folder: Path, target:
     encoder = Watchful()
     generator = MemorizingTarget(samples) if target is MemorizingTarget else target((8, 8))
     LocalEngine().run(
-        Task(generator, encoder, "cosine", "channel", 4), queries, Store(None), lambda _: None
+        Task(generator, ReconstructionSimilarity(encoder, "cosine", "channel"), 4),
+        queries,
+        Store(None),
+        lambda _: None,
     )
     assert 0 < encoder.most <= 8  # four queries, four answers
     assert opened() == 0
@@ -84,12 +89,11 @@ def test_a_run_has_no_more_images_decoded_than_it_works_on(folder: Path, target:
 
 def test_features_that_are_remembered_open_no_file(folder: Path) -> None:
     asked = ImagesByDigest(load_samples(folder))
-    features = QueryFeatures()
-    encoder = Watchful()
-    first = features.encode(encoder, asked, {})
+    features = FeatureCache(Watchful())
+    first = features.encode(asked, {})
     for file in folder.glob("*.png"):
         file.unlink()
-    again = features.encode(encoder, asked, {})
+    again = features.encode(asked, {})
     assert all((again[digest] == first[digest]).all() for digest in asked)
 
 

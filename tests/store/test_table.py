@@ -15,6 +15,7 @@ from privaudit.__main__ import main
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
 from privaudit.errors import StoreError
+from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import Sample
 from privaudit.store import Store, table
 from privaudit.targets.base import CallableTarget
@@ -176,9 +177,10 @@ def test_what_is_stored_is_answered_from_a_store_that_cannot_be_written(how: str
     """A team's shared cache: one typed error, and only where something must be written."""
     with lent() as shared, mounted(shared, "mode=755"):
         sample = Sample(Image.new("RGB", (8, 8), (10, 20, 30)), "x", id="x")
-        queries = [Query(sample, f"prompt {i}", i) for i in range(4)]
+        queries = [Query(sample, f"prompt {i}", 0, i) for i in range(4)]
         function = Slow()
-        task = Task(CallableTarget(function), Colour(), "cosine", "channel", 2)
+        measured = ReconstructionSimilarity(Colour(), "cosine", "channel")
+        task = Task(CallableTarget(function), measured, 2)
         full = Store(shared)
         LocalEngine().run(task, queries[:3], full, lambda _: None)
         assert len(function.asked) == 3
