@@ -70,6 +70,39 @@ def test_code_on_a_page_runs(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
         exec(compile("\n" * line + block[1], str(file), "exec"), names)
 
 
+def test_the_readmes_audit_file_works_as_it_stands(
+    pytester: pytest.Pytester, emoji: dict[str, list[privaudit.Sample]]
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [audit] = re.findall(r"^```python\n(.*?)^```$", readme, re.M | re.S)
+    [line] = re.findall(r'`(\{"file_name".*\})`', readme)
+    for folder, role in (("data/train", "member"), ("data/holdout", "non_member")):
+        (pytester.path / folder).mkdir(parents=True)
+        lines = []
+        for i, sample in enumerate(emoji[role][:12]):
+            sample.image.save(pytester.path / folder / f"{i}.png")
+            lines.append(line.replace("1.png", f"{i}.png").replace("its caption", sample.caption))
+        metadata = pytester.path / folder / "metadata.jsonl"
+        metadata.write_text("\n".join(lines), encoding="utf-8")
+    for folder in ("runs", "audits"):
+        (pytester.path / folder).mkdir()
+    (pytester.path / "base-model").symlink_to(ROOT / "audits/models/base")
+    (pytester.path / "runs/faces").symlink_to(ROOT / "audits/models/shadow")
+    (pytester.path / "audits/test_faces.py").write_text(audit, encoding="utf-8")
+    ran = pytester.runpytest_inprocess(
+        "audits/",
+        "--privaudit-encoder=efficientnet-lite0",
+        "--privaudit-attacks=threshold",
+        "--privaudit-gate=evidence",  # so few samples show nothing
+        "--privaudit-duplicate-limit=2",
+        "--privaudit-steps=2",
+        "--privaudit-queries=1",
+        "--privaudit-store=none",
+    )
+    ran.assert_outcomes(passed=1, skipped=3)
+    ran.stdout.fnmatch_lines(["audits/test_faces.py::test_membership_inference: 0 of 1 result*"])
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_of_a_module_run(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)

@@ -56,7 +56,8 @@ def load_samples(folder: str | Path) -> list[Sample]:
     Examples
     --------
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "train"
+    >>> temporary = tempfile.TemporaryDirectory()
+    >>> folder = Path(temporary.name) / "train"
     >>> folder.mkdir()
     >>> Image.new("RGB", (8, 8), "red").save(folder / "1.png")
     >>> line = json.dumps({"file_name": "1.png", "text": "a red square"})
@@ -64,6 +65,7 @@ def load_samples(folder: str | Path) -> list[Sample]:
     >>> [sample] = load_samples(folder)
     >>> sample.id.partition("#")[0], sample.caption, sample.image.size
     ('train/1.png', 'a red square', (8, 8))
+    >>> temporary.cleanup()
     """
     folder = Path(folder)
     metadata = folder / METADATA
