@@ -71,7 +71,6 @@ def test_a_bad_ini_value_is_a_usage_error(plain_folder: AuditFolder) -> None:
         pytest.param(
             "max_acu=0.6",
             "privacy_budget(max_acu=…) is unknown",
-            marks=pytest.mark.slow_under_xdist,
         ),
         pytest.param("0.6, 0.7", "takes one positional argument"),
     ],
