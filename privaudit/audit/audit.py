@@ -275,18 +275,20 @@ class Audit:
 
     # -- what is written down
 
-    def record(self, *, only: tuple[str, str] | None = None) -> AuditRecord:
+    def record(self, *, only: tuple[str, str] | tuple[()] | None = None) -> AuditRecord:
         """Write down what was found so far.
 
         Parameters
         ----------
         only
-            Scenario and inference model of the one result to write down, with the images that
-            were generated since the last record; by default all of them.
+            Scenario and inference model of the one result to write down, or ``()`` for none,
+            with the images that were generated since the last such record; by default all.
         """
-        results = [self._results[only]] if only else list(self._results.values())
+        results = list(self._results.values())
+        if only is not None:
+            results = [self._results[only]] if only else []
         images = Images(asked=dict(self._asked), generated=self._generated)
-        if only:
+        if only is not None:
             self._generated = 0
         return AuditRecord(
             name=self.name,

@@ -8,7 +8,7 @@ from privaudit.audit.audit import Audit
 from privaudit.audit.inputs import AuditInputs
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.engines import make_engine
-from privaudit.errors import InvalidAuditError, SampleError
+from privaudit.errors import InvalidAuditError, SampleError, SettingError
 from privaudit.record import AuditRecord, NotCompleted
 from privaudit.settings import AuditSettings, SessionSettings
 from privaudit.store import Store, default_folder
@@ -108,6 +108,9 @@ def run_audit(
     known = {n for option in SessionSettings.options for n in option.names}
     session = SessionSettings(**{n: v for n, v in settings.items() if n in known})
     chosen = AuditSettings(**{n: v for n, v in settings.items() if n not in known})
+    if session.plan:
+        msg = "plan=True is for pytest: here, Audit(…).estimate(scenario=…) says what is asked"
+        raise SettingError(msg)
     folder = session.store or default_folder()
     shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
     audit = Audit(

@@ -240,7 +240,7 @@ def judge(
             reasons.append(
                 f"blind AUC {blind.auc:.3f} (at least {blind.interval.low:.3f}) > "
                 f"{blind_limit:g}: members are told from non-members by their {what} alone, "
-                "without the model; take both from one source, and decide membership by "
+                "without the model\ntake both from one source, and decide membership by "
                 "privaudit.split_by_coin"
             )
     evaluated = set(evaluation_ids)
@@ -250,13 +250,13 @@ def judge(
         reasons.append(
             f"{len(doubled)} of {len(evaluated)} evaluated samples have a near-duplicate in "
             f"another set, such as {first.first!r} of {first.first_set} and {first.second!r} of "
-            f"{first.second_set} (cosine {first.cosine:.3f}): remove one of each pair"
+            f"{first.second_set} (cosine {first.cosine:.3f})\nremove one of each pair"
         )
     for name, auc in controls.items():
         if not auc >= CONTROL_AUC:
             reasons.append(
                 f"positive control AUC {auc:.3f} < {CONTROL_AUC:g} by {name}: this encoder and "
-                "similarity do not see even an exact copy; use another --privaudit-encoder or "
+                "similarity do not see even an exact copy\nuse another --privaudit-encoder or "
                 "--privaudit-similarity"
             )
     return Validity(

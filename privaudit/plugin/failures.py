@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from privaudit.record import AuditRecord
 
 __all__ = [
     "AuditInconclusive",
@@ -37,4 +42,14 @@ class AuditInconclusive(GateFailure):
 
 
 class AuditInvalid(GateFailure):
-    """The failure of a test from which nothing could be concluded, whatever the model."""
+    """The failure of a test from which nothing could be concluded, whatever the model.
+
+    Attributes
+    ----------
+    record
+        What was found out before that.
+    """
+
+    def __init__(self, message: str, record: AuditRecord | None = None) -> None:
+        super().__init__(message)
+        self.record = record

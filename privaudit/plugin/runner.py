@@ -76,10 +76,11 @@ class Runner:
             pytest.skip(f"already decided: {self._decided[name]}; nothing more was generated")
         try:
             audit = self._audit(request, scenario)
-            result = audit.result(scenario, attack)
+            try:
+                result = audit.result(scenario, attack)
+            except InvalidAuditError as error:
+                raise AuditInvalid(str(error), audit.record(only=())) from None
             record = audit.record(only=(scenario, attack))
-        except InvalidAuditError as error:
-            raise AuditInvalid(str(error)) from None
         except PrivauditError as error:
             _fail(error)
         if result.sequential is not None and result.verdict == "fail":
@@ -173,9 +174,8 @@ class Runner:
         absent = inputs.lacking(what)
         if not absent:
             return
-        fixtures = f"{len(absent)} fixture{'s' if len(absent) > 1 else ''}"
         message = (
-            f"{what.name} lacks {fixtures}: write {', '.join(absent)} in the audit file or a "
+            f"{what.name} lacks fixtures: write {', '.join(absent)} in the audit file or a "
             "conftest.py"
         )
         if set(absent) & set(required):

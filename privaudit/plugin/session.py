@@ -137,15 +137,17 @@ class AuditSession:
                 note = f"{address.scenario}-{address.attack}: failed, then redrawn"
                 part = part.model_copy(update={"notes": [*part.notes, note]})
             return part
-        outcome = "skipped" if report.skipped else "error"
+        outcome, known = "skipped" if report.skipped else "error", None
         if call.excinfo is not None and isinstance(call.excinfo.value, AuditInvalid):
-            outcome = "invalid"
+            outcome, known = "invalid", call.excinfo.value.record
         missing = NotCompleted(
             scenario=address.scenario,
             attack=address.attack,
             outcome=outcome,
             reason=reason_of(report),
         )
+        if known is not None:
+            return known.model_copy(update={"not_completed": [missing]})
         return AuditRecord(
             name=address.audit,
             parameters=own_parameters(item),

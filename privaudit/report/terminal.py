@@ -38,10 +38,16 @@ def _row(result: AttackResult) -> list[str]:
 def _legend(first: AttackResult) -> str:
     """Say what the bounds are and what they are corrected for."""
     when = ", whenever one stops" if first.sequential is not None else ""
-    return (
-        f"gate {first.gate}; bounds hold for {first.n_results} results together "
-        f"with {first.interval.confidence:.0%} confidence (Bonferroni){when}"
-    )
+    sure = f"with {first.interval.confidence:.0%} confidence"
+    if first.n_results == 1:
+        return f"gate {first.gate}; the bounds hold {sure}{when}"
+    together = f"for {first.n_results} results together (Bonferroni)"
+    if first.gate == "certify" and first.sequential is None:
+        return (
+            f"gate certify; each upper bound holds {sure}, since all must be under the budget, and "
+            f"the lower ones {together}"
+        )
+    return f"gate {first.gate}; bounds hold {together} {sure}{when}"
 
 
 def _validity(found: Validity) -> Iterator[str]:
@@ -74,13 +80,11 @@ def _power(results: Sequence[AttackResult]) -> Iterator[str]:
         if r.sequential is None
     }
     for m, n, budget, half, over in sorted(powers, key=lambda power: power[:3]):
-        parts = [
-            f"no AUC would be told from {what}"
-            if value is None
-            else f"{value:.3f} or more would be told from {what}"
-            for what, value in (("chance", half), (f"the budget of {budget:g}", over))
-        ]
-        yield f"with {m}+{n} samples, {' and '.join(parts)} four times in five"
+        chance, limit = ("no AUC" if a is None else f"{a:.3f} or more" for a in (half, over))
+        yield (
+            f"{m}+{n} samples tell {chance} from chance, and {limit} from the budget of "
+            f"{budget:g}, four times in five"
+        )
 
 
 def _epsilon(results: Sequence[AttackResult]) -> Iterator[str]:

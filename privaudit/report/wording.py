@@ -39,8 +39,9 @@ def _reason(result: AttackResult) -> str:
         )
     if result.verdict == "inconclusive":
         return (
-            f"AUC {result.auc:.3f} [{low:.3f}, {high:.3f}] straddles {where}: {who} told apart by "
-            f"{result.scenario} with {result.attack} cannot decide\n{_more(result)}"
+            f"AUC {result.auc:.3f} [{low:.3f}, {high:.3f}] straddles {where}: {result.scenario} "
+            f"by {result.attack} is undecided about {n.members} members and {n.non_members} "
+            f"non-members\n{_more(result)}"
         )
     if result.gate == "evidence" or result.sequential is not None:
         return (
@@ -68,7 +69,8 @@ def _more(result: AttackResult) -> str:
 def verdict_words(result: AttackResult) -> str:
     """Say a verdict as the table does: in capitals when it is red, with a doubt if there is one."""
     verdict = result.verdict if result.verdict == "pass" else result.verdict.upper()
-    return verdict if result.supported else f"{verdict}, n too small to tell"
+    doubtful = not result.supported and result.verdict != "inconclusive"
+    return f"{verdict}, n too small to tell" if doubtful else verdict
 
 
 def headline(audit: AuditRecord) -> str:
@@ -77,11 +79,14 @@ def headline(audit: AuditRecord) -> str:
         return f"{audit.name}: 0 results, so nothing is known of the model"
     n = len(audit.results)
     first = audit.results[0]
-    over = sum(result.verdict == "fail" for result in audit.results)
+    claims = sum(result.claim_exceeded for result in audit.results)
+    over = sum(result.verdict == "fail" for result in audit.results) - claims
     parts = [
         f"{over} of {n} result{'s' if n > 1 else ''} over the budget of {first.budget:g} "
         f"({first.budget_source})"
     ]
+    if claims:
+        parts.append(f"{claims} over the claimed epsilon")
     undecided = sum(result.verdict == "inconclusive" for result in audit.results)
     if undecided:
         parts.append(f"{undecided} inconclusive")

@@ -145,7 +145,7 @@ def test_a_skipped_scenario_is_said_and_widens_no_bound(audit_folder: AuditFolde
     (missing,) = audit.not_completed
     assert (missing.name, missing.outcome) == ("attack-II-threshold", "skipped")
     assert missing.reason == (
-        "attack-II lacks 1 fixture: write captioner in the audit file or a conftest.py"
+        "attack-II lacks fixtures: write captioner in the audit file or a conftest.py"
     )
     assert audit.complete
     assert audit.provenance is not None

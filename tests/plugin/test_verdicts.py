@@ -47,7 +47,9 @@ def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) ->
     audit_folder.write(SAFE, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=certify")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["AUC 0.* [[]0.*] straddles budget 0.6 (default): 12 members*"])
+    result.stdout.fnmatch_lines(
+        ["AUC 0.* [[]0.*] straddles budget 0.6 (default): attack-III by threshold is undecided*"]
+    )
     row = results(audit_folder)["attack-III-threshold"]
     assert (row["verdict"], row["supported"]) == ("inconclusive", False)
 
@@ -126,7 +128,12 @@ def test_sets_from_two_sources_are_an_invalid_audit(audit_folder: AuditFolder) -
     result.stdout.fnmatch_lines(["blind AUC * (at least *) > 0.55: members are told*"])
     result.stdout.fnmatch_lines(["invalid: attack-III-threshold: blind AUC*"])
     document = json.loads((audit_folder.path / "out.json").read_text())
-    assert document["audits"][0]["not_completed"][0]["outcome"] == "invalid"
+    (audit,) = document["audits"]
+    assert audit["not_completed"][0]["outcome"] == "invalid"
+    # What was found out is written down too.
+    assert audit["validity"]["reasons"][0].startswith("blind AUC")
+    assert audit["provenance"]["models"]["image_encoder"]["identity"] == "pixels-8"
+    assert audit["results"] == []
 
 
 def test_an_expected_leak_does_not_excuse_an_invalid_audit(plain_folder: AuditFolder) -> None:
