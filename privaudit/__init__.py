@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from privaudit.diffusion.fine_tuning import finetune
     from privaudit.encoders import load_encoder
     from privaudit.errors import PrivauditError
-    from privaudit.plugin import (
+    from privaudit.plugin.failures import (
         AuditInconclusive,
         AuditInvalid,
         PrivacyBudgetExceeded,
@@ -67,9 +67,9 @@ __all__ = [
 _HOMES = {
     "AttackResult": "privaudit.record",
     "Audit": "privaudit.audit",
-    "AuditInconclusive": "privaudit.plugin",
+    "AuditInconclusive": "privaudit.plugin.failures",
     "AuditInputs": "privaudit.audit",
-    "AuditInvalid": "privaudit.plugin",
+    "AuditInvalid": "privaudit.plugin.failures",
     "AuditRecord": "privaudit.record",
     "AuditSettings": "privaudit.settings",
     "Claim": "privaudit.record",
@@ -78,8 +78,8 @@ _HOMES = {
     "MemorizingTarget": "privaudit.targets",
     "ObliviousTarget": "privaudit.targets",
     "PipelineTarget": "privaudit.targets",
-    "PrivacyBudgetExceeded": "privaudit.plugin",
-    "PrivacyClaimExceeded": "privaudit.plugin",
+    "PrivacyBudgetExceeded": "privaudit.plugin.failures",
+    "PrivacyClaimExceeded": "privaudit.plugin.failures",
     "PrivauditError": "privaudit.errors",
     "RetrievalCaptioner": "privaudit.captioners",
     "Sample": "privaudit.samples",

@@ -1,6 +1,7 @@
 """The pytest plugin: options, the ``membership_attack`` fixture, the gate, the summary.
 
-Nothing but the standard library and pytest is imported until an audit runs.
+Nothing but the standard library and pytest is imported until an audit runs, and little of
+privaudit before one is collected: every other project's pytest waits for what is imported here.
 """
 
 from __future__ import annotations
@@ -10,25 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.plugin.failures import (
-    AuditInconclusive,
-    AuditInvalid,
-    PrivacyBudgetExceeded,
-    PrivacyClaimExceeded,
-)
-from privaudit.plugin.items import FIXTURE, item_settings, result_id
-from privaudit.plugin.planning import Planning
-from privaudit.plugin.pytest_internals import raw_ini, without_workers
-from privaudit.plugin.session import AuditSession
-from privaudit.settings import OPTIONS, AuditSettings, resolve_settings
+from privaudit.plugin.pytest_internals import raw_ini, uses_workers, without_workers
+from privaudit.settings import OPTIONS, AuditSettings, SessionSettings, resolve_settings
 
 if TYPE_CHECKING:
+    from privaudit.plugin.planning import Planning
     from privaudit.record import AttackResult
 
-__all__ = ["AuditInconclusive", "AuditInvalid", "PrivacyBudgetExceeded", "PrivacyClaimExceeded"]
+__all__: list[str] = []
 
-SETTINGS = pytest.StashKey[AuditSettings]()
-PLANNING = pytest.StashKey[Planning]()
+FIXTURE = "membership_attack"
+MARKERS = ("privacy_budget", "privacy_claim")
+SETTINGS = pytest.StashKey[tuple[AuditSettings, SessionSettings]]()
+PLANNING: pytest.StashKey[Planning] = pytest.StashKey()
 
 
 # ---------------------------------------------------------------------------- options
@@ -70,22 +65,48 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[SETTINGS] = audit
-    config.stash[PLANNING] = Planning(config, audit, session)
-    config.pluginmanager.register(AuditSession(config, audit, session), "privaudit-session")
-    config.pluginmanager.register(config.stash[PLANNING], "privaudit-planning")
+    config.stash[SETTINGS] = (audit, session)
     if session.plan:
         without_workers(config)  # one process makes the plan
+    if session.plan or session.strict or uses_workers(config):
+        _register(config)  # without an audit too, there is something to say
+
+
+def _register(config: pytest.Config) -> Any:
+    """Register what follows the audits of a session, and return the part that gates."""
+    from privaudit.plugin.planning import Planning
+    from privaudit.plugin.session import AuditSession
+
+    audit, session = config.stash[SETTINGS]
+    config.stash[PLANNING] = Planning(config, audit, session)
+    gate = AuditSession(config, audit, session)
+    config.pluginmanager.register(gate, "privaudit-session")
+    config.pluginmanager.register(config.stash[PLANNING], "privaudit-planning")
+    return gate
 
 
 # ---------------------------------------------------------------------------- collection
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin to follow the audits, if there is one; what is registered now heard no call yet."""
+    if PLANNING not in config.stash and any(map(_concerns, items)):
+        _register(config).pytest_collection_modifyitems(items)
+
+
+def _concerns(item: pytest.Item) -> bool:
+    asked = getattr(item, "fixturenames", ())
+    return FIXTURE in asked or any(item.get_closest_marker(name) for name in MARKERS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Expand a test that asks for ``membership_attack`` into one item a result."""
     if FIXTURE not in metafunc.fixturenames:
         return
-    settings = metafunc.config.stash[SETTINGS]
+    from privaudit.plugin.items import item_settings, result_id
+
+    settings, _ = metafunc.config.stash[SETTINGS]
     with contextlib.suppress(ValueError):  # raised as a usage error once all is collected
         settings = item_settings(metafunc.definition, settings)
     pairs = [(scenario, attack) for scenario in settings.scenarios for attack in settings.attacks]

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from privaudit.attacks.registry import names
+from privaudit.plugin import FIXTURE, MARKERS
 from privaudit.plugin.pytest_internals import item_id, item_parameters
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from privaudit.settings import AuditSettings
 
 __all__ = [
-    "FIXTURE",
     "Address",
     "address_of",
     "forgotten_fixture",
@@ -26,11 +26,9 @@ __all__ = [
     "result_order",
 ]
 
-FIXTURE = "membership_attack"
 MECHANISMS = ("any", "gaussian")
-MARKERS = ("privacy_budget", "privacy_claim")
 SCENARIOS = ("I", "II", "III", "IV")
-PATTERN = re.compile(
+PATTERN = (
     r"^(?P<test>[^\[]*)\[(?P<before>.*?)-?\b"
     rf"(?P<scenario>attack-(?:{'|'.join(reversed(SCENARIOS))}))-(?P<attack>{'|'.join(names())})"
     r"\b-?(?P<after>.*)\]$"
@@ -65,7 +63,7 @@ def address_of(nodeid: str) -> Address | None:
     Address or None
         ``None`` if it is no item of an audit.
     """
-    match = PATTERN.match(item_id(nodeid))
+    match = re.match(PATTERN, item_id(nodeid))  # compiled once, and not before it is needed
     if match is None:
         return None
     own = "-".join(part for part in (match["before"], match["after"]) if part)

@@ -27,6 +27,7 @@ __all__ = [
     "terminal_writer",
     "turn_red",
     "uncaptured",
+    "uses_workers",
     "without_workers",
     "worker_input",
     "worker_output",
@@ -114,6 +115,11 @@ def worker_input(config: pytest.Config) -> dict[str, Any] | None:
 def worker_output(config: pytest.Config) -> dict[str, Any] | None:
     """Return what this worker of xdist will tell its controller, or ``None``."""
     return getattr(config, "workeroutput", None)
+
+
+def uses_workers(config: pytest.Config) -> bool:
+    """Tell whether this is a worker of xdist, or the process that has some."""
+    return worker_input(config) is not None or getattr(config.option, "dist", "no") != "no"
 
 
 def without_workers(config: pytest.Config) -> None:

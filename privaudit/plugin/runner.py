@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.errors import InvalidAuditError, PrivauditError
+from privaudit.plugin import FIXTURE
 from privaudit.plugin.failures import AuditInvalid
-from privaudit.plugin.items import FIXTURE, address_of, item_claim, item_settings, own_parameters
+from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
 from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices
 
 if TYPE_CHECKING:
