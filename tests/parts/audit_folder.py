@@ -58,6 +58,27 @@ def target_model():
 """
 
 
+MINIMAL = """
+import sys
+sys.path[:0] = [{root!r}, {audits!r}]
+import pytest, emoji_sets
+import privaudit
+
+@pytest.fixture
+def members():
+    return emoji_sets.twemoji("member")[:4]
+
+@pytest.fixture
+def non_members():
+    return emoji_sets.twemoji("non_member")[:4]
+
+@pytest.fixture
+def target_model():
+    return privaudit.ObliviousTarget()
+
+def test_it(membership_attack):
+    pass
+"""
 GATED = """
 def test_leak(membership_attack):
     pass
@@ -78,6 +99,11 @@ class AuditFolder:
         """Write an audit file: the control audit's fixtures and the given code."""
         head = CONTROL_AUDIT.format(root=str(ROOT), audits=str(AUDITS))
         self.pytester.makepyfile(**{name: "\n".join((head, *parts))})
+
+    def write_minimal(self) -> None:
+        """Write an audit file with nothing but what all audits need, its fixtures a test's own."""
+        code = MINIMAL.format(root=str(ROOT), audits=str(AUDITS))
+        self.pytester.makepyfile(test_minimal=code)
 
     def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
         """Run pytest with a store of its own; with workers always in a process of its own."""

@@ -4,37 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.parts import AUDITS, ROOT
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 from tests.parts.documents import results
-
-MINIMAL = """
-import sys
-sys.path[:0] = [{root!r}, {audits!r}]
-import pytest, emoji_sets
-import privaudit
-
-@pytest.fixture
-def members():
-    return emoji_sets.twemoji("member")[:4]
-
-@pytest.fixture
-def non_members():
-    return emoji_sets.twemoji("non_member")[:4]
-
-@pytest.fixture
-def target_model():
-    return privaudit.ObliviousTarget()
-
-def test_it(membership_attack):
-    pass
-"""
-
-
-def write_minimal(folder: AuditFolder) -> None:
-
-    folder.pytester.makepyfile(test_minimal=MINIMAL.format(root=str(ROOT), audits=str(AUDITS)))
-
 
 RECIPES = """
 @pytest.fixture(scope="session", params=[1, 2])
@@ -56,7 +27,7 @@ def shadow_model():
 
 
 def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder) -> None:
-    write_minimal(audit_folder)
+    audit_folder.write_minimal()
     result = audit_folder.run(
         "--privaudit-scenarios=II,III", "-rs", "--privaudit-attacks=threshold"
     )
@@ -95,7 +66,7 @@ def captioner():
 
 
 def test_the_shadow_model_is_made_once_a_session(audit_folder: AuditFolder) -> None:
-    write_minimal(audit_folder)
+    audit_folder.write_minimal()
     with (audit_folder.path / "test_minimal.py").open("a") as file:
         file.write(
             """
@@ -136,7 +107,7 @@ def test_two_recipes_under_one_name_are_two_shadow_models(audit_folder: AuditFol
 
 
 def test_all_that_a_scenario_lacks_is_named_at_once(plain_folder: AuditFolder) -> None:
-    write_minimal(plain_folder)
+    plain_folder.write_minimal()
     result = plain_folder.run("--privaudit-scenarios=IV", "-rs", "--privaudit-attacks=threshold")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(

@@ -4,39 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.parts import AUDITS, ROOT
 from tests.parts.audit_folder import GATED, SAFE, AuditFolder
-
-MINIMAL = """
-import sys
-sys.path[:0] = [{root!r}, {audits!r}]
-import pytest, emoji_sets
-import privaudit
-
-@pytest.fixture
-def members():
-    return emoji_sets.twemoji("member")[:4]
-
-@pytest.fixture
-def non_members():
-    return emoji_sets.twemoji("non_member")[:4]
-
-@pytest.fixture
-def target_model():
-    return privaudit.ObliviousTarget()
-
-def test_it(membership_attack):
-    pass
-"""
-
-
-def write_minimal(folder: AuditFolder) -> None:
-
-    folder.pytester.makepyfile(test_minimal=MINIMAL.format(root=str(ROOT), audits=str(AUDITS)))
 
 
 def test_strict_turns_missing_ingredients_red(audit_folder: AuditFolder) -> None:
-    write_minimal(audit_folder)
+    audit_folder.write_minimal()
     result = audit_folder.run(
         "--privaudit-scenarios=II", "--privaudit-attacks=threshold", "--privaudit-strict"
     )
