@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from _pytest.runner import runtestprotocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import pytest
 
 __all__ = [
     "fixture_is_absent",
@@ -73,7 +72,8 @@ def item_id(nodeid: str) -> str:
 
 def fixture_is_absent(item: pytest.Item, name: str, owner: str) -> bool:
     """Tell whether, for an item, nobody has overridden the fixture that module ``owner`` has."""
-    known = item.session._fixturemanager.getfixturedefs(name, item)
+    where: Any = item if pytest.version_tuple >= (8, 1) else item.nodeid
+    known = item.session._fixturemanager.getfixturedefs(name, where)
     return not known or getattr(known[-1].func, "__module__", "") == owner
 
 
