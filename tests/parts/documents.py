@@ -30,3 +30,19 @@ def results(folder: AuditFolder, name: str = "out.json") -> dict[str, dict[str, 
     """Return the results of a session, by their names, as the JSON has them."""
     session = read_session(folder.path / name)
     return {result.name: result.to_dict() for audit in session.audits for result in audit.results}
+
+
+def findings(path: Path) -> list[dict[str, Any]]:
+    """Return all that a session's audits found: what does not depend on when and where it ran.
+
+    That is everything but the times of the provenance, and how many images were new.
+    """
+    audits = []
+    for audit in read_session(path).audits:
+        found = audit.to_dict()
+        provenance = found["provenance"] or {}
+        for name in ("started", "ended"):
+            provenance.pop(name, None)
+        provenance.get("images", {}).pop("generated", None)
+        audits.append(found)
+    return audits
