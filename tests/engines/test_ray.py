@@ -23,7 +23,6 @@ from privaudit.errors import EngineError, GeneratorError
 from privaudit.measurements import ReconstructionSimilarity
 from privaudit.store import Store
 from privaudit.targets import Query, as_target
-from tests.parts import ROOT
 from tests.parts.audit_folder import AuditFolder
 from tests.parts.audits import one_result
 from tests.parts.documents import findings
@@ -195,10 +194,7 @@ def test_an_engine_that_cannot_reach_its_cluster_says_so() -> None:
         RayEngine("127.0.0.1:1")
 
 
-def test_the_plugin_runs_on_ray_with_what_an_audit_file_defines(
-    plain_folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # workers have the encoder's module to import
+def test_the_plugin_runs_on_ray_with_what_an_audit_file_defines(plain_folder: AuditFolder) -> None:
     plain_folder.write(
         """
 class Drawing(privaudit.MemorizingTarget):
