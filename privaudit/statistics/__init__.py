@@ -27,7 +27,6 @@ from privaudit.statistics.planning import (
 from privaudit.statistics.power import (
     SamplesNeeded,
     detectable_auc,
-    samples_factor,
     samples_needed,
 )
 from privaudit.statistics.roc import (
@@ -78,7 +77,6 @@ __all__ = [
     "least_samples",
     "proportion_interval",
     "rates_at",
-    "samples_factor",
     "samples_needed",
     "samples_to_decide",
     "simultaneous_lower_bounds",

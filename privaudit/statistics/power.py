@@ -16,7 +16,7 @@ from privaudit.statistics.roc import auc
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["SamplesNeeded", "detectable_auc", "samples_factor", "samples_needed"]
+__all__ = ["SamplesNeeded", "detectable_auc", "samples_needed"]
 
 POWER = 0.8
 MOST = 10_000_000
@@ -171,27 +171,3 @@ def samples_needed(
         "members" if sizes[1] == n else "non-members" if sizes[0] == m else "both"
     )
     return SamplesNeeded(*sizes, grow)
-
-
-def samples_factor(value: float, bound: float, budget: float) -> float | None:
-    """How many times as many samples would move a bound of the AUC to the budget.
-
-    The width on the logit scale shrinks with the square root of the number of samples.
-
-    Parameters
-    ----------
-    value, bound
-        The estimate, and its bound on the side of the budget.
-    budget
-        Where the bound would have to be.
-
-    Returns
-    -------
-    float or None
-        At least 1; ``None`` when the estimate is at the budget or at 0 or 1, where no number
-        of samples is known to decide.
-    """
-    if not all(0 < p < 1 for p in (value, bound, budget)) or value == budget:
-        return None
-    ratio = (_logit(bound) - _logit(value)) / (_logit(budget) - _logit(value))
-    return max(1.0, ratio**2)

@@ -23,7 +23,7 @@ from privaudit.statistics import (
     delong_variance,
     proportion_interval,
     rates_at,
-    samples_factor,
+    samples_needed,
     success_rate,
     success_rate_interval,
 )
@@ -270,14 +270,15 @@ def test_the_error_is_kept_whenever_one_looks(budget: float) -> None:
 
 
 def test_more_samples_would_decide() -> None:
-    assert samples_factor(0.6, 0.7, 0.6) is None
-    assert samples_factor(1.0, 1.0, 0.6) is None
+    reach = float(stats.norm.ppf(0.975))
     draws = np.random.default_rng(0)
     members, non_members = draws.normal(0, 1, 50), draws.normal(0, 1, 50)
-    found = auc_interval(members, non_members)
-    factor = samples_factor(found.auc, found.high, 0.6)
-    assert factor is not None
-    assert factor > 1
-    again = int(np.ceil(factor))
+    at_the_budget = auc_interval(members, non_members).auc
+    assert samples_needed(members, non_members, at_the_budget, reach) is None
+    assert samples_needed(members + 100, non_members, 0.6, reach) is None
+    needed = samples_needed(members, non_members, 0.6, reach)
+    assert needed is not None
+    assert min(needed.members, needed.non_members) > 50
+    again = int(np.ceil(max(needed.members, needed.non_members) / 50))
     repeated = auc_interval(np.tile(members, again), np.tile(non_members, again))
     assert repeated.high <= 0.6 + 0.01
