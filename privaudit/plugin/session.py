@@ -119,6 +119,8 @@ class AuditSession:
         if is_audit(item) and (report.when == "call" or ended_early):
             part = self._part(item, report, call)
             report.privaudit = part.to_dict()  # type: ignore[attr-defined]
+        elif not is_audit(item) and address_of(item.nodeid) is not None:
+            report.privaudit_looks_alike = True  # type: ignore[attr-defined]
         return report
 
     def _part(
@@ -157,6 +159,9 @@ class AuditSession:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the part, in the process that ends the session."""
+        if getattr(report, "privaudit_looks_alike", False):
+            # The controller of xdist took its id for one of an audit's; its worker knew better.
+            self._expected.pop(report.nodeid, None)
         part = getattr(report, "privaudit", None)
         if part is not None:
             from privaudit.record import AuditRecord
