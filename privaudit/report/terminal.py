@@ -58,6 +58,12 @@ def _validity(found: Validity) -> Iterator[str]:
         if blind is not None
     ]
     yield f"without the model: AUC from {', '.join(parts) if parts else 'too few samples'}"
+    fact = found.blind_facts
+    if fact is not None:
+        yield (
+            f"most telling of {fact.n_features} facts of captions and files: {fact.feature}, AUC "
+            f"{fact.auc:.3f} (p = {fact.p_value:.2g})"
+        )
     controls = [auc for auc in found.controls.values() if auc is not None]
     control = f"{min(controls):.3f}" if controls else "not known"
     yield (
