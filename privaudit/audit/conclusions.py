@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from privaudit import statistics
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.audit.verdict import decide, is_supported
 from privaudit.errors import ScoreError
-from privaudit.record import Counts, EpsilonBound, Interval, OperatingPoint, Rate
+from privaudit.record import Chance, Counts, EpsilonBound, Interval, OperatingPoint, Rate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -24,7 +27,17 @@ if TYPE_CHECKING:
     from privaudit.record import SequentialPath
     from privaudit.settings import AuditSettings
 
-__all__ = ["Decision", "bound_epsilon", "decide_fixed", "decide_sequential", "rates"]
+__all__ = [
+    "Decision",
+    "Multiplicity",
+    "bound_epsilon",
+    "chance",
+    "clean_rate",
+    "decide_fixed",
+    "decide_sequential",
+    "rates",
+    "together",
+]
 
 LOW_FPR_TARGETS = (0.01, 0.001)
 DEFAULT_DELTA = 1e-5
@@ -45,6 +58,8 @@ class Decision:
         Whether the bounds are on one side of the budget.
     samples_needed
         Samples that would put them there, or ``None``.
+    clean_rate
+        How often an audit of a model that leaks nothing has a result as high, or ``None``.
     """
 
     auc: float
@@ -53,15 +68,68 @@ class Decision:
     verdict: str
     supported: bool
     samples_needed: Counts | None
+    clean_rate: float | None = None
 
 
-def decide_fixed(scores: Scores, settings: AuditSettings, confidence: float) -> Decision:
+@dataclass(frozen=True)
+class Multiplicity:
+    """What is decided together, and the price of it.
+
+    Attributes
+    ----------
+    n_results
+        Results of the audit.
+    n_together
+        Those of one scenario, whose scores are of the same pictures.
+    critical_value
+        Standard errors between an estimate and a bound that holds for all results together.
+    correlation
+        Mean correlation of two AUCs of one scenario.
+    """
+
+    n_results: int
+    n_together: int
+    critical_value: float
+    correlation: float
+
+    @property
+    def confidence(self) -> float:
+        """Of one bound by itself."""
+        return float(norm.cdf(self.critical_value))
+
+
+def together(
+    results: Mapping[str, Mapping[str, Mapping[str, float]]], n_scenarios: int, confidence: float
+) -> Multiplicity:
+    """Find the bound that holds for all results, from the scores of one scenario.
+
+    Its inference models score the same pictures, so their AUCs deviate together, and how much so
+    is known from the scores (max-T). The error is split evenly over the scenarios: to know how
+    those hang together, an audit would have to ask everything before it could say anything.
+
+    Parameters
+    ----------
+    results
+        For each inference model the scores, by id, of ``"members"`` and of ``"non_members"``.
+    n_scenarios
+        Scenarios that are decided.
+    confidence
+        Of all bounds of one side together.
+    """
+    level = 1 - (1 - confidence) / n_scenarios
+    scores = {name: statistics.ResultScores(**sides) for name, sides in results.items()}
+    bounds = statistics.simultaneous_lower_bounds(scores, level)
+    k = len(results)
+    return Multiplicity(k * n_scenarios, k, bounds.critical_value, bounds.correlation)
+
+
+def decide_fixed(scores: Scores, settings: AuditSettings, among: Multiplicity) -> Decision:
     """Decide on all scores at once."""
-    budget = settings.budget
+    budget, reach = settings.budget, among.critical_value
     interval = statistics.auc_interval(
         scores.members,
         scores.non_members,
-        confidence,
+        float(2 * norm.cdf(reach) - 1),
         method=settings.interval,
         seed=settings.seed,
     )
@@ -74,13 +142,77 @@ def decide_fixed(scores: Scores, settings: AuditSettings, confidence: float) -> 
     supported = is_supported(low, high, budget)
     needed = None
     if not supported:
-        reach = _reach(1 - (1 - confidence) / 2)
         wanted = statistics.samples_needed(scores.members, scores.non_members, budget, reach)
         if wanted is not None:
             needed = Counts(members=wanted.members, non_members=wanted.non_members)
-    return Decision(
-        auc, low, high, decide(auc, low, high, budget, settings.gate), supported, needed
+    verdict = decide(auc, low, high, budget, settings.gate)
+    sizes = len(scores.members), len(scores.non_members)
+    if verdict == "pass" and settings.gate == "evidence" and not _could_fail(sizes, budget, reach):
+        verdict = "inconclusive"  # what no scores at all would turn red is no gate
+    clean = clean_rate(sizes, budget, among, auc) if auc > budget else None
+    return Decision(auc, low, high, verdict, supported, needed, clean)
+
+
+def _could_fail(sizes: tuple[int, int], budget: float, reach: float) -> bool:
+    """Tell whether so many members and non-members would be shown to leak if wholly apart."""
+    if budget >= 1:
+        return True  # nothing can be over it, as its owner knows
+    return min(sizes) >= statistics.least_for_a_verdict(budget, 1, float(norm.cdf(reach))).to_fail
+
+
+def chance(sizes: Sequence[tuple[int, int]], n_attacks: int, budget: float) -> Chance | None:
+    """Say what samples and gate can be expected to do, while nothing is known of the scores.
+
+    Parameters
+    ----------
+    sizes
+        Evaluated members and non-members of each scenario that is decided.
+    n_attacks
+        Inference models of each.
+    budget
+        The largest AUC accepted.
+
+    Returns
+    -------
+    Chance or None
+        ``None`` if nothing can be over the budget, or nothing is decided.
+    """
+    if budget >= 1 or not sizes or not min(map(min, sizes)):
+        return None
+    k = n_attacks * len(sizes)
+    none_red = math.prod(1 - statistics.false_red_rate(*size, budget, n_attacks) for size in sizes)
+    members, non_members = min(sizes, key=min)
+    return Chance(
+        false_red=1 - none_red,
+        least=statistics.samples_for_false_red(budget, k),
+        to_decide=statistics.samples_to_decide(budget, k),
+        leak=statistics.default_leak(budget),
+        n_results=k,
+        evaluated=Counts(members=members, non_members=non_members),
     )
+
+
+def clean_rate(
+    sizes: tuple[int, int], budget: float, among: Multiplicity, auc: float | None = None
+) -> float:
+    """How often an audit of a model that leaks nothing has a result over the budget, or as high.
+
+    Parameters
+    ----------
+    sizes
+        Evaluated members and non-members.
+    budget
+        The largest AUC accepted.
+    among
+        What is decided together. Scenarios are taken as independent, which can only be too much:
+        they share samples.
+    auc
+        If given, how often a result is at least as high as this.
+    """
+    if budget >= 1:
+        return 0.0
+    one = statistics.false_red_rate(*sizes, budget, among.n_together, among.correlation, auc=auc)
+    return float(1 - (1 - one) ** (among.n_results / among.n_together))
 
 
 def _reach(confidence: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,17 @@ class Runner:
                 f"of {result.sequential.max_pairs} pairs"
             )
         return result, record
+
+    def chances(self) -> list[str]:
+        """Say, for each audit that there is, what its gate errs at its size."""
+        from privaudit.report.wording import chance_words
+
+        lines = []
+        for name, audit in self._audits.items():
+            with contextlib.suppress(PrivauditError):  # the plan has said of it that it failed
+                if audit.chance is not None:
+                    lines.append(f"  {name}: {chance_words(audit.chance, audit.settings.gate)}")
+        return lines
 
     def estimate(self, request: pytest.FixtureRequest, estimate: Estimate) -> None:
         """Add to an estimate what the scenario of the requesting item asks."""

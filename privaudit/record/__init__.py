@@ -9,6 +9,7 @@ from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
 from privaudit.record.validity import BlindBaseline, BlindFinding, NearDuplicate, Validity
 from privaudit.record.values import (
     Answers,
+    Chance,
     Claim,
     Counts,
     DetectableAUC,
@@ -27,6 +28,7 @@ __all__ = [
     "AuditRecord",
     "BlindBaseline",
     "BlindFinding",
+    "Chance",
     "Claim",
     "Counts",
     "DetectableAUC",

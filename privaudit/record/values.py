@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 __all__ = [
     "Answers",
+    "Chance",
     "Claim",
     "Counts",
     "DetectableAUC",
@@ -81,6 +82,35 @@ class Answers(Value):
     n: int = 0
     flat: int = 0
     repeated: int = 0
+
+
+class Chance(Value):
+    """What samples and gate can be expected to do, known before anything is generated.
+
+    Attributes
+    ----------
+    false_red
+        How often the gate ``point`` is red of a model that leaks nothing, at most.
+    least
+        Evaluated samples of each class with which that is 5 %; ``None`` if 10 million are too
+        few.
+    to_decide
+        Evaluated samples of each class with which, four times in five, a model that leaks
+        nothing passes ``certify``, and an AUC of ``leak`` is shown to be over the budget.
+    leak
+        As far above the budget as 0.5 is below it, or half-way to 1.
+    n_results
+        Results that are decided together.
+    evaluated
+        The smallest evaluation set of the audit.
+    """
+
+    false_red: float
+    least: int | None
+    to_decide: int | None
+    leak: float
+    n_results: int
+    evaluated: Counts
 
 
 class Counts(Value):

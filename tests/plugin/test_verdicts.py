@@ -65,15 +65,23 @@ def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["AUC 1.000, at least 0.735 > budget 0.6 (default)*"])
+    result.stdout.fnmatch_lines(["AUC 1.000, at least 0.779 > budget 0.6 (default)*"])
 
 
-def test_twelve_results_share_the_error(plain_folder: AuditFolder) -> None:
+def test_evidence_is_not_green_where_no_model_could_be_red(plain_folder: AuditFolder) -> None:
     plain_folder.write(LEAKING, GATED)
-    # Twelve samples are then too few to be sure.
-    twelve = plain_folder.run("--privaudit-gate=evidence", "-k", "attack-III-threshold")
-    twelve.assert_outcomes(passed=1)
-    twelve.stdout.fnmatch_lines(["*pass, n too small to tell"])
+    # Six members against six, and twelve results: an AUC of 1 would not be shown to be over 0.6.
+    six = plain_folder.run("--privaudit-gate=evidence", "-k", "attack-I-threshold")
+    six.assert_outcomes(failed=1)
+    six.stdout.fnmatch_lines(
+        [
+            "6+6 samples could not show that the AUC is over budget 0.6 (default), whatever the model*"
+        ]
+    )
+    six.stdout.fnmatch_lines(["test_model.py::test_leak: INCONCLUSIVE, *"])
+    # By itself the result may have the whole error.
+    alone = plain_folder.run(*ONE[1:], "--privaudit-scenarios=I", "--privaudit-gate=evidence")
+    alone.stdout.fnmatch_lines(["AUC 1.000, at least 0.607 > budget 0.6 (default)*"])
 
 
 def test_a_sequential_audit_stops_when_it_can_decide(audit_folder: AuditFolder) -> None:
