@@ -6,18 +6,12 @@ import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from privaudit.audit.conclusions import (
-    Multiplicity,
-    bound_epsilon,
-    chance,
-    decide_fixed,
-    decide_sequential,
-    rates,
-    together,
-)
+from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential
 from privaudit.audit.estimate import Estimate
+from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
+from privaudit.audit.rates import rates
 from privaudit.audit.scenarios import SCENARIOS, n_evaluated
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
@@ -274,6 +268,7 @@ class Audit:
         success, points = rates(scores, len(calibration.members), settings.confidence)
         epsilon, refused = bound_epsilon(
             experiment.scenario,
+            attack,
             evaluation,
             scores,
             self.setup.inputs,

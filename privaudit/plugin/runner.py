@@ -177,7 +177,7 @@ class Runner:
         claim = item_claim(request.node)
         if claim is not None:
             given["claim"] = Claim(**claim)
-            _check_claim(settings, inputs.coin_split)
+            _check_claim(settings, inputs.coin_split, claim["attack"])
         return AuditInputs(**given)
 
     def _check_lacking(
@@ -225,7 +225,7 @@ def _fail(error: PrivauditError) -> Any:
     pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
 
 
-def _check_claim(settings: AuditSettings, coin_split: Any) -> None:
+def _check_claim(settings: AuditSettings, coin_split: Any, named: str | None) -> None:
     from privaudit.audit.scenarios import SCENARIOS
 
     if settings.sequential or all(SCENARIOS[s].knows_members for s in settings.scenarios):
@@ -234,6 +234,15 @@ def _check_claim(settings: AuditSettings, coin_split: Any) -> None:
             "sequential, and here are none: drop --privaudit-sequential, or add a scenario",
             pytrace=False,
         )
+    if named is not None:
+        scenario, _, attack = named.partition("-")
+        if scenario not in settings.scenarios or attack not in settings.attacks:
+            pytest.fail(
+                f"privacy_claim(attack={named!r}) is checked by a result that this audit does not "
+                f"have: add it to scenarios and attacks, which are {','.join(settings.scenarios)} "
+                f"and {','.join(settings.attacks)}",
+                pytrace=False,
+            )
     if coin_split is None:
         pytest.fail(
             "a privacy_claim without a coin_split cannot be checked: split with "

@@ -213,11 +213,15 @@ class Claim(Value):
     mechanism
         What gives it: ``"gaussian"`` for noise as DP-SGD adds it, with which far fewer samples
         refute a claim, or ``"any"``.
+    attack
+        The one result that checks the claim, named beforehand, such as ``"III-threshold"``;
+        ``None`` for all that can, which then share the error.
     """
 
     epsilon: float
     delta: float
     mechanism: Literal["any", "gaussian"] = "any"
+    attack: str | None = None
 
 
 class EpsilonBound(Value):
@@ -226,12 +230,16 @@ class EpsilonBound(Value):
     Attributes
     ----------
     epsilon, delta
-        The bound at this δ; it holds for all results of attack-III and attack-IV together.
+        The bound at this δ; it holds for all results of attack-III and attack-IV together, or
+        for the one that a claim names.
     mechanism
         What it holds for: ``"any"`` (Steinke, Nasr & Jagielski 2023), or a ``"gaussian"`` one
         (Mahloujifar, Melis & Chaudhuri 2024).
     provable
         The largest ε that so many samples could have proved of any model.
+    coins_needed
+        Where these could not have refuted the claim: how many coins could, every guess right;
+        ``None`` if they could, if there is no claim, or if no number is known.
     from_rates
         The same by Clopper–Pearson bounds on the rates at the calibrated threshold, which take
         samples for independent.
@@ -243,5 +251,6 @@ class EpsilonBound(Value):
     delta: float
     mechanism: Literal["any", "gaussian"]
     provable: float
+    coins_needed: int | None = None
     from_rates: float
     coin_split: dict[str, Any]

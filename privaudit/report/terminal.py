@@ -110,6 +110,14 @@ def _epsilon(results: Sequence[AttackResult]) -> Iterator[str]:
             f"(one-run bound for {MECHANISMS[bound.mechanism]}, {result.name}; so many samples "
             f"can prove {bound.provable:.2f} at most)"
         )
+        if result.claim is not None and bound.provable <= result.claim.epsilon:
+            coins = "no number of coins is known that"
+            if bound.coins_needed is not None:
+                coins = f"{bound.coins_needed:,} coins, all guessed right,"
+            yield (
+                f"nothing here could have refuted the claim of {result.claim.epsilon:g}, whatever "
+                f"the model: {coins} could"
+            )
 
 
 def _not_completed(audit: AuditRecord) -> Iterator[str]:

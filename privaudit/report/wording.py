@@ -89,7 +89,16 @@ def _more(result: AttackResult) -> str:
     needed = result.samples_needed
     if needed is None:
         return "no number of samples is known that would decide, this close to the budget"
-    return f"about {needed.members}+{needed.non_members} samples would decide, if the AUC stays"
+    now = result.evaluation
+    alone = ""
+    if needed.members == now.members:
+        alone = ": only non-members have to be more"
+    elif needed.non_members == now.non_members:
+        alone = ": only members have to be more"
+    return (
+        f"about {needed.members}+{needed.non_members} evaluated samples would decide, if the AUC "
+        f"stays{alone}"
+    )
 
 
 def chance_words(chance: Chance, gate: str) -> str:

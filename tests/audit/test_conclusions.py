@@ -9,8 +9,11 @@ import pytest
 from scipy.stats import norm
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
-from privaudit.audit.conclusions import Multiplicity, clean_rate, together
-from privaudit.record import AuditRecord, NotCompleted
+from privaudit.audit.conclusions import decide_fixed
+from privaudit.audit.multiplicity import Multiplicity, clean_rate, together
+from privaudit.audit.scoring import Scores
+from privaudit.record import Answers, AuditRecord, Counts, NotCompleted
+from privaudit.report.wording import explanation
 from privaudit.store import Store
 from tests.parts.encoders import PixelEncoder
 from tests.record.test_schema import result
@@ -76,6 +79,43 @@ def test_a_clean_model_is_said_to_be_red_as_often_as_it_is() -> None:
     assert red / 2000 == pytest.approx(said, abs=0.03)
     assert clean_rate((50, 50), 0.6, Multiplicity(12, 3, 2.6, 0.0), auc=0.8) < 1e-4
     assert clean_rate((50, 50), 1.0, Multiplicity(12, 3, 2.6, 0.0)) == 0
+
+
+def test_a_class_that_is_large_enough_is_not_asked_to_grow() -> None:
+    draws = np.random.default_rng(0)
+    few, many = draws.normal(0.6, 1, 12), draws.normal(0, 1, 900)
+    found = Scores(0.0, np.zeros(1), few, many, (Answers(), Answers()))
+    among = Multiplicity(1, 1, 1.645, 0.0)
+    decision = decide_fixed(found, AuditSettings(), among)
+    assert decision.verdict == "inconclusive"
+    assert decision.samples_needed is not None
+    assert decision.samples_needed.members > 12
+    assert decision.samples_needed.non_members == 900
+    said = explanation(
+        result(
+            verdict="inconclusive",
+            auc=decision.auc,
+            samples_needed=decision.samples_needed,
+            evaluation=Counts(members=12, non_members=900),
+        ),
+        "test",
+    )
+    assert "if the AUC stays: only members have to be more" in said
+
+
+def test_constant_scores_tell_nothing_and_equal_classes_only_their_size() -> None:
+    among = Multiplicity(12, 3, 2.6, 0.0)
+    flat = Scores(0.0, np.zeros(1), np.ones(500), np.ones(500), (Answers(), Answers()))
+    decision = decide_fixed(flat, AuditSettings(gate="certify"), among)
+    assert (decision.low, decision.high, decision.verdict) == (0.0, 1.0, "inconclusive")
+    apart = Scores(0.0, np.zeros(1), np.ones(6), np.zeros(6), (Answers(), Answers()))
+    decision = decide_fixed(apart, AuditSettings(), among)
+    assert decision.verdict == "inconclusive"
+    n = decision.samples_needed.members if decision.samples_needed else 0
+    enough = Scores(0.0, np.zeros(1), np.ones(n), np.zeros(n), (Answers(), Answers()))
+    assert decide_fixed(enough, AuditSettings(), among).verdict == "fail"
+    less = Scores(0.0, np.zeros(1), np.ones(n - 1), np.zeros(n - 1), (Answers(), Answers()))
+    assert decide_fixed(less, AuditSettings(), among).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize(

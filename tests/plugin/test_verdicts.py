@@ -162,6 +162,37 @@ def test_a_claim_that_the_attack_disproves_fails(audit_folder: AuditFolder) -> N
     result.stdout.fnmatch_lines(["epsilon >= * at delta 0.001, claimed 0.2 (one-run bound*"])
 
 
+def test_a_claim_may_name_the_result_that_checks_it(plain_folder: AuditFolder) -> None:
+    two = (ONE[0], "--privaudit-attacks=threshold,distribution", ONE[2])
+    bounds = {}
+    for attack in ("", ', attack="III-threshold"'):
+        plain_folder.write(LEAKING, COINS, CLAIMED.replace("delta=1e-3", f"delta=1e-3{attack}"))
+        plain_folder.run(*two)
+        found = results(plain_folder)
+        bounds[attack] = found["attack-III-threshold"]["epsilon"]["epsilon"]
+    # All the confidence is then its own, and the other checks nothing.
+    assert bounds[', attack="III-threshold"'] > bounds[""] > 0
+    assert found["attack-III-distribution"]["epsilon"] is None
+    assert "the claim names III-threshold" in found["attack-III-distribution"]["epsilon_refused"]
+    plain_folder.write(LEAKING, COINS, CLAIMED.replace("1e-3", '1e-3, attack="IV-threshold"'))
+    absent = plain_folder.run(*two)
+    absent.assert_outcomes(errors=2)
+    absent.stdout.fnmatch_lines(
+        ["privacy_claim(attack='IV-threshold') is checked by a result that*"]
+    )
+    plain_folder.write(LEAKING, COINS, CLAIMED.replace("1e-3", '1e-3, attack="I-threshold"'))
+    plain_folder.run(*two).stderr.fnmatch_lines(["*must be a result that can bound epsilon: III-*"])
+
+
+def test_a_claim_that_nothing_here_could_refute_says_what_could(plain_folder: AuditFolder) -> None:
+    claimed = CLAIMED.replace("epsilon=0.2, delta=1e-3", "epsilon=3, delta=1e-5")
+    plain_folder.write(LEAKING, COINS, claimed)
+    plain_folder.run(*ONE).stdout.fnmatch_lines(
+        ["nothing here could have refuted the claim of 3, whatever the model: 1* coins, all *could"]
+    )
+    assert results(plain_folder)["attack-III-threshold"]["epsilon"]["coins_needed"] > 24
+
+
 def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) -> None:
     plain_folder.write(LEAKING, CLAIMED)
     result = plain_folder.run(*ONE)
