@@ -6,9 +6,10 @@ from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
-from privaudit.record.validity import BlindBaseline, NearDuplicate, Validity
+from privaudit.record.validity import BlindBaseline, BlindFinding, NearDuplicate, Validity
 from privaudit.record.values import (
     Answers,
+    Chance,
     Claim,
     Counts,
     DetectableAUC,
@@ -26,6 +27,8 @@ __all__ = [
     "AttackResult",
     "AuditRecord",
     "BlindBaseline",
+    "BlindFinding",
+    "Chance",
     "Claim",
     "Counts",
     "DetectableAUC",
