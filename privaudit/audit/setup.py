@@ -19,7 +19,7 @@ from privaudit.audit.scenarios import SCENARIOS
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.errors import SampleError, SettingError
-from privaudit.measurements import ReconstructionSimilarity
+from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
 from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
 from privaudit.targets import as_target, without_effect
 from privaudit.targets.acceleration import Acceleration
@@ -194,11 +194,13 @@ class Setup:
         return FeatureCache(self.encoder)
 
     @functools.cached_property
-    def measurement(self) -> ReconstructionSimilarity:
+    def measurement(self) -> AnswerSimilarity:
         """What is measured of each answer."""
         settings = self.settings
-        return ReconstructionSimilarity(
-            self.encoder, settings.similarity, settings.similarity_axis, self.features
+        return AnswerSimilarity(
+            ReconstructionSimilarity(
+                self.encoder, settings.similarity, settings.similarity_axis, self.features
+            )
         )
 
     # -- what it asks

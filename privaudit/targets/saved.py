@@ -219,6 +219,11 @@ class SavedTarget:
         return self._saved.describe() | {"call": given} | loaded | {"identity": self.fingerprint}
 
     @property
+    def pipeline(self) -> Any:
+        """As of :class:`privaudit.PipelineTarget`: the pipeline is loaded for it."""
+        return self._target.pipeline
+
+    @property
     def probe(self) -> str:
         """As of :class:`privaudit.PipelineTarget`: the pipeline is loaded for it."""
         return self._target.probe
