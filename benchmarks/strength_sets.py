@@ -35,23 +35,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 N = 80
-"""Members of a target, and as many non-members; of Twemoji all, 126 to 154."""
+"""Members that a target is asked about, and as many non-members."""
 SEED = 10
 EDGE = emoji_sets.RESOLUTION
 SAME = 0.95
 """Correlation of the pixels above which two pictures count as one, and the later is dropped."""
 
 
-def split(name: str, folder: Path) -> tuple[list[Sample], list[Sample]]:
+TWEMOJI = {
+    "twemoji": ("member", "non_member"),
+    "twemoji-auxiliary": ("shadow_member", "shadow_non_member"),
+}
+
+
+def split(name: str, folder: Path) -> tuple[list[Sample], ...]:
     """Return the members and the non-members of a set: a seeded permutation, cut in two."""
-    if name == "twemoji":  # the coins of audits/, whose models are among the targets
-        return emoji_sets.twemoji("member"), emoji_sets.twemoji("non_member")
-    if name == "twemoji-auxiliary":
-        return emoji_sets.twemoji("shadow_member"), emoji_sets.twemoji("shadow_non_member")
+    if name in TWEMOJI:  # the coins of audits/, whose models are among the targets
+        return tuple(_some(emoji_sets.twemoji(role)) for role in TWEMOJI[name])
     pairs = {"noto": _noto, "openmoji": _openmoji, "stamps": _stamps}[name](folder / name)
     order = np.random.default_rng(SEED).permutation(len(pairs))
     samples = _distinct([Sample(*pairs[i], id=f"{name}-{i}") for i in order])
     return samples[:N], samples[N:]
+
+
+def _some(samples: list[Sample]) -> list[Sample]:
+    """Choose N of them, at random: they come in the order of their code points."""
+    order = np.random.default_rng(SEED).permutation(len(samples))
+    return [samples[i] for i in sorted(order[:N])]
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:

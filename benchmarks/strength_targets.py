@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MODELS = strength_sets.emoji_sets.MODELS
 BASE = MODELS / "base"
-M, DRAWS, STEPS = 3, 2, 10
+M, DRAWS, STEPS = 3, 1, 10
 """Images a sample; draws of noise a sample; denoising steps."""
 BATCH = 32
 ONE_CAPTION = "a picture of sks"
@@ -53,7 +53,7 @@ class Yard:
         """What the table calls it."""
         return f"{self.images}/{self.recipe}"
 
-    def samples(self, sets: Path) -> tuple[list[Sample], list[Sample]]:
+    def samples(self, sets: Path) -> tuple[list[Sample], ...]:
         """Return members and non-members, with the captions that it is trained on and asked."""
         sides = strength_sets.split(self.images, sets)
         if self.recipe != "dreambooth":

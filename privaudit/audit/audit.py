@@ -6,6 +6,7 @@ import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from privaudit.attacks.registry import reads_base
 from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential, rates
 from privaudit.audit.estimate import Estimate
 from privaudit.audit.preflight import Preflight
@@ -13,12 +14,13 @@ from privaudit.audit.provenance import commit_of, described, machine, versions
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
-from privaudit.audit.validity import judge_answers
+from privaudit.audit.validity import judge_answers, judge_base
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError
 from privaudit.record import (
     AttackResult,
     AuditRecord,
+    BlindBaseline,
     Counts,
     DetectableAUC,
     Images,
@@ -26,7 +28,7 @@ from privaudit.record import (
     Provenance,
     Validity,
 )
-from privaudit.statistics import detectable_auc
+from privaudit.statistics import auc_interval, detectable_auc
 from privaudit.store import Store
 
 if TYPE_CHECKING:
@@ -113,9 +115,11 @@ class Audit:
         """Return who calibrates, who is evaluated, on which model, and in which words."""
         return self.setup.experiment(scenario)
 
-    def scorer(self, experiment: Experiment) -> Scorer:
-        """Return what asks the questions of one scenario."""
+    def scorer(self, experiment: Experiment, attack: str | None = None) -> Scorer:
+        """Return what asks the questions of one scenario, for one inference model."""
+        with_base = attack is not None and reads_base(attack)
         return Scorer(
+            base=self.setup.calibration_base if with_base else None,
             measurement=self.setup.measurement,
             settings=self.settings,
             store=self.store,
@@ -147,6 +151,13 @@ class Audit:
                 scorer.task(labelled.target),
                 scorer.queries(labelled.samples),
             )
+            base = self.setup.calibration_base
+            if base is not None:
+                estimate.add(
+                    f"base_model of {self.name}",
+                    scorer.task(base),
+                    scorer.queries(labelled.samples),
+                )
         estimate.at_most |= self.settings.sequential
         return estimate
 
@@ -204,7 +215,7 @@ class Audit:
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
         settings, level = self.settings, self._result_confidence
         calibration, evaluation = experiment.calibration, experiment.evaluation
-        scorer, end = self.scorer(experiment), None
+        scorer, end = self.scorer(experiment, attack), None
         if settings.sequential:
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
@@ -216,6 +227,7 @@ class Audit:
             decision = decide_fixed(scores, settings, level)
         self._count_asked(experiment, calibration, evaluation)
         self._check_answers(experiment, scores)
+        self._check_base(scorer, f"{experiment.scenario.name}-{attack}", calibration, evaluation)
         success, points = rates(scores, len(calibration.members), settings.confidence)
         epsilon, refused = bound_epsilon(
             experiment.scenario,
@@ -258,6 +270,24 @@ class Audit:
             non_member_scores=_by_id(evaluation.non_members, scores.non_members),
         )
         return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
+
+    def _check_base(
+        self, scorer: Scorer, name: str, calibration: LabelledSet, evaluation: LabelledSet
+    ) -> None:
+        """Refuse to conclude anything from sets that the base model tells apart."""
+        if scorer.base is None:
+            return
+        attack = name.rpartition("-")[-1]
+        scores = scorer.on_base(attack, calibration, evaluation)
+        level = self._result_confidence
+        bounds = auc_interval(scores.members, scores.non_members, level)
+        found = BlindBaseline(
+            auc=bounds.auc, interval=Interval(low=bounds.low, high=bounds.high, confidence=level)
+        )
+        reasons = judge_base(name, found)
+        self._validity = self._validity.merged(Validity(base={name: found}, reasons=reasons))
+        if reasons:
+            raise InvalidAuditError("\n".join(reasons))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
@@ -316,8 +346,12 @@ class Audit:
         words = "caption" if experiment.scenario.knows_captions else "captioner"
         asked: dict[str, int] = {}
         for labelled in sets:
-            unit = f"{self._role(labelled)} by {words}"
-            asked[unit] = asked.get(unit, 0) + self.settings.queries * len(labelled.samples)
+            n = self.settings.queries * len(labelled.samples)
+            roles = [self._role(labelled)]
+            if self.setup.calibration_base is not None:
+                roles.append("base_model")
+            for unit in (f"{role} by {words}" for role in roles):
+                asked[unit] = asked.get(unit, 0) + n
         for unit, n in asked.items():
             self._asked[unit] = max(n, self._asked.get(unit, 0))
 

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["blind_baseline", "blind_caption_baseline", "judge", "judge_answers", "near_duplicates"]
+__all__ = [
+    "blind_baseline",
+    "blind_caption_baseline",
+    "judge",
+    "judge_answers",
+    "judge_base",
+    "near_duplicates",
+]
 
 FOLDS = 5
 LEAST = 2 * FOLDS
@@ -170,6 +177,26 @@ def near_duplicates(
                     )
                 )
     return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
+
+
+def judge_base(name: str, found: BlindBaseline) -> list[str]:
+    """Say why nothing can be concluded if the base model tells members from non-members.
+
+    Parameters
+    ----------
+    name
+        The attack, such as ``"attack-I-combined"``.
+    found
+        Its AUC on the base, which was fine-tuned on neither.
+    """
+    if found.interval.low <= 0.5:
+        return []
+    return [
+        f"base AUC {found.auc:.3f} (at least {found.interval.low:.3f}) by {name}: the base model, "
+        "which was fine-tuned on nobody, tells members from non-members\ntake both from one "
+        "source, and decide membership by privaudit.split_by_coin; if the base was trained on the "
+        "members, it is no base of this audit"
+    ]
 
 
 def judge_answers(role: str, answers: Answers) -> list[str]:

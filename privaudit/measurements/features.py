@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,22 @@ class Features:
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.similarity)
+
+    def over(self, base: Features) -> Features:
+        """Put what the target's answers have over those of its base beside each block.
+
+        A picture that any model would draw from its caption says nothing of the fine-tune: the
+        base, asked the same prompts and seeds, draws it too.
+
+        Parameters
+        ----------
+        base
+            The same measurement of the same samples on the base model.
+        """
+        gained = {
+            f"{name} over base": block - base.blocks[name] for name, block in self.blocks.items()
+        }
+        return replace(self, blocks={**self.blocks, **gained})
 
     @classmethod
     def joined(cls, parts: Sequence[Features]) -> Features:

@@ -42,6 +42,9 @@ class Validity(Value):
     controls
         AUC of each attack, by name such as ``"attack-I-threshold"``, when a target that returns
         its members takes the model's place.
+    base
+        AUC of an attack, by its name, when the base model takes the place of every other: found
+        while the audit ran.
     answers
         How many answers are no pictures, by the name of the attack and the set: found while the
         audit ran.
@@ -54,6 +57,7 @@ class Validity(Value):
     near_duplicates: list[NearDuplicate] = []
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
+    base: dict[str, BlindBaseline] = {}
     answers: dict[str, Answers] = {}
     reasons: list[str] = []
 
@@ -67,6 +71,7 @@ class Validity(Value):
             near_duplicates=alike[:SHOWN],
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),
+            base=dict(sorted({**self.base, **other.base}.items())),
             answers=dict(sorted({**self.answers, **other.answers}.items())),
             reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),
         )
