@@ -110,12 +110,30 @@ MADE = {
 """The models of audits/."""
 
 
+SHADOWS = {("twemoji", "twemoji-auxiliary/lora-3000")}
+"""Which target's attacker has which model as a shadow, in scenario III."""
+
+
+def is_made(yard: Yard, folder: Path) -> bool:
+    """Whether a target was fine-tuned already."""
+    return yard.name in MADE or (_model(yard, folder) / "model_index.json").exists()
+
+
+def base_of(yard: Yard) -> Yard:
+    """Return the base, asked of the same images."""
+    return Yard(yard.images, "none", yard.purpose)
+
+
+def _model(yard: Yard, folder: Path) -> Path:
+    return folder / yard.name.replace("/", "-")
+
+
 def saved(yard: Yard, folder: Path, sets: Path) -> SavedPipeline:
     """Name a target's files; it is fine-tuned now if it was not before."""
     parts = MADE.get(yard.name, {})
     # The models of audits/ are asked as the audits ask them; others at the pipeline's own guidance.
     call = {"guidance_scale": 3.0} if yard.images.startswith("twemoji") else {}
-    model = folder / yard.name.replace("/", "-")
+    model = _model(yard, folder)
     if parts or yard.recipe == "none":
         return SavedPipeline(BASE, device="cpu", call=call, **parts)
     if not (model / "model_index.json").exists():
@@ -190,8 +208,8 @@ class Asked:
     store: Store
 
     @classmethod
-    def of(cls, yard: Yard, folder: Path, sets: Path, captions: list[str] | None = None) -> Asked:
-        """Put a target and its samples together; with the captions of a captioner, if given."""
+    def of(cls, yard: Yard, folder: Path, sets: Path, samples: list[Sample] | None = None) -> Asked:
+        """Put a target and its samples together, or others with their own captions."""
         target = as_target(
             saved(yard, folder, sets),
             num_inference_steps=STEPS,
@@ -199,12 +217,8 @@ class Asked:
             acceleration=Acceleration(),
         )
         one, other = yard.samples(sets)
-        samples = [*one, *other]
-        if captions is not None:
-            samples = [
-                dataclasses.replace(s, caption=c) for s, c in zip(samples, captions, strict=True)
-            ]
-        return cls(target, samples, len(one), Store(folder / "store"))
+        given = [*one, *other] if samples is None else samples
+        return cls(target, given, len(one), Store(folder / "store"))
 
     def features(self, measurement: Any, m: int = M, *, make: bool = False) -> Features | None:
         """Measure all samples; what is not there is made if asked, or ``None`` is returned."""

@@ -115,11 +115,10 @@ class Audit:
         """Return who calibrates, who is evaluated, on which model, and in which words."""
         return self.setup.experiment(scenario)
 
-    def scorer(self, experiment: Experiment, attack: str | None = None) -> Scorer:
-        """Return what asks the questions of one scenario, for one inference model."""
-        with_base = attack is not None and reads_base(attack)
+    def scorer(self, experiment: Experiment) -> Scorer:
+        """Return what asks the questions of one scenario."""
         return Scorer(
-            base=self.setup.calibration_base if with_base else None,
+            base=self.setup.calibration_base,
             measurement=self.setup.measurement,
             settings=self.settings,
             store=self.store,
@@ -215,7 +214,7 @@ class Audit:
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
         settings, level = self.settings, self._result_confidence
         calibration, evaluation = experiment.calibration, experiment.evaluation
-        scorer, end = self.scorer(experiment, attack), None
+        scorer, end = self.scorer(experiment), None
         if settings.sequential:
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
@@ -227,7 +226,7 @@ class Audit:
             decision = decide_fixed(scores, settings, level)
         self._count_asked(experiment, calibration, evaluation)
         self._check_answers(experiment, scores)
-        self._check_base(scorer, f"{experiment.scenario.name}-{attack}", calibration, evaluation)
+        self._check_base(experiment, attack, evaluation)
         success, points = rates(scores, len(calibration.members), settings.confidence)
         epsilon, refused = bound_epsilon(
             experiment.scenario,
@@ -266,20 +265,19 @@ class Audit:
             epsilon=epsilon,
             epsilon_refused=refused,
             claim=self.setup.inputs.claim,
+            near_copies=scores.near_copies,
             member_scores=_by_id(evaluation.members, scores.members),
             non_member_scores=_by_id(evaluation.non_members, scores.non_members),
         )
         return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
 
-    def _check_base(
-        self, scorer: Scorer, name: str, calibration: LabelledSet, evaluation: LabelledSet
-    ) -> None:
+    def _check_base(self, experiment: Experiment, attack: str, evaluation: LabelledSet) -> None:
         """Refuse to conclude anything from sets that the base model tells apart."""
-        if scorer.base is None:
+        scorer, name = self.scorer(experiment), f"{experiment.scenario.name}-{attack}"
+        if scorer.base is None or not reads_base(attack):
             return
-        attack = name.rpartition("-")[-1]
-        scores = scorer.on_base(attack, calibration, evaluation)
-        level = self._result_confidence
+        scores = scorer.on_base(attack, experiment.calibration, evaluation)
+        level = 1 - (1 - self.settings.confidence) / self._n_results  # Bonferroni
         bounds = auc_interval(scores.members, scores.non_members, level)
         found = BlindBaseline(
             auc=bounds.auc, interval=Interval(low=bounds.low, high=bounds.high, confidence=level)

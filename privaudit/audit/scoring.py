@@ -12,8 +12,9 @@ from privaudit.engines.task import Task
 from privaudit.errors import StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import Features
+from privaudit.measurements.copies import best_structure, copy_threshold
 from privaudit.measurements.liveness import count_flat, count_repeated
-from privaudit.record import Answers
+from privaudit.record import Answers, NearCopies
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Scores:
         Scores of the evaluation set, in the order of the samples.
     answers
         How many of the answers were pictures, for the calibration and for the evaluation set.
+    near_copies
+        How many samples of the evaluation set were redrawn nearly exactly; ``None`` where that was
+        not measured.
     """
 
     threshold: float
@@ -55,6 +59,7 @@ class Scores:
     members: NDArray[np.float64]
     non_members: NDArray[np.float64]
     answers: tuple[Answers, Answers]
+    near_copies: NearCopies | None = None
 
 
 @dataclass
@@ -160,6 +165,9 @@ class Scorer:
                 "members": scores[:n].tolist(),
                 "non_members": scores[n:].tolist(),
                 "answers": [count.to_dict() for count in counts],
+                "near_copies": self._near_copies(
+                    known, len(calibration.members), asked, len(evaluation.members)
+                ),
             }
 
         persistent = all(self.task(model).persistent for model in models)
@@ -170,7 +178,26 @@ class Scorer:
             members=np.asarray(kept["members"]),
             non_members=np.asarray(kept["non_members"]),
             answers=(Answers(**kept["answers"][0]), Answers(**kept["answers"][1])),
+            near_copies=None if kept["near_copies"] is None else NearCopies(**kept["near_copies"]),
         )
+
+    def _near_copies(
+        self, known: Features, n_known: int, asked: Features, n_asked: int
+    ) -> dict[str, Any] | None:
+        """Count the samples of an evaluation set that were redrawn nearly exactly.
+
+        The first so many samples of each set are its members.
+        """
+        before, after = best_structure(known), best_structure(asked)
+        if before is None or after is None:
+            return None
+        threshold = copy_threshold(before[n_known:])
+        copied = after > threshold
+        return NearCopies(
+            threshold=threshold,
+            members=int(copied[:n_asked].sum()),
+            non_members=int(copied[n_asked:].sum()),
+        ).to_dict()
 
     def on_base(self, attack: str, calibration: LabelledSet, evaluation: LabelledSet) -> Scores:
         """Fit and score as :meth:`scores` does, with the base in place of every target.

@@ -14,6 +14,7 @@ __all__ = [
     "DetectableAUC",
     "EpsilonBound",
     "Interval",
+    "NearCopies",
     "OperatingPoint",
     "Rate",
     "SequentialPath",
@@ -81,6 +82,23 @@ class Answers(Value):
     n: int = 0
     flat: int = 0
     repeated: int = 0
+
+
+class NearCopies(Value):
+    """How many samples of the evaluation set were redrawn nearly exactly.
+
+    Attributes
+    ----------
+    threshold
+        Structural similarity of the best answer from which it counts as a copy: halfway between
+        the highest of a calibration non-member and 1.
+    members, non_members
+        How many are above it.
+    """
+
+    threshold: float
+    members: int
+    non_members: int
 
 
 class Counts(Value):

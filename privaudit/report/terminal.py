@@ -66,6 +66,18 @@ def _validity(found: Validity) -> Iterator[str]:
     )
 
 
+def _near_copies(results: Sequence[AttackResult]) -> Iterator[str]:
+    """Say how many members were redrawn, by the scenario that shows most of them."""
+    counted = [(r.near_copies, r) for r in results if r.near_copies is not None]
+    if counted:
+        copies, result = max(counted, key=lambda pair: pair[0].members / pair[1].evaluation.members)
+        n = result.evaluation
+        yield (
+            f"{copies.members} of {n.members} members were redrawn nearly exactly "
+            f"({copies.non_members} of {n.non_members} non-members), asked as in {result.scenario}"
+        )
+
+
 def _power(results: Sequence[AttackResult]) -> Iterator[str]:
     """Say what so many samples could have found."""
     powers = {
@@ -131,6 +143,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield _legend(audit.results[0])
             if audit.validity is not None:
                 yield from _validity(audit.validity)
+            yield from _near_copies(audit.results)
             yield from _power(audit.results)
             yield from _epsilon(audit.results)
         yield from _not_completed(audit)
