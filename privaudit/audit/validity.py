@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from privaudit.record import Answers, BlindBaseline, Interval, NearDuplicate, Validity
 from privaudit.statistics import auc_interval
+from privaudit.targets.graded import ROUND_TRIP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -236,6 +237,8 @@ def judge(
     evaluation_ids: Sequence[str],
     is_base: bool,
     controls: Mapping[str, float],
+    sensitivity: Mapping[str, Mapping[str, float]] | None = None,
+    budget: float = CONTROL_AUC,
 ) -> Validity:
     """Decide whether an audit may conclude anything.
 
@@ -253,6 +256,10 @@ def judge(
         Whether the target draws exactly what its base model draws.
     controls
         AUC of the positive control, by the name of the attack.
+    sensitivity
+        AUC on changed copies, by the name of the attack and what was done to them.
+    budget
+        The largest AUC that is accepted of a model.
     """
     reasons = []
     if is_base:
@@ -286,7 +293,20 @@ def judge(
                 "similarity do not see even an exact copy\nuse another --privaudit-encoder or "
                 "--privaudit-similarity"
             )
+    graded = {name: dict(aucs) for name, aucs in (sensitivity or {}).items()}
+    for name, aucs in graded.items():
+        if ROUND_TRIP in aucs and not aucs[ROUND_TRIP] > budget:
+            reasons.append(
+                f"sensitivity control AUC {aucs[ROUND_TRIP]:.3f} <= {budget:g} by {name}: this "
+                "audit would pass a model that returns its training images as its own autoencoder "
+                "draws them\n"
+                "use another --privaudit-encoder, or more samples"
+            )
     return Validity(
+        sensitivity={
+            name: {grade: auc if math.isfinite(auc) else None for grade, auc in aucs.items()}
+            for name, aucs in graded.items()
+        },
         blind_image=blind_image,
         blind_caption=blind_caption,
         near_duplicates=list(duplicates[:10]),
