@@ -34,7 +34,7 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
     printed = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
-    assert "privaudit.settings.resolve" in printed
+    assert "privaudit.settings.options" in printed
     loaded = {name.partition(".")[0] for name in eval(printed)}
     assert not loaded & {"torch", "numpy", "sklearn", "scipy", "PIL", "transformers", "tabulate"}
 
@@ -145,5 +145,4 @@ def test_collecting_a_project_without_audits_imports_little(pytester: pytest.Pyt
         "privaudit.plugin.pytest_internals",
         "privaudit.settings",
         "privaudit.settings.options",
-        "privaudit.settings.resolve",
     }

@@ -24,7 +24,6 @@ TWELVE = [
 ]
 
 
-@pytest.mark.quick_under_xdist
 def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run("--privaudit-json=out.json", "--junitxml=junit.xml")
