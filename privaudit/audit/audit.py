@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential, rates
+from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
@@ -148,6 +149,7 @@ class Audit:
                 scorer.queries(labelled.samples),
             )
         estimate.at_most |= self.settings.sequential
+        estimate.notes += [f"{self.name}: {note}" for note in self.setup.settings_notes()]
         return estimate
 
     # -- what it finds
@@ -205,6 +207,8 @@ class Audit:
         settings, level = self.settings, self._result_confidence
         calibration, evaluation = experiment.calibration, experiment.evaluation
         scorer, end = self.scorer(experiment), None
+        self._check_conduct(scorer, calibration, evaluation)
+        self.setup.check_settings()
         if settings.sequential:
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
@@ -259,6 +263,17 @@ class Audit:
         )
         return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
 
+    def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
+        """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
+        for labelled in sets:
+            role = self._role(labelled)
+            conduct = conduct_of(scorer, labelled)
+            reasons = judge_conduct(role, conduct)
+            found = Validity(conduct={role: conduct}, reasons=reasons)
+            self._validity = self._validity.merged(found)
+            if reasons:
+                raise InvalidAuditError("\n".join(reasons))
+
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
         words = "caption" if experiment.scenario.knows_captions else "captioner"
@@ -307,6 +322,7 @@ class Audit:
             ),
             validity=self._validity,
             results=results,
+            notes=self.setup.notes(),
         )
 
     def _role(self, labelled: LabelledSet) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.record.values import Answers, Interval, Value
 
-__all__ = ["BlindBaseline", "NearDuplicate", "Validity"]
+__all__ = ["BlindBaseline", "Conduct", "NearDuplicate", "Validity"]
 
 SHOWN = 10
 """Near-duplicate pairs that a record names."""
@@ -27,6 +27,25 @@ class NearDuplicate(Value):
     cosine: float
 
 
+class Conduct(Value):
+    """How a target takes what it is asked.
+
+    Attributes
+    ----------
+    seeds_honoured
+        Whether one query, asked twice, gave one picture; ``None`` where that was not asked: a
+        pipeline is given its noise.
+    prompts
+        Pairs of prompts that were asked with one seed.
+    ignored
+        Those that gave one picture.
+    """
+
+    seeds_honoured: bool | None = None
+    prompts: int = 0
+    ignored: int = 0
+
+
 class Validity(Value):
     """Whether an audit can say anything at all.
 
@@ -45,6 +64,8 @@ class Validity(Value):
     answers
         How many answers are no pictures, by the name of the attack and the set: found while the
         audit ran.
+    conduct
+        Whether seeds and prompts decide what is drawn, by the role of the model.
     reasons
         Why nothing may be concluded; empty when something may.
     """
@@ -55,6 +76,7 @@ class Validity(Value):
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
     answers: dict[str, Answers] = {}
+    conduct: dict[str, Conduct] = {}
     reasons: list[str] = []
 
     def merged(self, other: Validity) -> Validity:
@@ -68,5 +90,6 @@ class Validity(Value):
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),
             answers=dict(sorted({**self.answers, **other.answers}.items())),
+            conduct=dict(sorted({**self.conduct, **other.conduct}.items())),
             reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),
         )
