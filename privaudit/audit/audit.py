@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.attacks.registry import reads_base
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
+from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
 from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
@@ -163,6 +164,7 @@ class Audit:
                     scorer.queries(labelled.samples),
                 )
         estimate.at_most |= self.settings.sequential
+        estimate.notes += [f"{self.name}: {note}" for note in self.setup.settings_notes()]
         return estimate
 
     # -- what it finds
@@ -268,6 +270,8 @@ class Audit:
         settings = self.settings
         calibration, evaluation = experiment.calibration, experiment.evaluation
         end = None
+        self._check_conduct(self.scorer(experiment), calibration, evaluation)
+        self.setup.check_settings()
         if settings.sequential:
             level = 1 - (1 - settings.confidence) / self._n_results  # Bonferroni
             scorer = self.scorer(experiment)
@@ -311,10 +315,15 @@ class Audit:
         found = BlindBaseline(
             auc=bounds.auc, interval=Interval(low=bounds.low, high=bounds.high, confidence=level)
         )
-        reasons = judge_base(name, found)
-        self._validity = self._validity.merged(Validity(base={name: found}, reasons=reasons))
-        if reasons:
-            raise InvalidAuditError("\n".join(reasons))
+        self._note(Validity(base={name: found}, reasons=judge_base(name, found)))
+
+    def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
+        """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
+        for labelled in sets:
+            role = self._role(labelled)
+            conduct = conduct_of(scorer, labelled)
+            reasons = judge_conduct(role, conduct)
+            self._note(Validity(conduct={role: conduct}, reasons=reasons))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
@@ -325,10 +334,13 @@ class Audit:
             which = "calibration" if labelled is experiment.calibration else "evaluation"
             counted = {f"{role} by {words}, {which}": answers}
             reasons = judge_answers(role, answers)
-            found = Validity(answers=counted, reasons=reasons)
-            self._validity = self._validity.merged(found)
-            if reasons:
-                raise InvalidAuditError("\n".join(reasons))
+            self._note(Validity(answers=counted, reasons=reasons))
+
+    def _note(self, found: Validity) -> None:
+        """Keep what a check found, and conclude nothing if it found a reason not to."""
+        self._validity = self._validity.merged(found)
+        if found.reasons:
+            raise InvalidAuditError("\n".join(found.reasons))
 
     # -- what is written down
 
@@ -365,6 +377,7 @@ class Audit:
             validity=self._validity,
             chance=self.chance,
             results=results,
+            notes=self.setup.notes(),
         )
 
     def _role(self, labelled: LabelledSet) -> str:

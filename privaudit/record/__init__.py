@@ -6,7 +6,7 @@ from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
-from privaudit.record.validity import BlindBaseline, BlindFinding, NearDuplicate, Validity
+from privaudit.record.validity import BlindBaseline, BlindFinding, Conduct, NearDuplicate, Validity
 from privaudit.record.values import (
     Answers,
     Chance,
@@ -31,6 +31,7 @@ __all__ = [
     "BlindFinding",
     "Chance",
     "Claim",
+    "Conduct",
     "Counts",
     "DetectableAUC",
     "EpsilonBound",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.record.values import Answers, Interval, Value
 
-__all__ = ["BlindBaseline", "BlindFinding", "NearDuplicate", "Validity"]
+__all__ = ["BlindBaseline", "BlindFinding", "Conduct", "NearDuplicate", "Validity"]
 
 SHOWN = 10
 """Near-duplicate pairs that a record names."""
@@ -52,6 +52,25 @@ class NearDuplicate(Value):
     cosine: float
 
 
+class Conduct(Value):
+    """How a target takes what it is asked.
+
+    Attributes
+    ----------
+    seeds_honoured
+        Whether one query, asked twice, gave one picture; ``None`` where that was not asked: a
+        pipeline is given its noise.
+    prompts
+        Pairs of prompts that were asked with one seed.
+    ignored
+        Those that gave one picture.
+    """
+
+    seeds_honoured: bool | None = None
+    prompts: int = 0
+    ignored: int = 0
+
+
 class Validity(Value):
     """Whether an audit can say anything at all.
 
@@ -80,6 +99,8 @@ class Validity(Value):
     answers
         How many answers are no pictures, by the name of the attack and the set: found while the
         audit ran.
+    conduct
+        Whether seeds and prompts decide what is drawn, by the role of the model.
     reasons
         Why nothing may be concluded; empty when something may.
     """
@@ -93,6 +114,7 @@ class Validity(Value):
     sensitivity: dict[str, dict[str, float | None]] = {}
     base: dict[str, BlindBaseline] = {}
     answers: dict[str, Answers] = {}
+    conduct: dict[str, Conduct] = {}
     reasons: list[str] = []
 
     def merged(self, other: Validity) -> Validity:
@@ -109,5 +131,6 @@ class Validity(Value):
             sensitivity=dict(sorted({**self.sensitivity, **other.sensitivity}.items())),
             base=dict(sorted({**self.base, **other.base}.items())),
             answers=dict(sorted({**self.answers, **other.answers}.items())),
+            conduct=dict(sorted({**self.conduct, **other.conduct}.items())),
             reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),
         )

@@ -77,7 +77,7 @@ class Answers(Value):
     flat
         Those that are one colour, or nearly so.
     repeated
-        Those that were also given to another prompt.
+        Those that were also, or nearly, given to another prompt.
     """
 
     n: int = 0

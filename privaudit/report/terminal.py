@@ -72,6 +72,12 @@ def _validity(found: Validity) -> Iterator[str]:
         f"positive control: AUC {control}; near-duplicates across sets: "
         f"{found.n_near_duplicates} evaluated samples"
     )
+    for role, conduct in found.conduct.items():
+        if conduct.seeds_honoured is False:
+            yield (
+                f"seeds are not honoured by {role}: one query, asked twice, got two pictures. Each "
+                "answer is a draw: the first is kept, and another session may find another AUC"
+            )
 
 
 def _sensitivity(found: Validity, budget: float) -> Iterator[str]:
