@@ -11,14 +11,15 @@ from privaudit.audit.estimate import Estimate
 from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
-from privaudit.audit.rates import rates
+from privaudit.audit.rates import judge_tpr, rates
 from privaudit.audit.scenarios import SCENARIOS, n_evaluated
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
 from privaudit.audit.validity import judge_answers
+from privaudit.audit.verdict import worst
 from privaudit.engines.local import LocalEngine
-from privaudit.errors import InvalidAuditError
+from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import (
     AttackResult,
     AuditRecord,
@@ -247,6 +248,9 @@ class Audit:
 
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
         settings = self.settings
+        if settings.sequential and settings.max_tpr is not None:
+            msg = "max_tpr needs all samples: a sequential audit stops when the AUC tells it to"
+            raise SettingError(msg)
         calibration, evaluation = experiment.calibration, experiment.evaluation
         end = None
         if settings.sequential:
@@ -265,6 +269,8 @@ class Audit:
         else:
             among = self._multiplicity(experiment)
             decision, level = decide_fixed(scores, settings, among), among.confidence
+        n_known = len(calibration.members)
+        tpr = judge_tpr(scores, n_known, settings, self._n_results)
         success, points = rates(scores, len(calibration.members), settings.confidence)
         epsilon, refused = bound_epsilon(
             experiment.scenario,
@@ -280,7 +286,8 @@ class Audit:
             scenario=experiment.scenario.name,
             attack=attack,
             auc=decision.auc,
-            verdict=decision.verdict,
+            verdict=worst(decision.verdict, "pass" if tpr is None else tpr.verdict),
+            auc_verdict=decision.verdict,
             interval=Interval(low=decision.low, high=decision.high, confidence=settings.confidence),
             n_results=self._n_results,
             supported=decision.supported,
@@ -297,6 +304,7 @@ class Audit:
             success_rate=success,
             threshold=scores.threshold,
             operating_points=points,
+            tpr_budget=tpr,
             detectable=DetectableAUC(
                 from_half=detectable_auc(m, n, 0.5, level, two_sided=False),
                 from_budget=detectable_auc(m, n, settings.budget, level, two_sided=False),

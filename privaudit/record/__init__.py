@@ -19,6 +19,7 @@ from privaudit.record.values import (
     Rate,
     SequentialPath,
     SequentialStep,
+    TprBudget,
 )
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "SequentialPath",
     "SequentialStep",
     "SessionRecord",
+    "TprBudget",
     "Validity",
     "write_json",
 ]

@@ -11,6 +11,7 @@ from privaudit.record.values import (
     OperatingPoint,
     Rate,
     SequentialPath,
+    TprBudget,
     Value,
 )
 
@@ -30,7 +31,10 @@ class AttackResult(Value):
         ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
         ``"pass"``; ``"fail"`` where it is shown that the AUC is over the budget, or ε over a
-        claim; otherwise ``"inconclusive"``, which is as red.
+        claim, or more members are found than may be; otherwise ``"inconclusive"``, which is as
+        red.
+    auc_verdict
+        The verdict on the AUC alone.
     interval
         Bounds of the AUC. With this confidence all lower bounds of the audit hold together, and
         so do all upper ones; under the gate ``certify`` each upper bound holds by itself.
@@ -60,6 +64,8 @@ class AttackResult(Value):
         Decision threshold on the score, fixed on the calibration set.
     operating_points
         Rates at thresholds for low false positive rates; none with fewer than 100 non-members.
+    tpr_budget
+        What became of a ``max_tpr``, if one was set.
     detectable
         What so many samples can tell.
     sequential
@@ -76,6 +82,7 @@ class AttackResult(Value):
     attack: str
     auc: float
     verdict: str
+    auc_verdict: str
     interval: Interval
     n_results: int
     supported: bool
@@ -90,6 +97,7 @@ class AttackResult(Value):
     success_rate: Rate
     threshold: float
     operating_points: list[OperatingPoint]
+    tpr_budget: TprBudget | None = None
     detectable: DetectableAUC
     sequential: SequentialPath | None = None
     epsilon: EpsilonBound | None = None

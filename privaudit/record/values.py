@@ -19,6 +19,7 @@ __all__ = [
     "Rate",
     "SequentialPath",
     "SequentialStep",
+    "TprBudget",
     "Value",
 ]
 
@@ -156,6 +157,32 @@ class OperatingPoint(Value):
     fpr: Rate
     true_positives: int
     false_positives: int
+
+
+class TprBudget(Value):
+    """The largest share of members that may be found at a low false positive rate.
+
+    Attributes
+    ----------
+    max_tpr, source
+        The largest true positive rate accepted, and where that number was set.
+    at_fpr
+        The false positive rate that the threshold was chosen for, on calibration non-members.
+    needed
+        Calibration non-members that such a threshold needs.
+    point
+        What the threshold achieved, with bounds that hold for all results of the audit together;
+        ``None`` if there were too few calibration non-members.
+    verdict
+        As of a result; ``"inconclusive"`` if there is no such threshold.
+    """
+
+    max_tpr: float
+    source: str
+    at_fpr: float
+    needed: int
+    point: OperatingPoint | None
+    verdict: str
 
 
 class DetectableAUC(Value):
