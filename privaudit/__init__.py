@@ -23,7 +23,14 @@ if TYPE_CHECKING:
         PrivacyClaimExceeded,
     )
     from privaudit.record import AttackResult, AuditRecord, Claim, SessionRecord
-    from privaudit.samples import CoinSplit, Sample, load_samples, split_by_coin
+    from privaudit.samples import (
+        Canaries,
+        CoinSplit,
+        Sample,
+        load_samples,
+        make_canaries,
+        split_by_coin,
+    )
     from privaudit.settings import AuditSettings
     from privaudit.targets import (
         MemorizingTarget,
@@ -41,6 +48,7 @@ __all__ = [
     "AuditInvalid",
     "AuditRecord",
     "AuditSettings",
+    "Canaries",
     "Claim",
     "CoinSplit",
     "DifferentialPrivacy",
@@ -60,6 +68,7 @@ __all__ = [
     "load_encoder",
     "load_pipeline",
     "load_samples",
+    "make_canaries",
     "run_audit",
     "split_by_coin",
 ]
@@ -73,6 +82,7 @@ _HOMES = {
     "AuditRecord": "privaudit.record",
     "AuditSettings": "privaudit.settings",
     "Claim": "privaudit.record",
+    "Canaries": "privaudit.samples",
     "CoinSplit": "privaudit.samples",
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
@@ -92,6 +102,7 @@ _HOMES = {
     "load_pipeline": "privaudit.targets",
     "load_samples": "privaudit.samples",
     "run_audit": "privaudit.audit",
+    "make_canaries": "privaudit.samples",
     "split_by_coin": "privaudit.samples",
 }
 
