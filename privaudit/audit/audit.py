@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential
 from privaudit.audit.estimate import Estimate
+from privaudit.audit.exposure import exposed, group_aucs
 from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
@@ -282,6 +283,10 @@ class Audit:
             self.setup.scenarios,
         )
         m, n = len(scores.members), len(scores.non_members)
+        by_id = (
+            _by_id(evaluation.members, scores.members),
+            _by_id(evaluation.non_members, scores.non_members),
+        )
         result = AttackResult(
             scenario=experiment.scenario.name,
             attack=attack,
@@ -313,8 +318,10 @@ class Audit:
             epsilon=epsilon,
             epsilon_refused=refused,
             claim=self.setup.inputs.claim,
-            member_scores=_by_id(evaluation.members, scores.members),
-            non_member_scores=_by_id(evaluation.non_members, scores.non_members),
+            exposed=exposed(*by_id, settings.confidence),
+            groups=group_aucs(*by_id, self.setup.groups, settings.confidence),
+            member_scores=by_id[0],
+            non_member_scores=by_id[1],
         )
         return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
 

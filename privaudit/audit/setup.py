@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from privaudit.audit.estimate import Unmade
@@ -20,7 +21,7 @@ from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.errors import SampleError, SettingError
 from privaudit.measurements import ReconstructionSimilarity
-from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
+from privaudit.samples import Canaries, CoinSplit, as_samples, check_disjoint, check_set
 from privaudit.targets import as_target, without_effect
 from privaudit.targets.acceleration import Acceleration
 
@@ -187,6 +188,31 @@ class Setup:
                 raise SampleError(msg)
             split.check(self.members, self.non_members)
         return True
+
+    @functools.cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of each sample, by id: of canaries, if nothing else was said, the exposure.
+
+        Raises
+        ------
+        SampleError
+            If they are no mapping, or it knows no sample of the audit.
+        """
+        given = self.inputs.sample_groups
+        if given is None:
+            split = self.inputs.coin_split
+            return {
+                name: f"exposure {times}"
+                for name, times in (split.exposures if isinstance(split, Canaries) else {}).items()
+            }
+        ids = {sample.id for sample in (*self.members, *self.non_members)}
+        if not isinstance(given, Mapping) or not ids & set(given):
+            msg = (
+                f"sample_groups is a {type(given).__name__} that knows none of {len(ids)} samples: "
+                "return a dictionary from the id of each sample to its group"
+            )
+            raise SampleError(msg)
+        return {str(name): str(group) for name, group in given.items() if group is not None}
 
     @functools.cached_property
     def features(self) -> FeatureCache:

@@ -7,6 +7,8 @@ from privaudit.record.values import (
     Counts,
     DetectableAUC,
     EpsilonBound,
+    ExposedMember,
+    GroupAUC,
     Interval,
     OperatingPoint,
     Rate,
@@ -74,6 +76,11 @@ class AttackResult(Value):
         A lower bound on ε, or why there is none.
     claim
         What a ``privacy_claim`` marker claims.
+    exposed
+        The members who stand out from the non-members one by one, the highest score first: the
+        expected share of those named by chance is 1 − confidence at most.
+    groups
+        The AUC within each group of samples, if groups were given.
     member_scores, non_member_scores
         Score of every evaluation sample, by id.
     """
@@ -103,6 +110,8 @@ class AttackResult(Value):
     epsilon: EpsilonBound | None = None
     epsilon_refused: str = ""
     claim: Claim | None = None
+    exposed: list[ExposedMember] = []
+    groups: list[GroupAUC] = []
     member_scores: dict[str, float]
     non_member_scores: dict[str, float]
 

@@ -14,6 +14,8 @@ __all__ = [
     "Counts",
     "DetectableAUC",
     "EpsilonBound",
+    "ExposedMember",
+    "GroupAUC",
     "Interval",
     "OperatingPoint",
     "Rate",
@@ -183,6 +185,41 @@ class TprBudget(Value):
     needed: int
     point: OperatingPoint | None
     verdict: str
+
+
+class ExposedMember(Value):
+    """A member whose score stands out from those of the non-members.
+
+    Attributes
+    ----------
+    id, score
+        Whose, and which.
+    p_value
+        How often a new non-member would score as high, in (0, 1].
+    """
+
+    id: str
+    score: float
+    p_value: float
+
+
+class GroupAUC(Value):
+    """The AUC within one group of samples.
+
+    Attributes
+    ----------
+    group
+        Its name.
+    evaluation
+        Members and non-members of it.
+    auc, interval
+        ``None`` with fewer than two of a class. The intervals of all groups hold together.
+    """
+
+    group: str
+    evaluation: Counts
+    auc: float | None
+    interval: Interval | None
 
 
 class DetectableAUC(Value):

@@ -8,6 +8,7 @@ from privaudit.statistics.epsilon import (
     epsilon_one_run,
     least_samples,
 )
+from privaudit.statistics.exposure import exposed_members, member_p_values
 from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
 from privaudit.statistics.intervals import (
     AucInterval,
@@ -75,11 +76,13 @@ __all__ = [
     "detectable_auc",
     "epsilon_from_rates",
     "epsilon_one_run",
+    "exposed_members",
     "false_red_rate",
     "iut_upper_bounds",
     "least_for_a_verdict",
     "least_for_fpr",
     "least_samples",
+    "member_p_values",
     "proportion_interval",
     "rates_at",
     "samples_for_false_red",
