@@ -20,7 +20,7 @@ from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
 from privaudit.audit.validity import judge_answers, judge_base
 from privaudit.engines.local import LocalEngine
-from privaudit.errors import InvalidAuditError
+from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import (
     AttackResult,
     AuditRecord,
@@ -214,16 +214,13 @@ class Audit:
         """How often this gate errs at this size; ``None`` of a sequential audit."""
         if self.settings.sequential:
             return None
+        setup, settings = self.setup, self.settings
+        members, non_members, share = setup.members, setup.non_members, settings.calibration
         sizes = [
-            n_evaluated(
-                SCENARIOS[name],
-                len(self.setup.members),
-                len(self.setup.non_members),
-                self.settings.calibration,
-            )
-            for name in self.setup.scenarios
+            n_evaluated(SCENARIOS[name], len(members), len(non_members), share)
+            for name in setup.scenarios
         ]
-        return chance(sizes, len(self.settings.attacks), self.settings.budget)
+        return chance(sizes, len(settings.attacks), settings.budget)
 
     def _score(self, experiment: Experiment, attack: str) -> Scores:
         """Score the evaluation set once."""
@@ -268,6 +265,9 @@ class Audit:
             what was decided, and the confidence of one bound.
         """
         settings = self.settings
+        if settings.sequential and settings.max_tpr is not None:
+            msg = "max_tpr needs all samples: a sequential audit stops when the AUC tells it to"
+            raise SettingError(msg)
         calibration, evaluation = experiment.calibration, experiment.evaluation
         end = None
         self._check_conduct(self.scorer(experiment), calibration, evaluation)

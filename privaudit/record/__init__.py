@@ -14,12 +14,15 @@ from privaudit.record.values import (
     Counts,
     DetectableAUC,
     EpsilonBound,
+    ExposedMember,
+    GroupAUC,
     Interval,
     NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
     SequentialStep,
+    TprBudget,
 )
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
     "Counts",
     "DetectableAUC",
     "EpsilonBound",
+    "ExposedMember",
+    "GroupAUC",
     "Images",
     "Interval",
     "NearCopies",
@@ -48,6 +53,7 @@ __all__ = [
     "SequentialPath",
     "SequentialStep",
     "SessionRecord",
+    "TprBudget",
     "Validity",
     "write_json",
 ]
