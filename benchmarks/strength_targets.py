@@ -64,6 +64,7 @@ class Yard:
 YARDS = (
     Yard("twemoji", "none", "choose"),
     Yard("twemoji", "full-2000", "choose"),
+    Yard("twemoji-auxiliary", "none", "choose"),
     Yard("twemoji-auxiliary", "lora-3000", "choose"),
     Yard("twemoji", "dp", "choose"),
     Yard("openmoji", "none", "report"),
