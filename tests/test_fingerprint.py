@@ -216,6 +216,7 @@ def test_what_contains_itself_is_refused() -> None:
         fingerprint_values(a=1, b=value)
 
 
+@pytest.mark.slow
 def test_hashes_are_the_same_in_every_process() -> None:
     program = """
 import enum, numpy as np, torch

@@ -6,11 +6,14 @@ import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential, rates
+from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential
 from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
+from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
+from privaudit.audit.rates import rates
+from privaudit.audit.scenarios import SCENARIOS, n_evaluated
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.scoring import Scores
     from privaudit.engines import Engine
+    from privaudit.record import Chance
     from privaudit.settings import AuditSettings
 
 __all__ = ["Audit"]
@@ -90,6 +94,8 @@ class Audit:
         self._parameters = dict(parameters or {})
         self._file, self._progress = file, progress
         self._results: dict[tuple[str, str], AttackResult] = {}
+        self._scores: dict[tuple[str, str], Scores] = {}
+        self._among: dict[str, Multiplicity] = {}
         self._asked: dict[str, int] = {}
         self._generated = 0
         self._validity = Validity()
@@ -194,35 +200,79 @@ class Audit:
             self._ended = datetime.now(UTC)
         return self._results[key]
 
-    @property
-    def _result_confidence(self) -> float:
-        """Confidence of each result's bounds, so that all hold together (Bonferroni)."""
-        return 1 - (1 - self.settings.confidence) / self._n_results
+    @functools.cached_property
+    def chance(self) -> Chance | None:
+        """How often this gate errs at this size; ``None`` of a sequential audit."""
+        if self.settings.sequential:
+            return None
+        sizes = [
+            n_evaluated(
+                SCENARIOS[name],
+                len(self.setup.members),
+                len(self.setup.non_members),
+                self.settings.calibration,
+            )
+            for name in self.setup.scenarios
+        ]
+        return chance(sizes, len(self.settings.attacks), self.settings.budget)
+
+    def _score(self, experiment: Experiment, attack: str) -> Scores:
+        """Score the evaluation set once."""
+        key = (experiment.scenario.name, attack)
+        if key not in self._scores:
+            self._scores[key] = self.scorer(experiment).scores(
+                attack, experiment.calibration, experiment.evaluation
+            )
+        return self._scores[key]
+
+    def _multiplicity(self, experiment: Experiment) -> Multiplicity:
+        """Score a scenario's pictures by all inference models: what one shows depends on all."""
+        name = experiment.scenario.name.removeprefix("attack-")
+        if name not in self._among:
+            decided = [a for a in self.settings.attacks if not self.check(name, a).reasons]
+            scores = {attack: self._score(experiment, attack) for attack in decided}
+            sides = experiment.evaluation
+            results = {
+                attack: {
+                    "members": _by_id(sides.members, found.members),
+                    "non_members": _by_id(sides.non_members, found.non_members),
+                }
+                for attack, found in scores.items()
+            }
+            n_scenarios = max(1, len(self.setup.scenarios))
+            self._among[name] = together(results, n_scenarios, self.settings.confidence)
+        return self._among[name]
 
     @property
     def _n_results(self) -> int:
         return max(1, len(self.setup.scenarios)) * len(self.settings.attacks)
 
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
-        settings, level = self.settings, self._result_confidence
+        settings = self.settings
         calibration, evaluation = experiment.calibration, experiment.evaluation
-        scorer, end = self.scorer(experiment), None
-        self._check_conduct(scorer, calibration, evaluation)
+        end = None
+        self._check_conduct(experiment)
         self.setup.check_settings()
         if settings.sequential:
+            level = 1 - (1 - settings.confidence) / self._n_results  # Bonferroni
+            scorer = self.scorer(experiment)
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
             known = scorer.answers(seen, calibration.samples)
             evaluation, scores, end = score_in_chunks(scorer, model, known, evaluation, level)
-            decision = decide_sequential(end, settings)
         else:
-            scores = scorer.scores(attack, calibration, evaluation)
-            decision = decide_fixed(scores, settings, level)
+            scores = self._score(experiment, attack)
         self._count_asked(experiment, calibration, evaluation)
         self._check_answers(experiment, scores)
+        if end is not None:
+            decision = decide_sequential(end, settings)
+        else:
+            among = self._multiplicity(experiment)
+            decision, level = decide_fixed(scores, settings, among), among.confidence
         success, points = rates(scores, len(calibration.members), settings.confidence)
         epsilon, refused = bound_epsilon(
             experiment.scenario,
+            attack,
             evaluation,
             scores,
             self.setup.inputs,
@@ -239,6 +289,7 @@ class Audit:
             n_results=self._n_results,
             supported=decision.supported,
             samples_needed=decision.samples_needed,
+            clean_rate=decision.clean_rate,
             budget=settings.budget,
             budget_source=settings.source("budget"),
             gate=settings.gate,
@@ -251,8 +302,8 @@ class Audit:
             threshold=scores.threshold,
             operating_points=points,
             detectable=DetectableAUC(
-                from_half=detectable_auc(m, n, 0.5, level),
-                from_budget=detectable_auc(m, n, settings.budget, level),
+                from_half=detectable_auc(m, n, 0.5, level, two_sided=False),
+                from_budget=detectable_auc(m, n, settings.budget, level, two_sided=False),
             ),
             sequential=end,
             epsilon=epsilon,
@@ -263,11 +314,11 @@ class Audit:
         )
         return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
 
-    def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
+    def _check_conduct(self, experiment: Experiment) -> None:
         """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
-        for labelled in sets:
+        for labelled in (experiment.calibration, experiment.evaluation):
             role = self._role(labelled)
-            conduct = conduct_of(scorer, labelled)
+            conduct = conduct_of(self.scorer(experiment), labelled)
             reasons = judge_conduct(role, conduct)
             found = Validity(conduct={role: conduct}, reasons=reasons)
             self._validity = self._validity.merged(found)
@@ -321,6 +372,7 @@ class Audit:
                 ended=self._ended,
             ),
             validity=self._validity,
+            chance=self.chance,
             results=results,
             notes=self.setup.notes(),
         )

@@ -92,11 +92,11 @@ def run_audit(
     ...         return np.stack([np.float32(image).reshape(8, 24) / 255 for image in images])
     >>> random = np.random.default_rng(0)
     >>> pictures = random.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
-    >>> samples = [privaudit.Sample(Image.fromarray(p), f"{i}") for i, p in enumerate(pictures)]
+    >>> samples = [privaudit.Sample(Image.fromarray(p), f"{i:02}") for i, p in enumerate(pictures)]
     >>> record = privaudit.run_audit(
-    ...     privaudit.MemorizingTarget(samples[:8]),
-    ...     samples[:8],
-    ...     samples[8:],
+    ...     privaudit.MemorizingTarget(samples[::2]),
+    ...     samples[::2],
+    ...     samples[1::2],
     ...     image_encoder=Pixels(),
     ...     scenarios="I",
     ...     attacks="threshold",

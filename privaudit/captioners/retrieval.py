@@ -24,6 +24,8 @@ __all__ = ["RetrievalCaptioner"]
 
 POOLED_AT_ONCE = 32
 """Images opened and encoded together."""
+MOST_DIMENSIONS = 128
+"""Principal components that are kept, unless there are few samples."""
 
 
 class RetrievalCaptioner:
@@ -71,15 +73,38 @@ class RetrievalCaptioner:
 
     @classmethod
     def from_samples(
-        cls, encoder: Encoder, samples: Sequence[Sample], *, dimensions: int = 128
+        cls, encoder: Encoder, samples: Sequence[Sample], *, dimensions: int | None = None
     ) -> RetrievalCaptioner:
         """Build from auxiliary samples: none of the target's.
+
+        Parameters
+        ----------
+        encoder
+            What sees the images, such as :func:`privaudit.load_encoder` returns.
+        samples
+            Images with captions, at least three.
+        dimensions
+            Of the principal components that are kept; by default 128, or half the number of
+            samples if that is less.
 
         Raises
         ------
         CaptionerError
             If there are no more samples than dimensions.
+
+        Examples
+        --------
+        >>> import privaudit
+        >>> from PIL import Image
+        >>> colours = ("red", "green", "blue", "black")
+        >>> samples = [privaudit.Sample(Image.new("RGB", (32, 32), c), c) for c in colours]
+        >>> encoder = privaudit.load_encoder("efficientnet-lite0", device="cpu")
+        >>> captioner = RetrievalCaptioner.from_samples(encoder, samples)
+        >>> captioner.caption([Image.new("RGB", (32, 32), "blue")])
+        ['blue']
         """
+        if dimensions is None:
+            dimensions = min(MOST_DIMENSIONS, max(1, len(samples) // 2))
         if len(samples) <= dimensions:
             msg = f"{len(samples)} samples cannot span {dimensions} dimensions: supply more"
             raise CaptionerError(msg)

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from privaudit.diffusion.adapters import adapters_of
 from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
 from privaudit.diffusion.objective import (
+    check_trainable,
     denoising_errors,
     latents_of,
     tokens_of,
@@ -187,59 +188,33 @@ def finetune(
     (2, False)
     """
     _check(pipeline, samples, method, steps, batch_size, caption_dropout, train_text_encoder)
-    device = pipeline.unet.device
     draws = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # peft initialises adapters from the global generator
         unet, text_encoder = _trainable_copies(pipeline, method, lora_rank, train_text_encoder)
-
     modules = [unet, text_encoder] if train_text_encoder else [unet]
     for module in modules:
         module.train()
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    noise_scheduler = training_scheduler(pipeline)
-    posterior_mean, posterior_std = latents_of(pipeline, samples)
-    tokens = tokens_of(pipeline, [sample.caption for sample in samples])
-    empty = tokens_of(pipeline, [""])[0]
-
+    loss_of = _Loss(pipeline, samples, unet, text_encoder, caption_dropout, draws)
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
     private: PrivateOptimizer | None = None
-    model: Any = unet
     batches: Iterable[torch.Tensor] = _shuffled_batches(len(samples), batch_size, draws)
     if differential_privacy is not None:
         private = PrivateOptimizer(
             unet, optimizer, differential_privacy, len(samples), batch_size, steps
         )
-        model, batches = private.model, private.batches()
+        loss_of.model, batches = private.model, private.batches()
 
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
 
     schedule = get_scheduler(lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=steps)
     average = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True) if ema_decay else None
-
-    def loss_of(part: torch.Tensor) -> torch.Tensor:
-        """Mean error of the samples at the given indices, with fresh draws."""
-        dropped = torch.rand(len(part), generator=draws) < caption_dropout
-        captions = torch.where(dropped[:, None], empty, tokens[part]).to(device)
-        noise = torch.randn(posterior_mean[part].shape, generator=draws)
-        latents = (posterior_mean[part] + posterior_std[part] * noise).to(device)
-        with torch.set_grad_enabled(train_text_encoder):
-            states = text_encoder(captions)[0]
-        return denoising_errors(model, noise_scheduler, latents, states, draws).mean()
-
     losses: list[float] = []
     with tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar:
         for batch in itertools.islice(batches, steps):
-            if private is not None:
-                losses.append(private.step(loss_of, batch))
-            else:
-                loss = loss_of(batch)
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                losses.append(loss.item())
+            losses.append(_step(loss_of, batch, optimizer, parameters, private))
             _check_loss(losses, len(batch), learning_rate)
             schedule.step()
             if average is not None:
@@ -263,6 +238,71 @@ def finetune(
     )
 
 
+class _Loss:
+    """Mean denoising error of the samples at some indices, with fresh draws at each call.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline that is fine-tuned.
+    samples
+        All that it is fine-tuned on.
+    unet, text_encoder
+        The copies that are trained; the text encoder may be the pipeline's own.
+    caption_dropout
+        Probability of the empty caption.
+    draws
+        Where noise, timesteps and dropped captions come from.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        samples: Sequence[Sample],
+        unet: Any,
+        text_encoder: Any,
+        caption_dropout: float,
+        draws: torch.Generator,
+    ) -> None:
+        self.model = unet
+        """What predicts the noise: DP-SGD puts its own in the place of the U-Net."""
+        self._device = pipeline.unet.device
+        self._text_encoder = text_encoder
+        self._learns_text = text_encoder is not pipeline.text_encoder
+        self._scheduler = training_scheduler(pipeline)
+        self._mean, self._std = latents_of(pipeline, samples)
+        self._tokens = tokens_of(pipeline, [sample.caption for sample in samples])
+        self._empty = tokens_of(pipeline, [""])[0]
+        self._dropout, self._draws = caption_dropout, draws
+
+    def __call__(self, part: torch.Tensor) -> torch.Tensor:
+        dropped = torch.rand(len(part), generator=self._draws) < self._dropout
+        captions = torch.where(dropped[:, None], self._empty, self._tokens[part])
+        noise = torch.randn(self._mean[part].shape, generator=self._draws)
+        latents = (self._mean[part] + self._std[part] * noise).to(self._device)
+        with torch.set_grad_enabled(self._learns_text):
+            states = self._text_encoder(captions.to(self._device))[0]
+        errors = denoising_errors(self.model, self._scheduler, latents, states, self._draws)
+        return errors.mean()
+
+
+def _step(
+    loss_of: _Loss,
+    batch: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    parameters: list[torch.nn.Parameter],
+    private: PrivateOptimizer | None,
+) -> float:
+    if private is not None:
+        return private.step(loss_of, batch)
+    loss = loss_of(batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
 def _check(
     pipeline: Any,
     samples: Sequence[Sample],
@@ -272,18 +312,7 @@ def _check(
     caption_dropout: float,
     train_text_encoder: bool,
 ) -> None:
-    missing = [
-        part
-        for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-        if getattr(pipeline, part, None) is None
-    ]
-    if missing:
-        msg = (
-            f"{type(pipeline).__name__} has no {', '.join(missing)}: finetune trains latent "
-            "diffusion pipelines with a U-Net; train others with their own script and pass the "
-            "result as shadow_model"
-        )
-        raise FineTuneError(msg)
+    check_trainable(pipeline)
     trained = ("unet", "text_encoder") if train_text_encoder else ("unet",)
     adapters = [a["name"] for a in adapters_of(pipeline) if a["component"] in trained]
     if adapters:

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.plugin.pytest_internals import raw_ini, uses_workers, without_workers
-from privaudit.settings import OPTIONS, AuditSettings, SessionSettings, resolve_settings
+from privaudit.settings.options import OPTIONS
 
 if TYPE_CHECKING:
     from privaudit.plugin.planning import Planning
     from privaudit.record import AttackResult
+    from privaudit.settings import AuditSettings, SessionSettings
 
 __all__: list[str] = []
 
 FIXTURE = "membership_attack"
 MARKERS = ("privacy_budget", "privacy_claim")
-SETTINGS = pytest.StashKey[tuple[AuditSettings, SessionSettings]]()
+SETTINGS: pytest.StashKey[tuple[AuditSettings, SessionSettings]] = pytest.StashKey()
 PLANNING: pytest.StashKey[Planning] = pytest.StashKey()
 
 
@@ -54,15 +55,21 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "privacy_claim(epsilon, delta, mechanism='any'): differential privacy that this audit's "
-        "model claims; the test fails if the attack proves that it has less. It needs a "
-        "coin_split fixture.",
+        "privacy_claim(epsilon, delta, mechanism='any', attack=None): differential privacy that "
+        "this audit's model claims; the test fails if an attack proves that it has less, or the "
+        "one named beforehand, such as 'III-threshold'. It needs a coin_split fixture.",
     )
+    flags = {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS}
+    ini = {n: raw_ini(config, f"privaudit_{n}") for o in OPTIONS if o.in_ini for n in o.names}
+    nothing_said = all(value is None for value in flags.values()) and not any(
+        value not in (None, "") for value in ini.values()
+    )
+    if nothing_said and not uses_workers(config):
+        return  # what nobody set need not be checked before there is an audit
+    from privaudit.settings import resolve_settings
+
     try:
-        audit, session = resolve_settings(
-            {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS},
-            {n: raw_ini(config, f"privaudit_{n}") for o in OPTIONS if o.in_ini for n in o.names},
-        )
+        audit, session = resolve_settings(flags, ini)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SETTINGS] = (audit, session)
@@ -72,12 +79,21 @@ def pytest_configure(config: pytest.Config) -> None:
         _register(config)  # without an audit too, there is something to say
 
 
+def _settings(config: pytest.Config) -> tuple[AuditSettings, SessionSettings]:
+    """Return the session's settings; where nobody set any, their defaults."""
+    if SETTINGS not in config.stash:
+        from privaudit.settings import AuditSettings, SessionSettings
+
+        config.stash[SETTINGS] = (AuditSettings(), SessionSettings())
+    return config.stash[SETTINGS]
+
+
 def _register(config: pytest.Config) -> Any:
     """Register what follows the audits of a session, and return the part that gates."""
     from privaudit.plugin.planning import Planning
     from privaudit.plugin.session import AuditSession
 
-    audit, session = config.stash[SETTINGS]
+    audit, session = _settings(config)
     config.stash[PLANNING] = Planning(config, audit, session)
     gate = AuditSession(config, audit, session)
     config.pluginmanager.register(gate, "privaudit-session")
@@ -106,7 +122,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     from privaudit.plugin.items import item_settings, result_id
 
-    settings, _ = metafunc.config.stash[SETTINGS]
+    settings, _ = _settings(metafunc.config)
     with contextlib.suppress(ValueError):  # raised as a usage error once all is collected
         settings = item_settings(metafunc.definition, settings)
     pairs = [(scenario, attack) for scenario in settings.scenarios for attack in settings.attacks]

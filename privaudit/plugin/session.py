@@ -91,7 +91,9 @@ class AuditSession:
 
         before = self._red.get(item.nodeid)
         if result.verdict != "pass":
-            kind = AuditInconclusive if result.verdict == "inconclusive" else PrivacyBudgetExceeded
+            # By the gate point an AUC over the budget is one, shown or not.
+            over = result.verdict == "fail" or (result.gate == "point" and not result.sequential)
+            kind = PrivacyBudgetExceeded if over else AuditInconclusive
             if result.claim_exceeded:
                 kind = PrivacyClaimExceeded
             self._red.setdefault(item.nodeid, explanation(result, item_id(item.nodeid)))

@@ -6,9 +6,16 @@ from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
-from privaudit.record.validity import BlindBaseline, Conduct, NearDuplicate, Validity
+from privaudit.record.validity import (
+    BlindBaseline,
+    BlindFinding,
+    Conduct,
+    NearDuplicate,
+    Validity,
+)
 from privaudit.record.values import (
     Answers,
+    Chance,
     Claim,
     Counts,
     DetectableAUC,
@@ -26,6 +33,8 @@ __all__ = [
     "AttackResult",
     "AuditRecord",
     "BlindBaseline",
+    "BlindFinding",
+    "Chance",
     "Claim",
     "Conduct",
     "Counts",

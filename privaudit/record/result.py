@@ -29,17 +29,23 @@ class AttackResult(Value):
     auc
         ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
-        ``"pass"``, ``"fail"`` or ``"inconclusive"``.
+        ``"pass"``; ``"fail"`` where it is shown that the AUC is over the budget, or ε over a
+        claim; otherwise ``"inconclusive"``, which is as red.
     interval
-        Bounds of the AUC, which hold for all ``n_results`` results of the audit together.
+        Bounds of the AUC. With this confidence all lower bounds of the audit hold together, and
+        so do all upper ones; under the gate ``certify`` each upper bound holds by itself.
     n_results
-        Results that the bounds are corrected for (Bonferroni: each bound may err with
-        probability (1 − confidence) / (2 × n_results), of a sequential audit with twice that).
+        Results that the bounds are corrected for: by the largest of the deviations of one
+        scenario's results (max-T), with the error split evenly over the scenarios. Of a
+        sequential audit, each may err with probability (1 − confidence) / n_results.
     supported
         Whether both bounds are on one side of the budget.
     samples_needed
         Samples that would put them there, if the AUC stays; ``None`` if they are there, or if no
         number is known.
+    clean_rate
+        How often an audit of a model that leaks nothing has a result at least as high, at most;
+        ``None`` within the budget, and of a sequential audit.
     budget, budget_source
         The largest AUC accepted, and where that number was set.
     gate
@@ -74,6 +80,7 @@ class AttackResult(Value):
     n_results: int
     supported: bool
     samples_needed: Counts | None
+    clean_rate: float | None = None
     budget: float
     budget_source: str
     gate: str

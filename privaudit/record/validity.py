@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.record.values import Answers, Interval, Value
 
-__all__ = ["BlindBaseline", "Conduct", "NearDuplicate", "Validity"]
+__all__ = ["BlindBaseline", "BlindFinding", "Conduct", "NearDuplicate", "Validity"]
 
 SHOWN = 10
 """Near-duplicate pairs that a record names."""
@@ -15,6 +15,31 @@ class BlindBaseline(Value):
 
     auc: float
     interval: Interval
+
+
+class BlindFinding(Value):
+    """What tells members from non-members best of how their captions and files were written.
+
+    Attributes
+    ----------
+    feature
+        Its name, such as ``"capitals in the caption"``.
+    auc
+        AUC by which it alone tells them apart, in [0.5, 1], whichever way round.
+    p_value
+        Share of random relabellings whose most telling feature is at least as telling, in
+        (0, 1].
+    least_auc
+        The AUC that a feature without ties would have needed for a p-value of 0.05.
+    n_features
+        Features that vary at all.
+    """
+
+    feature: str
+    auc: float
+    p_value: float
+    least_auc: float
+    n_features: int
 
 
 class NearDuplicate(Value):
@@ -54,6 +79,8 @@ class Validity(Value):
     blind_image, blind_caption
         AUC from the query images' features, and from the captions, alone; ``None`` where there
         are too few samples, no captions, or the question was not asked.
+    blind_facts
+        The most telling fact of captions and files; ``None`` where none varies.
     near_duplicates
         The most alike pairs across sets, at most ten.
     n_near_duplicates
@@ -72,6 +99,7 @@ class Validity(Value):
 
     blind_image: BlindBaseline | None = None
     blind_caption: BlindBaseline | None = None
+    blind_facts: BlindFinding | None = None
     near_duplicates: list[NearDuplicate] = []
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
@@ -86,6 +114,7 @@ class Validity(Value):
         return Validity(
             blind_image=self.blind_image or other.blind_image,
             blind_caption=self.blind_caption or other.blind_caption,
+            blind_facts=self.blind_facts or other.blind_facts,
             near_duplicates=alike[:SHOWN],
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 __all__ = [
     "Answers",
+    "Chance",
     "Claim",
     "Counts",
     "DetectableAUC",
@@ -81,6 +82,35 @@ class Answers(Value):
     n: int = 0
     flat: int = 0
     repeated: int = 0
+
+
+class Chance(Value):
+    """What samples and gate can be expected to do, known before anything is generated.
+
+    Attributes
+    ----------
+    false_red
+        How often the gate ``point`` is red of a model that leaks nothing, at most.
+    least
+        Evaluated samples of each class with which that is 5 %; ``None`` if 10 million are too
+        few.
+    to_decide
+        Evaluated samples of each class with which, four times in five, a model that leaks
+        nothing passes ``certify``, and an AUC of ``leak`` is shown to be over the budget.
+    leak
+        As far above the budget as 0.5 is below it, or half-way to 1.
+    n_results
+        Results that are decided together.
+    evaluated
+        The smallest evaluation set of the audit.
+    """
+
+    false_red: float
+    least: int | None
+    to_decide: int | None
+    leak: float
+    n_results: int
+    evaluated: Counts
 
 
 class Counts(Value):
@@ -183,11 +213,15 @@ class Claim(Value):
     mechanism
         What gives it: ``"gaussian"`` for noise as DP-SGD adds it, with which far fewer samples
         refute a claim, or ``"any"``.
+    attack
+        The one result that checks the claim, named beforehand, such as ``"III-threshold"``;
+        ``None`` for all that can, which then share the error.
     """
 
     epsilon: float
     delta: float
     mechanism: Literal["any", "gaussian"] = "any"
+    attack: str | None = None
 
 
 class EpsilonBound(Value):
@@ -196,12 +230,16 @@ class EpsilonBound(Value):
     Attributes
     ----------
     epsilon, delta
-        The bound at this δ; it holds for all results of attack-III and attack-IV together.
+        The bound at this δ; it holds for all results of attack-III and attack-IV together, or
+        for the one that a claim names.
     mechanism
         What it holds for: ``"any"`` (Steinke, Nasr & Jagielski 2023), or a ``"gaussian"`` one
         (Mahloujifar, Melis & Chaudhuri 2024).
     provable
         The largest ε that so many samples could have proved of any model.
+    coins_needed
+        Where these could not have refuted the claim: how many coins could, every guess right;
+        ``None`` if they could, if there is no claim, or if no number is known.
     from_rates
         The same by Clopper–Pearson bounds on the rates at the calibrated threshold, which take
         samples for independent.
@@ -213,5 +251,6 @@ class EpsilonBound(Value):
     delta: float
     mechanism: Literal["any", "gaussian"]
     provable: float
+    coins_needed: int | None = None
     from_rates: float
     coin_split: dict[str, Any]

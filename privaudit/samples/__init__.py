@@ -6,7 +6,7 @@ from privaudit.samples.checks import as_samples, check_disjoint, check_set
 from privaudit.samples.facts import FileFacts
 from privaudit.samples.pictures import as_rgb
 from privaudit.samples.sample import ImagesByDigest, Sample
-from privaudit.samples.sources.image_folder import load_samples
+from privaudit.samples.sources.load import load_samples
 from privaudit.samples.split import CoinSplit, split_by_coin
 
 __all__ = [

@@ -290,8 +290,9 @@ OPTIONS: tuple[Option, ...] = (
         "gate",
         _choice("point", "evidence", "certify"),
         "point",
-        "fail on the AUC (point), on its lower bound (evidence), or pass on its upper bound "
-        "only (certify)",
+        "point: red when the AUC is over the budget, as that of a clean model may be by chance; "
+        "evidence: red when that is shown, so a leak may pass unshown; certify: green when the "
+        "upper bound is within the budget, so a clean model may be red",
     ),
     Option(
         "confidence",

@@ -20,8 +20,10 @@ from privaudit.statistics.intervals import (
 )
 from privaudit.statistics.planning import (
     LeastSamples,
+    default_leak,
     false_red_rate,
     least_for_a_verdict,
+    samples_for_false_red,
     samples_to_decide,
 )
 from privaudit.statistics.power import (
@@ -67,6 +69,7 @@ __all__ = [
     "auc_exceeds",
     "auc_interval",
     "count_pairs",
+    "default_leak",
     "delong_variance",
     "detectable_auc",
     "epsilon_from_rates",
@@ -77,6 +80,7 @@ __all__ = [
     "least_samples",
     "proportion_interval",
     "rates_at",
+    "samples_for_false_red",
     "samples_needed",
     "samples_to_decide",
     "simultaneous_lower_bounds",

@@ -162,6 +162,7 @@ def test_fixtures_that_cannot_be_used_say_what_to_return(
     result.stdout.fnmatch_lines([said])
 
 
+@pytest.mark.slow
 def test_what_fine_tune_returns_is_a_target(plain_folder: AuditFolder) -> None:
     """``fine_tune=lambda samples: privaudit.finetune(…)``, as it comes."""
     plain_folder.write(

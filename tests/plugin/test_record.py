@@ -29,7 +29,6 @@ def audits(folder: AuditFolder) -> dict[str, AuditRecord]:
     return {audit.name: audit for audit in read_session(folder.path / "out.json").audits}
 
 
-@pytest.mark.quick_under_xdist
 def test_one_test_with_two_models_is_two_audits(audit_folder: AuditFolder) -> None:
     audit_folder.write(TWO_MODELS)
     result = audit_folder.run(*ONE)

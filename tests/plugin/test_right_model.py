@@ -157,6 +157,7 @@ MEMBERS = emoji_sets.twemoji("member")[:4]
 """
 
 
+@pytest.mark.slow
 def test_an_adapter_that_does_not_fit_is_an_error_not_the_base(plain_folder: AuditFolder) -> None:
     plain_folder.write(ADAPTER_OF_ANOTHER, GATED)
     # A process of its own: what training imports cannot be imported twice in one.

@@ -49,6 +49,7 @@ def test_the_false_red_rate_counts_whole_pairs() -> None:
     assert false_red_rate(2, 2, 0.75) == false_red_rate(2, 2, 0.9)
 
 
+@pytest.mark.slow
 def test_so_many_samples_decide_both_ways() -> None:
     n = samples_to_decide(0.6, 12, 6 / math.pi * math.asin(0.3))
     assert n is not None

@@ -49,6 +49,7 @@ def test_the_critical_value_is_that_of_equally_correlated_normals(correlation: f
     assert _all_under(bounds.critical_value, K, bounds.correlation) == pytest.approx(0.95, abs=5e-3)
 
 
+@pytest.mark.slow
 def test_the_error_over_the_whole_audit_is_kept() -> None:
     draws, wrong, uncorrected = np.random.default_rng(0), 0, 0
     for _ in range(80):

@@ -125,6 +125,7 @@ def test_constant_scores_have_told_nothing(method: str) -> None:
         assert (found.auc, found.low, found.high) == (0.5, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_skewed_scores_near_one_keep_their_coverage() -> None:
     # The cell that DeLong's own variance misses on the logit scale: 92 % of 95.
     draws = np.random.default_rng(7)

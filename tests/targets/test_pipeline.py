@@ -35,7 +35,7 @@ def in_batches(target: Any, size: int, order: Any) -> list[bytes]:
     return [images[i] for i in sorted(images)]
 
 
-@pytest.mark.parametrize("model", ["tiny", "base"])
+@pytest.mark.parametrize("model", ["tiny", pytest.param("base", marks=pytest.mark.slow)])
 def test_batch_size_and_order_change_no_pixel(model: str) -> None:
     pipeline = (
         tiny_pipeline()
@@ -95,6 +95,7 @@ def test_the_fingerprint_tells_an_adapter_its_scale_and_whether_it_is_on() -> No
     assert identity(pipeline, allow_inactive_adapters=True) == prints[2]
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     """Some of what diffusers keeps in a configuration has another order in every process."""
     code = (

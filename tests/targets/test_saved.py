@@ -37,12 +37,13 @@ def target(folder: Path, *, steps: int = 2, **given: Any) -> Any:
 @pytest.mark.parametrize(
     "parts",
     [
-        {},
-        {"unet": MODELS / "overfit" / "unet"},
         {"lora": MODELS / "shadow"},
-        {"biases": MODELS / "dp"},
+        *(
+            pytest.param(parts, marks=pytest.mark.slow)
+            for parts in ({}, {"unet": MODELS / "overfit" / "unet"}, {"biases": MODELS / "dp"})
+        ),
     ],
-    ids=["whole", "unet", "lora", "biases"],
+    ids=["lora", "whole", "unet", "biases"],
 )
 def test_its_images_are_those_of_the_loaded_pipeline(parts: dict[str, Any]) -> None:
     saved = target(BASE, **parts)

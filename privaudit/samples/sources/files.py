@@ -1,0 +1,154 @@
+"""Files of pictures: opened when they are looked at, and known by a part of their content."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+from PIL import Image
+
+from privaudit.errors import SampleError
+from privaudit.samples.sample import Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Content", "PictureFile", "inside", "is_picture", "sample_of"]
+
+READ = 2**16
+"""Bytes of a file that its id depends on, beside its size: a hundred thousand photographs are
+known in seconds. The pixels have a hash of their own, over all of them."""
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """Opens a file. Pickled, it becomes the file's bytes: a Ray worker may see no file of ours.
+
+    Parameters
+    ----------
+    path
+        The file.
+    named_by
+        Where it is named, for messages.
+    """
+
+    path: Path
+    named_by: str
+
+    @property
+    def where(self) -> str:
+        """The file and who named it."""
+        return f"{self.path} (named by {self.named_by})"
+
+    def hash(self) -> str:
+        """Return eight digits of a hash of size and beginning: files of one name have two.
+
+        Raises
+        ------
+        SampleError
+            If there is no such file, or it cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                return xxhash.xxh3_128_hexdigest(str(size).encode() + b" " + file.read(READ))[:8]
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
+            msg = f"{self.where} does not exist: add the file or remove the line"
+            raise SampleError(msg) from None
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def __call__(self) -> Image.Image:
+        """Open and decode it."""
+        with Image.open(self.path) as image:
+            image.load()
+            return image
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        try:
+            return Content, (self.path.read_bytes(), self.where)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> SampleError:
+        return SampleError(f"{self.where} cannot be read ({error}): replace it or remove the line")
+
+
+@dataclass(frozen=True)
+class Content:
+    """Opens the bytes of a file.
+
+    Parameters
+    ----------
+    content
+        All of the file.
+    where
+        Where it came from, for messages.
+    """
+
+    content: bytes
+    where: str
+
+    def __call__(self) -> Image.Image:
+        """Open it; PIL decodes it when it is looked at."""
+        return Image.open(io.BytesIO(self.content))
+
+
+def sample_of(root: Path, name: str, caption: str, where: str, id: str | None = None) -> Sample:  # noqa: A002
+    """Make the sample of a picture in a folder.
+
+    Parameters
+    ----------
+    root
+        The folder that names are relative to.
+    name
+        Of the file, relative to ``root``.
+    caption
+        Its caption.
+    where
+        Who names the file, for messages.
+    id
+        The user's own id; by default ``FOLDER/NAME#HASH``, which stays as it is when the data set
+        moves, or gains and loses other samples.
+
+    Raises
+    ------
+    SampleError
+        If the file is outside of the folder, missing, or cannot be read.
+    """
+    file = PictureFile(inside(root, name, where), where)
+    if id is None:
+        id = f"{os.path.basename(os.path.abspath(root))}/{name}#{file.hash()}"  # noqa: A001
+    return Sample(file, caption, id=id)
+
+
+def inside(root: Path, name: str, where: str) -> Path:
+    """Return the path of a file that must be in a folder.
+
+    Raises
+    ------
+    SampleError
+        If its name leads out of it.
+    """
+    path = os.path.normpath(name)
+    if os.path.isabs(path) or path.split(os.sep, 1)[0] == os.pardir:
+        msg = (
+            f"{where} names {name!r}, which is outside of its folder: put the picture into the "
+            "folder, and name it from there"
+        )
+        raise SampleError(msg)
+    return root / name
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    return frozenset(Image.registered_extensions())
+
+
+def is_picture(name: str) -> bool:
+    """Tell whether a file's name ends as those of pictures do."""
+    return os.path.splitext(name)[1].lower() in _suffixes()
