@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, cast
 
+from privaudit.attacks.registry import reads_base
 from privaudit.audit.estimate import Unmade
 from privaudit.audit.experiment import (
     Experiment,
@@ -20,9 +21,9 @@ from privaudit.audit.shadow import ShadowRecipe
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.errors import SampleError, SettingError
-from privaudit.measurements import ReconstructionSimilarity
+from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
 from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
-from privaudit.targets import as_target, without_effect
+from privaudit.targets import as_target, base_of, without_effect
 from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.convert import pipeline_in
 
@@ -121,6 +122,19 @@ class Setup:
         return None if given is None else self._as_target(given)
 
     @functools.cached_property
+    def calibration_base(self) -> Target | None:
+        """The base model that is asked what the target is asked, if it is known.
+
+        It is the one given, or the one that the target's own pipeline was made of; ``None`` where
+        no inference model of the audit reads its answers, or the settings leave it out.
+        """
+        settings = self.settings
+        if not settings.base_calibration or not any(map(reads_base, settings.attacks)):
+            return None
+        own = None if self.base is not None else base_of(self.inputs.target_model)
+        return self.base if own is None else self._as_target(own)
+
+    @functools.cached_property
     def encoder(self) -> Encoder:
         """The image encoder."""
         given = self.inputs.image_encoder
@@ -195,11 +209,13 @@ class Setup:
         return FeatureCache(self.encoder)
 
     @functools.cached_property
-    def measurement(self) -> ReconstructionSimilarity:
+    def measurement(self) -> AnswerSimilarity:
         """What is measured of each answer."""
         settings = self.settings
-        return ReconstructionSimilarity(
-            self.encoder, settings.similarity, settings.similarity_axis, self.features
+        return AnswerSimilarity(
+            ReconstructionSimilarity(
+                self.encoder, settings.similarity, settings.similarity_axis, self.features
+            )
         )
 
     # -- what it asks
@@ -344,6 +360,8 @@ class Setup:
             "image_encoder": self.encoder,
             "measurement": self.measurement,
         }
+        if self.__dict__.get("calibration_base") is not None:
+            models["base_model"] = self.calibration_base
         if "shadow" in self.__dict__:
             models["shadow_model"] = self.shadow.target
         if "_captioner" in self.__dict__:

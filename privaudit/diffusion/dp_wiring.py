@@ -134,7 +134,7 @@ def check_dp_sgd(
     >>> check_dp_sgd(training(2.0), 50, **claim)
     ()
     >>> [fault.check for fault in check_dp_sgd(training(1.0), 50, **claim)]
-    ['noise']
+    ['noise', 'noise']
     """
     numbers = {
         "max_grad_norm": max_grad_norm,

@@ -8,6 +8,7 @@ from privaudit.record.values import (
     DetectableAUC,
     EpsilonBound,
     Interval,
+    NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
@@ -68,6 +69,9 @@ class AttackResult(Value):
         A lower bound on ε, or why there is none.
     claim
         What a ``privacy_claim`` marker claims.
+    near_copies
+        How many samples were redrawn nearly exactly; of a sequential audit, and where that was not
+        measured, ``None``.
     member_scores, non_member_scores
         Score of every evaluation sample, by id.
     """
@@ -95,6 +99,7 @@ class AttackResult(Value):
     epsilon: EpsilonBound | None = None
     epsilon_refused: str = ""
     claim: Claim | None = None
+    near_copies: NearCopies | None = None
     member_scores: dict[str, float]
     non_member_scores: dict[str, float]
 

@@ -88,6 +88,14 @@ class Validity(Value):
     controls
         AUC of each attack, by name such as ``"attack-I-threshold"``, when a target that returns
         its members takes the model's place.
+    sensitivity
+        AUC of the most telling attack of a scenario, by its name, when a target that returns
+        changed copies of its members takes the model's place: by what was done to them, such as
+        ``"1/4 mixed into another"``. A grade after the first that stays within the budget is not
+        tried.
+    base
+        AUC of an attack, by its name, when the base model takes the place of every other: found
+        while the audit ran.
     answers
         How many answers are no pictures, by the name of the attack and the set: found while the
         audit ran.
@@ -103,6 +111,8 @@ class Validity(Value):
     near_duplicates: list[NearDuplicate] = []
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
+    sensitivity: dict[str, dict[str, float | None]] = {}
+    base: dict[str, BlindBaseline] = {}
     answers: dict[str, Answers] = {}
     conduct: dict[str, Conduct] = {}
     reasons: list[str] = []
@@ -118,6 +128,8 @@ class Validity(Value):
             near_duplicates=alike[:SHOWN],
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),
+            sensitivity=dict(sorted({**self.sensitivity, **other.sensitivity}.items())),
+            base=dict(sorted({**self.base, **other.base}.items())),
             answers=dict(sorted({**self.answers, **other.answers}.items())),
             conduct=dict(sorted({**self.conduct, **other.conduct}.items())),
             reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),

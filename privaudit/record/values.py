@@ -15,6 +15,7 @@ __all__ = [
     "DetectableAUC",
     "EpsilonBound",
     "Interval",
+    "NearCopies",
     "OperatingPoint",
     "Rate",
     "SequentialPath",
@@ -111,6 +112,23 @@ class Chance(Value):
     leak: float
     n_results: int
     evaluated: Counts
+
+
+class NearCopies(Value):
+    """How many samples of the evaluation set were redrawn nearly exactly.
+
+    Attributes
+    ----------
+    threshold
+        Structural similarity of the best answer from which it counts as a copy: halfway between
+        the highest of a calibration non-member and 1.
+    members, non_members
+        How many are above it.
+    """
+
+    threshold: float
+    members: int
+    non_members: int
 
 
 class Counts(Value):

@@ -15,7 +15,31 @@ if TYPE_CHECKING:
 
     from privaudit.targets.acceleration import Acceleration
 
-__all__ = ["as_target", "pipeline_in", "without_effect"]
+__all__ = ["as_target", "base_of", "pipeline_in", "without_effect"]
+
+
+def base_of(given: Any) -> Any:
+    """Return the base model that a pipeline itself knows, or ``None``.
+
+    Parameters
+    ----------
+    given
+        As of :func:`as_target`.
+
+    Returns
+    -------
+    SavedPipeline, pipeline or None
+        A base that :func:`privaudit.load_pipeline` put the fine-tuned part into is loaded now.
+    """
+    given = _untuned(given)
+    if isinstance(given, SavedPipeline):
+        return given.base
+    known = getattr(given, "privaudit_base", None)
+    if known is None:
+        return None
+    from privaudit.targets.loading import load_pipeline
+
+    return load_pipeline(**known, device=given.device)
 
 
 def as_target(

@@ -178,6 +178,11 @@ class PipelineTarget:
         """Take the fingerprint along: another machine might draw its own."""
         return {**self.__dict__, "fingerprint": self.fingerprint}
 
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline that draws, for measurements that take the weights."""
+        return self._pipeline
+
     @functools.cached_property
     def _pipeline(self) -> Any:
         return self._acceleration.apply(self._given)

@@ -126,6 +126,15 @@ class SavedPipeline:
         """Hash of the files, and of how they are loaded."""
         return self._read()
 
+    @property
+    def base(self) -> SavedPipeline | None:
+        """The same without what was fine-tuned; ``None`` if nothing was put into the base."""
+        if len(self._paths) == 1:
+            return None
+        return SavedPipeline(
+            self._paths["base"], device=self.device, call=self.call, **self._from_pretrained
+        )
+
     @functools.cached_property
     def pipeline(self) -> Any:
         """The pipeline, loaded now if it was not before.
@@ -234,6 +243,11 @@ class SavedTarget:
         given = {name: value for name, value in self._call.items() if value is not None}
         loaded = self._target.describe() if "_target" in vars(self) else {}
         return self._saved.describe() | {"call": given} | loaded | {"identity": self.fingerprint}
+
+    @property
+    def pipeline(self) -> Any:
+        """As of :class:`privaudit.PipelineTarget`: the pipeline is loaded for it."""
+        return self._target.pipeline
 
     @property
     def probe(self) -> str:
