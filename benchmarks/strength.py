@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import strength_targets as targets
 from common import show
 
-from privaudit import load_encoder
+from privaudit import RetrievalCaptioner, Sample, load_encoder
 from privaudit.attacks import make_attack
 from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSimilarity
 from privaudit.measurements.denoising import DenoisingLoss
@@ -39,10 +41,6 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "combined: tokens": ("combined", ()),
     "combined: encoder, pixels": ("combined", ("encoder", "pixels")),
     "combined: all blocks": ("combined", ("encoder", "pixels", "structure")),
-    "combined: all, over base": (
-        "combined",
-        ("encoder over base", "pixels over base", "structure over base"),
-    ),
     "combined: all and over base": (
         "combined",
         tuple(
@@ -53,8 +51,10 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 """Inference model, and the blocks it reads: without any, the encoder's patch-wise vector."""
-PRODUCT = ("combined: all blocks", "combined: all and over base")
-"""What an audit's ``combined`` is, without and with a base model that is known."""
+PRODUCT = "combined: all blocks"
+"""What an audit's ``combined`` is where no base model is known."""
+LEAKS = 0.75
+"""White-box AUC from which a capture is worth a number."""
 
 
 def make(yards: list[Yard], folder: Path, sets: Path) -> None:
@@ -76,13 +76,15 @@ def white_box(asked: Asked) -> float | None:
     return auc(losses.similarity[: asked.members], losses.similarity[asked.members :])
 
 
-def known_members(features: Features, members: int, method: str) -> list[float]:
+def known_members(
+    features: Features, members: int, method: str, splits: int = SPLITS, seed: int = 0
+) -> list[float]:
     """AUC of scenario I in each of the splits."""
     attack, _ = METHODS[method]
     labels = np.arange(len(features)) < members
     found = []
-    for seed in range(SPLITS):
-        draws = np.random.default_rng(seed)
+    for split in range(seed, seed + splits):
+        draws = np.random.default_rng(split)
         sides = draws.permutation(members), members + draws.permutation(len(labels) - members)
         known = np.concatenate([side[:KNOWN] for side in sides])
         others = np.concatenate([side[KNOWN:] for side in sides])
@@ -116,52 +118,95 @@ def chosen(features: Features, method: str) -> Features | None:
     return dataclasses.replace(features, blocks={name: features.blocks[name] for name in names})
 
 
-def report(yards: list[Yard], folder: Path, sets: Path) -> None:
-    """Print what was found, of what was made."""
-    encoder = load_encoder("efficientnet-lite0", device="cpu")
-    measurement = AnswerSimilarity(ReconstructionSimilarity(encoder, "cosine", "token"))
-    measured: dict[str, tuple[Features, int]] = {}
-    rows = []
-    for yard in yards:
-        if yard.recipe != "none" and not targets.is_made(yard, folder):
-            continue
-        asked = targets.Asked.of(yard, folder, sets)
-        white, own = white_box(asked), asked.features(measurement)
-        if white is None or own is None:
-            continue
-        base = targets.Asked.of(targets.base_of(yard), folder, sets, asked.samples)
-        theirs = None if yard.recipe == "none" else base.features(measurement)
-        both = own if theirs is None else own.over(theirs)
-        measured[yard.name] = both, asked.members
+@dataclass(frozen=True)
+class Measured:
+    """A target's answers, measured, where members come first."""
+
+    yard: Yard
+    words: str
+    white_box: float
+    features: Features
+    members: int
+
+    def cells(self) -> list[str]:
+        """Return the row of scenario I or II: each method, then the capture of the last."""
         cells, best = [], 0.0
         for method in METHODS:
-            features = chosen(both, method)
+            features = chosen(self.features, method)
             if features is None:
                 cells.append("–")
                 continue
-            found = known_members(features, asked.members, method)
-            cells.append(f"{np.mean(found):.3f}")
-            if method in PRODUCT:
-                best = float(np.mean(found))
-                cells[-1] += f" ± {np.std(found):.3f}"
-        capture = f"{(best - 0.5) / (white - 0.5):.2f}" if white >= 0.75 else "–"
-        rows.append([yard.name, yard.purpose, f"{white:.3f}", *cells, capture])
-    show(rows, ["target", "for", "white-box", *METHODS, "capture"])
-    thirds = [
-        [
-            f"{name} by {other}",
-            *(
-                f"{shadow(a, n, b, k, method):.3f}" if a is not None and b is not None else "–"
-                for method in METHODS
-                for a, b in [(chosen(on, method), chosen(of, method))]
-            ),
+            found = known_members(features, self.members, method)
+            best = float(np.mean(found))
+            cells.append(f"{best:.3f} ± {np.std(found):.3f}")
+        leaks = self.white_box >= LEAKS and self.words == "captions"
+        return [*cells, f"{(best - 0.5) / (self.white_box - 0.5):.2f}" if leaks else "–"]
+
+
+def measure(yard: Yard, folder: Path, sets: Path, encoder: Any, words: str) -> Measured | None:
+    """Measure a target's answers and, where they are there, those of its base."""
+    if yard.recipe != "none" and not targets.is_made(yard, folder):
+        return None
+    asked = targets.Asked.of(yard, folder, sets)
+    white = white_box(asked)
+    if words == "captioner":
+        captioner = RetrievalCaptioner.from_pretrained(targets.MODELS / "captioner", encoder)
+        written = captioner.caption([sample.image for sample in asked.samples])
+        samples = [
+            Sample(sample.image, caption, id=sample.id)
+            for sample, caption in zip(asked.samples, written, strict=True)
         ]
-        for name, (of, k) in measured.items()
-        for other, (on, n) in measured.items()
-        if (name.split("/")[0], other) in targets.SHADOWS
+        asked = dataclasses.replace(asked, samples=samples)
+    measurement = AnswerSimilarity(ReconstructionSimilarity(encoder, "cosine", "token"))
+    own = asked.features(measurement)
+    if own is None or white is None:
+        return None
+    base = targets.Asked.of(targets.base_of(yard), folder, sets, asked.samples)
+    theirs = None if yard.recipe == "none" else base.features(measurement)
+    both = own if theirs is None else own.over(theirs)
+    return Measured(yard, words, white, both, asked.members)
+
+
+def relabelled(found: Measured) -> str:
+    """Mean AUC of the product's combined model when coins decide who is called a member."""
+    features = chosen(found.features, PRODUCT)
+    aucs = []
+    for seed in range(SPLITS):
+        order = np.random.default_rng(1000 + seed).permutation(len(features))
+        n = len(order) // 2
+        aucs += known_members(part(features, order), n, PRODUCT, splits=1, seed=seed)
+    return f"{np.mean(aucs):.3f} ± {np.std(aucs):.3f}"
+
+
+def report(yards: list[Yard], folder: Path, sets: Path) -> None:
+    """Print what was found, of what was made."""
+    encoder = load_encoder("efficientnet-lite0", device="cpu")
+    found = [
+        one
+        for words in ("captions", "captioner")
+        for yard in yards
+        if (one := measure(yard, folder, sets, encoder, words)) is not None
     ]
-    print("\nScenario III\n")
-    show(thirds, ["target by shadow", *METHODS])
+    print("\nScenario I (captions) and II (captioner)\n")
+    show(
+        [[m.yard.name, m.yard.purpose, m.words, f"{m.white_box:.3f}", *m.cells()] for m in found],
+        ["target", "for", "asked by", "white-box", *METHODS, "capture"],
+    )
+    thirds = []
+    for of, on in itertools.product(found, found):
+        if (of.yard.images, on.yard.name) not in targets.SHADOWS or of.words != on.words:
+            continue
+        aucs = []
+        for method in METHODS:
+            a, b = chosen(on.features, method), chosen(of.features, method)
+            both = a is not None and b is not None
+            aucs.append(f"{shadow(a, on.members, b, of.members, method):.3f}" if both else "–")
+        thirds.append([of.yard.name, on.yard.name, of.words, *aucs])
+    print("\nScenario III (captions) and IV (captioner)\n")
+    show(thirds, ["target", "shadow", "asked by", *METHODS])
+    print("\nNull: the answers of models that leak nothing, members chosen by 20 coins\n")
+    nulls = [m for m in found if m.yard.recipe in ("none", "dp")]
+    show([[m.yard.name, m.words, relabelled(m)] for m in nulls], ["target", "asked by", PRODUCT])
 
 
 def main() -> None:

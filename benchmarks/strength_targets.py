@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +57,14 @@ class Yard:
         sides = strength_sets.split(self.images, sets)
         if self.recipe != "dreambooth":
             return sides
-        one, other = ([dataclasses.replace(s, caption=ONE_CAPTION) for s in side] for side in sides)
+        one, other = ([Sample(s.image, ONE_CAPTION, id=s.id) for s in side] for side in sides)
         return one, other
 
 
 YARDS = (
     Yard("twemoji", "none", "choose"),
     Yard("twemoji", "full-2000", "choose"),
+    Yard("twemoji-auxiliary", "none", "choose"),
     Yard("twemoji-auxiliary", "lora-3000", "choose"),
     Yard("twemoji", "dp", "choose"),
     Yard("openmoji", "none", "report"),

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
         PrivacyClaimExceeded,
     )
     from privaudit.record import AttackResult, AuditRecord, Claim, SessionRecord
-    from privaudit.samples import CoinSplit, Sample, load_samples, split_by_coin
+    from privaudit.samples import (
+        Canaries,
+        CoinSplit,
+        Sample,
+        load_samples,
+        make_canaries,
+        split_by_coin,
+    )
     from privaudit.settings import AuditSettings
     from privaudit.targets import (
         MemorizingTarget,
@@ -42,6 +49,7 @@ __all__ = [
     "AuditInvalid",
     "AuditRecord",
     "AuditSettings",
+    "Canaries",
     "Claim",
     "CoinSplit",
     "DifferentialPrivacy",
@@ -62,6 +70,7 @@ __all__ = [
     "load_encoder",
     "load_pipeline",
     "load_samples",
+    "make_canaries",
     "run_audit",
     "split_by_coin",
 ]
@@ -75,6 +84,7 @@ _HOMES = {
     "AuditRecord": "privaudit.record",
     "AuditSettings": "privaudit.settings",
     "Claim": "privaudit.record",
+    "Canaries": "privaudit.samples",
     "CoinSplit": "privaudit.samples",
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
@@ -95,6 +105,7 @@ _HOMES = {
     "load_pipeline": "privaudit.targets",
     "load_samples": "privaudit.samples",
     "run_audit": "privaudit.audit",
+    "make_canaries": "privaudit.samples",
     "split_by_coin": "privaudit.samples",
 }
 

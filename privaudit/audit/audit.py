@@ -20,7 +20,7 @@ from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
 from privaudit.audit.validity import judge_answers, judge_base
 from privaudit.engines.local import LocalEngine
-from privaudit.errors import InvalidAuditError
+from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import (
     AttackResult,
     AuditRecord,
@@ -214,16 +214,13 @@ class Audit:
         """How often this gate errs at this size; ``None`` of a sequential audit."""
         if self.settings.sequential:
             return None
+        setup, settings = self.setup, self.settings
+        members, non_members, share = setup.members, setup.non_members, settings.calibration
         sizes = [
-            n_evaluated(
-                SCENARIOS[name],
-                len(self.setup.members),
-                len(self.setup.non_members),
-                self.settings.calibration,
-            )
-            for name in self.setup.scenarios
+            n_evaluated(SCENARIOS[name], len(members), len(non_members), share)
+            for name in setup.scenarios
         ]
-        return chance(sizes, len(self.settings.attacks), self.settings.budget)
+        return chance(sizes, len(settings.attacks), settings.budget)
 
     def _score(self, experiment: Experiment, attack: str) -> Scores:
         """Score the evaluation set once."""
@@ -268,9 +265,12 @@ class Audit:
             what was decided, and the confidence of one bound.
         """
         settings = self.settings
+        if settings.sequential and settings.max_tpr is not None:
+            msg = "max_tpr needs all samples: a sequential audit stops when the AUC tells it to"
+            raise SettingError(msg)
         calibration, evaluation = experiment.calibration, experiment.evaluation
         end = None
-        self._check_conduct(experiment)
+        self._check_conduct(self.scorer(experiment), calibration, evaluation)
         self.setup.check_settings()
         if settings.sequential:
             level = 1 - (1 - settings.confidence) / self._n_results  # Bonferroni
@@ -317,18 +317,13 @@ class Audit:
         )
         self._note(Validity(base={name: found}, reasons=judge_base(name, found)))
 
-    def _check_conduct(self, experiment: Experiment) -> None:
+    def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
         """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
-        for labelled in (experiment.calibration, experiment.evaluation):
+        for labelled in sets:
             role = self._role(labelled)
-            conduct = conduct_of(self.scorer(experiment), labelled)
-            self._note(Validity(conduct={role: conduct}, reasons=judge_conduct(role, conduct)))
-
-    def _note(self, found: Validity) -> None:
-        """Write down what was found while the audit ran, and end it if there is a reason to."""
-        self._validity = self._validity.merged(found)
-        if found.reasons:
-            raise InvalidAuditError("\n".join(found.reasons))
+            conduct = conduct_of(scorer, labelled)
+            reasons = judge_conduct(role, conduct)
+            self._note(Validity(conduct={role: conduct}, reasons=reasons))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
@@ -338,7 +333,14 @@ class Audit:
             role = self._role(labelled)
             which = "calibration" if labelled is experiment.calibration else "evaluation"
             counted = {f"{role} by {words}, {which}": answers}
-            self._note(Validity(answers=counted, reasons=judge_answers(role, answers)))
+            reasons = judge_answers(role, answers)
+            self._note(Validity(answers=counted, reasons=reasons))
+
+    def _note(self, found: Validity) -> None:
+        """Keep what a check found, and conclude nothing if it found a reason not to."""
+        self._validity = self._validity.merged(found)
+        if found.reasons:
+            raise InvalidAuditError("\n".join(found.reasons))
 
     # -- what is written down
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from privaudit.audit.conclusions import bound_epsilon
-from privaudit.audit.rates import rates
+from privaudit.audit.exposure import exposed, group_aucs
+from privaudit.audit.rates import judge_tpr, rates
+from privaudit.audit.verdict import worst
 from privaudit.record import AttackResult, Counts, DetectableAUC, Interval
 from privaudit.statistics import detectable_auc
 
@@ -51,6 +53,7 @@ def written_result(
         Results that are decided together.
     """
     settings, calibration = setup.settings, experiment.calibration
+    tpr = judge_tpr(scores, len(calibration.members), settings, n_results)
     success, points = rates(scores, len(calibration.members), settings.confidence)
     epsilon, refused = bound_epsilon(
         experiment.scenario,
@@ -62,11 +65,16 @@ def written_result(
         setup.scenarios,
     )
     m, n = len(scores.members), len(scores.non_members)
+    sides = (
+        by_id(evaluation.members, scores.members),
+        by_id(evaluation.non_members, scores.non_members),
+    )
     result = AttackResult(
         scenario=experiment.scenario.name,
         attack=attack,
         auc=decision.auc,
-        verdict=decision.verdict,
+        verdict=worst(decision.verdict, "pass" if tpr is None else tpr.verdict),
+        auc_verdict=decision.verdict,
         interval=Interval(low=decision.low, high=decision.high, confidence=settings.confidence),
         n_results=n_results,
         supported=decision.supported,
@@ -83,6 +91,7 @@ def written_result(
         success_rate=success,
         threshold=scores.threshold,
         operating_points=points,
+        tpr_budget=tpr,
         detectable=DetectableAUC(
             from_half=detectable_auc(m, n, 0.5, level, two_sided=False),
             from_budget=detectable_auc(m, n, settings.budget, level, two_sided=False),
@@ -92,8 +101,10 @@ def written_result(
         epsilon_refused=refused,
         claim=setup.inputs.claim,
         near_copies=scores.near_copies,
-        member_scores=by_id(evaluation.members, scores.members),
-        non_member_scores=by_id(evaluation.non_members, scores.non_members),
+        exposed=exposed(*sides, settings.confidence),
+        groups=group_aucs(*sides, setup.groups, settings.confidence),
+        member_scores=sides[0],
+        non_member_scores=sides[1],
     )
     return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
 

@@ -15,6 +15,7 @@ from privaudit.audit.experiment import (
     unknown_members,
     write_captions,
 )
+from privaudit.audit.exposure import groups_of
 from privaudit.audit.provenance import sample_set
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.audit.shadow import ShadowRecipe
@@ -202,6 +203,18 @@ class Setup:
                 raise SampleError(msg)
             split.check(self.members, self.non_members)
         return True
+
+    @functools.cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of each sample, by id: of canaries, if nothing else was said, the exposure.
+
+        Raises
+        ------
+        SampleError
+            If they are no mapping, or it knows no sample of the audit.
+        """
+        samples = (*self.members, *self.non_members)
+        return groups_of(self.inputs.sample_groups, samples, self.inputs.coin_split)
 
     @functools.cached_property
     def features(self) -> FeatureCache:

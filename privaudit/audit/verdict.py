@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["decide", "is_supported"]
+__all__ = ["decide", "is_supported", "worst"]
+
+ORDER = ("pass", "inconclusive", "fail")
 
 
 def decide(auc: float, low: float, high: float, budget: float, gate: str = "point") -> str:
@@ -30,6 +32,17 @@ def decide(auc: float, low: float, high: float, budget: float, gate: str = "poin
         return "fail"
     decisive = {"point": auc, "evidence": low, "certify": high}[gate]
     return "pass" if decisive <= budget else "fail" if low > budget else "inconclusive"
+
+
+def worst(*verdicts: str) -> str:
+    """Return the worst of several verdicts.
+
+    Examples
+    --------
+    >>> worst("pass", "inconclusive")
+    'inconclusive'
+    """
+    return max(verdicts, key=ORDER.index)
 
 
 def is_supported(low: float, high: float, budget: float) -> bool:

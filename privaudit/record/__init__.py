@@ -6,13 +6,7 @@ from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
-from privaudit.record.validity import (
-    BlindBaseline,
-    BlindFinding,
-    Conduct,
-    NearDuplicate,
-    Validity,
-)
+from privaudit.record.validity import BlindBaseline, BlindFinding, Conduct, NearDuplicate, Validity
 from privaudit.record.values import (
     Answers,
     Chance,
@@ -20,12 +14,15 @@ from privaudit.record.values import (
     Counts,
     DetectableAUC,
     EpsilonBound,
+    ExposedMember,
+    GroupAUC,
     Interval,
     NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
     SequentialStep,
+    TprBudget,
 )
 
 __all__ = [
@@ -41,6 +38,8 @@ __all__ = [
     "Counts",
     "DetectableAUC",
     "EpsilonBound",
+    "ExposedMember",
+    "GroupAUC",
     "Images",
     "Interval",
     "NearCopies",
@@ -54,6 +53,7 @@ __all__ = [
     "SequentialPath",
     "SequentialStep",
     "SessionRecord",
+    "TprBudget",
     "Validity",
     "write_json",
 ]

@@ -14,12 +14,15 @@ __all__ = [
     "Counts",
     "DetectableAUC",
     "EpsilonBound",
+    "ExposedMember",
+    "GroupAUC",
     "Interval",
     "NearCopies",
     "OperatingPoint",
     "Rate",
     "SequentialPath",
     "SequentialStep",
+    "TprBudget",
     "Value",
 ]
 
@@ -174,6 +177,67 @@ class OperatingPoint(Value):
     fpr: Rate
     true_positives: int
     false_positives: int
+
+
+class TprBudget(Value):
+    """The largest share of members that may be found at a low false positive rate.
+
+    Attributes
+    ----------
+    max_tpr, source
+        The largest true positive rate accepted, and where that number was set.
+    at_fpr
+        The false positive rate that the threshold was chosen for, on calibration non-members.
+    needed
+        Calibration non-members that such a threshold needs.
+    point
+        What the threshold achieved, with bounds that hold for all results of the audit together;
+        ``None`` if there were too few calibration non-members.
+    verdict
+        As of a result; ``"inconclusive"`` if there is no such threshold.
+    """
+
+    max_tpr: float
+    source: str
+    at_fpr: float
+    needed: int
+    point: OperatingPoint | None
+    verdict: str
+
+
+class ExposedMember(Value):
+    """A member whose score stands out from those of the non-members.
+
+    Attributes
+    ----------
+    id, score
+        Whose, and which.
+    p_value
+        How often a new non-member would score as high, in (0, 1].
+    """
+
+    id: str
+    score: float
+    p_value: float
+
+
+class GroupAUC(Value):
+    """The AUC within one group of samples.
+
+    Attributes
+    ----------
+    group
+        Its name.
+    evaluation
+        Members and non-members of it.
+    auc, interval
+        ``None`` with fewer than two of a class. The intervals of all groups hold together.
+    """
+
+    group: str
+    evaluation: Counts
+    auc: float | None
+    interval: Interval | None
 
 
 class DetectableAUC(Value):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 HEADERS = ("scenario", "attack", "AUC", "bounds", "success rate", "TPR @ 1% FPR", "n", "verdict")
+NAMED = 5
+"""Members that a table names; the record has all."""
+GROUPS = 12
 MECHANISMS = {"any": "any mechanism", "gaussian": "Gaussian noise"}
 ALIGN = ("left", "left", "right", "right", "right", "right", "right", "left")
 
@@ -150,6 +153,27 @@ def _epsilon(results: Sequence[AttackResult]) -> Iterator[str]:
             )
 
 
+def _exposed(results: Sequence[AttackResult]) -> Iterator[str]:
+    """Say who stands out, and how groups fare, by the result that finds most."""
+    most = max(results, key=lambda result: len(result.exposed))
+    if most.exposed:
+        names = ", ".join(one.id for one in most.exposed[:NAMED])
+        more = ", …" if len(most.exposed) > NAMED else ""
+        yield (
+            f"{len(most.exposed)} of {most.evaluation.members} members stand out one by one, "
+            f"{1 - most.interval.confidence:.0%} of them by chance ({most.name}): {names}{more}"
+        )
+    highest = max(results, key=lambda result: result.auc)
+    if highest.groups:
+        parts = [
+            f"{one.group} too few samples"
+            if one.auc is None or one.interval is None
+            else f"{one.group} {one.auc:.3f} ({one.interval.low:.3f}-{one.interval.high:.3f})"
+            for one in highest.groups[:GROUPS]
+        ]
+        yield f"AUC by group ({highest.name}): {', '.join(parts)}"
+
+
 def _not_completed(audit: AuditRecord) -> Iterator[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for item in audit.not_completed:
@@ -186,6 +210,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield from _power(audit.results)
             yield from _false_red(audit)
             yield from _epsilon(audit.results)
+            yield from _exposed(audit.results)
         yield from _not_completed(audit)
         yield from audit.notes
         yield ""

@@ -8,6 +8,7 @@ from privaudit.statistics.epsilon import (
     epsilon_one_run,
     least_samples,
 )
+from privaudit.statistics.exposure import exposed_members, member_p_values
 from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
 from privaudit.statistics.intervals import (
     AucInterval,
@@ -37,6 +38,7 @@ from privaudit.statistics.roc import (
     auc,
     auc_exceeds,
     count_pairs,
+    least_for_fpr,
     rates_at,
     success_rate,
     threshold_at_fpr,
@@ -74,10 +76,13 @@ __all__ = [
     "detectable_auc",
     "epsilon_from_rates",
     "epsilon_one_run",
+    "exposed_members",
     "false_red_rate",
     "iut_upper_bounds",
     "least_for_a_verdict",
+    "least_for_fpr",
     "least_samples",
+    "member_p_values",
     "proportion_interval",
     "rates_at",
     "samples_for_false_red",

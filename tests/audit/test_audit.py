@@ -18,6 +18,7 @@ from privaudit import (
     PipelineTarget,
     Sample,
 )
+from privaudit.attacks.registry import names
 from privaudit.audit.experiment import split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
 from privaudit.encoders import as_encoder
@@ -25,7 +26,6 @@ from privaudit.engines.local import LocalEngine
 from privaudit.errors import CaptionerError, GeneratorError, SampleError
 from privaudit.store import Store
 from privaudit.targets import as_target
-from tests.parts.attacks import MANY_FITS
 from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder, tiny_vit
 from tests.parts.pipelines import tiny_pipeline
@@ -70,7 +70,8 @@ def test_the_memorising_control_is_always_found(
         assert result.verdict == "fail"
 
 
-@pytest.mark.parametrize("attack", MANY_FITS)
+@pytest.mark.slow  # ten audits each
+@pytest.mark.parametrize("attack", names())
 def test_the_oblivious_control_stays_within_chance(attack: str, emoji: dict[str, Any]) -> None:
     """Mean over ten seeds, each of which flips other coins for membership."""
     from privaudit.samples import split_by_coin

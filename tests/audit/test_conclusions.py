@@ -94,6 +94,7 @@ def test_a_class_that_is_large_enough_is_not_asked_to_grow() -> None:
     said = explanation(
         result(
             verdict="inconclusive",
+            auc_verdict="inconclusive",
             auc=decision.auc,
             samples_needed=decision.samples_needed,
             evaluation=Counts(members=12, non_members=900),

@@ -207,3 +207,29 @@ def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) 
     result = plain_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *privacy_claim(epsilon=-1) must be a number in*"])
+
+
+def test_a_budget_for_the_members_found_at_a_low_false_positive_rate(
+    plain_folder: AuditFolder,
+) -> None:
+    marked = "@pytest.mark.privacy_budget(1.0, max_tpr=0.05, at_fpr=0.1)\n"
+    plain_folder.write(LEAKING, marked, GATED)
+    leaking = plain_folder.run(*ONE)
+    leaking.assert_outcomes(failed=1)
+    leaking.stdout.fnmatch_lines(
+        [
+            "TPR 100.0% > max_tpr 5.0% at an FPR of 0.1 (marker): attack-III finds 12 of 12 members*",
+            "FAIL, it is shown: the rate is at least *% with 95% confidence",
+            "test_model.py::test_leak: FAIL, 0 of 1 result over the budget of 1 (marker), 1 over*",
+        ]
+    )
+    row = results(plain_folder)["attack-III-threshold"]
+    assert (row["verdict"], row["auc_verdict"]) == ("fail", "pass")
+    # Twelve calibration non-members promise no rate of 1 %.
+    plain_folder.write(SAFE, marked.replace(", at_fpr=0.1", ""), GATED)
+    few = plain_folder.run(*ONE)
+    few.assert_outcomes(failed=1)
+    few.stdout.fnmatch_lines(["max_tpr 5.0% at an FPR of 0.01 (marker) cannot be checked: 12*99"])
+    plain_folder.write(SAFE, marked, GATED)
+    stopped = plain_folder.run(*ONE, "--privaudit-sequential")
+    stopped.stdout.fnmatch_lines(["max_tpr needs all samples: a sequential audit stops*"])
