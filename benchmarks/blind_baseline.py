@@ -1,70 +1,158 @@
 """Two sources are told apart without any model, and two halves of one source are not.
 
-``npm pack emoji-datasource-google@16.0.0``, unpack, and
-``python benchmarks/blind_baseline.py --noto FOLDER``. Members are Twemoji, non-members are
-either the other half of a coin split of Twemoji, or Noto emoji with the captions of their own
-package; 20 seeds each.
+``python benchmarks/blind_baseline.py`` prints the tables of docs/statistics.md, through what an
+audit asks: Twemoji with the Unicode names of their characters, split by coins; then the same with
+one habit on the members' side. With ``--noto FOLDER``, an unpacked ``emoji-datasource-google``
+(``npm pack emoji-datasource-google@16.0.0``), non-members are Noto emoji with the captions of
+their own package too.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from common import show
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
-from privaudit import AuditSettings, load_encoder, split_by_coin
-from privaudit.audit.validity import blind_baseline, blind_caption_baseline
+from privaudit import AuditSettings, Sample, load_encoder
+from privaudit.audit.blind import blind_test, sample_features
+from privaudit.audit.validity import (
+    BLIND_ERROR,
+    BLIND_QUESTIONS,
+    blind_baseline,
+    blind_caption_baseline,
+    judge,
+)
 from privaudit.encoders.base import encode_in_batches
 
-SEEDS = 20
-CONFIDENCE = 0.975  # two baselines share 5 %, as in an audit
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SIZES = (50, 200, 1000)
+LEVEL = 1 - BLIND_ERROR / BLIND_QUESTIONS
+LIMIT = AuditSettings().blind_limit
+
+
+def as_file(sample: Sample, kind: str, **how: int) -> Sample:
+    """Return the sample as if it had been opened from a file of this kind."""
+    file = io.BytesIO()
+    sample.image.save(file, kind, **how)
+    opened = Image.open(io.BytesIO(file.getvalue()))
+    return Sample(opened, sample.caption, id=sample.id)
+
+
+def reworded(change: Callable[[str], str]) -> Callable[[Sample], Sample]:
+    """Change the captions of one side."""
+    return lambda sample: Sample(sample.image, change(sample.caption), id=sample.id)
+
+
+SHIFTS: dict[str, Callable[[Sample], Sample]] = {
+    "capitals": reworded(str.upper),
+    "a capital first": reworded(str.capitalize),
+    "double white space": reworded(lambda text: text.replace(" ", "  ") + "  "),
+    "a newline at the end": reworded(lambda text: text + "\n"),
+    "a full stop": reworded(lambda text: text + "."),
+    "JPEG 95 against PNG files": lambda sample: as_file(sample, "JPEG", quality=95),
+    "nothing": lambda sample: sample,
+}
+
+
+def pool() -> list[Sample]:
+    """Every Twemoji of one named character, and of two with a skin tone."""
+    samples = []
+    for file in sorted(emoji_sets.twemoji_folder().glob("*.png")):
+        code = file.stem.removesuffix("-fe0f")
+        names = [unicodedata.name(chr(int(part, 16)), "") for part in code.split("-")]
+        if all(names):
+            caption = " and ".join(names).lower()
+            samples.append(Sample(emoji_sets.twemoji_image(file.stem), caption, id=file.stem))
+    return list({sample.digest: sample for sample in samples}.values())
+
+
+def asked(
+    members: Sequence[Sample],
+    others: Sequence[Sample],
+    features: Sequence[np.ndarray] | None,
+    seed: int,
+) -> tuple[bool, bool, bool, bool]:
+    """Tell which question calls the sets different, and whether the audit is invalid."""
+    captions = [[s.caption for s in side] for side in (members, others)]
+    image = blind_baseline(*features, confidence=LEVEL, seed=seed) if features else None
+    text = blind_caption_baseline(*captions, confidence=LEVEL, seed=seed)
+    labels = [True] * len(members) + [False] * len(others)
+    facts = blind_test(sample_features([*members, *others]), labels, seed=seed)
+    alone = []
+    for kinds in (
+        (image, None, None),
+        (None, text, None),
+        (None, None, facts),
+        (image, text, facts),
+    ):
+        found = judge(
+            blind_image=kinds[0],
+            blind_caption=kinds[1],
+            blind_facts=kinds[2],
+            blind_limit=LIMIT,
+            duplicates=[],
+            evaluation_ids=[],
+            is_base=False,
+            controls={},
+        )
+        alone.append(bool(found.reasons))
+    return alone[0], alone[1], alone[2], alone[3]
 
 
 def main() -> None:
-    """Count the seeds in which each pair of sets is called different."""
+    """Count how often each pair of sets is called different."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--noto", type=Path, required=True)
-    noto = emoji_sets.noto(parser.parse_args().noto)
-    limit = AuditSettings().blind_limit
+    parser.add_argument("--splits", type=int, default=400, help="fair splits of each size")
+    parser.add_argument("--shifted", type=int, default=20, help="splits of each shift and size")
+    parser.add_argument("--noto", type=Path)
+    arguments = parser.parse_args()
     encoder = load_encoder("efficientnet-lite0", device="cpu")
-    twemoji = emoji_sets.twemoji("member") + emoji_sets.twemoji("non_member")
-    picked = np.random.default_rng(0).choice(len(noto), len(twemoji), replace=False)
-
-    def features(images: list[Any]) -> np.ndarray:
-        return encode_in_batches(encoder, images, 32).mean(axis=1)
-
-    ours = dict(zip((s.id for s in twemoji), features([s.image for s in twemoji]), strict=True))
-    theirs = features([noto[i][0] for i in picked])
-    their_captions = [noto[i][1] for i in picked]
-    counts = {"halves": [0, 0, 0], "sources": [0, 0, 0]}
-    for seed in range(SEEDS):
-        members, others = split_by_coin(twemoji, seed)
-        inside = np.stack([ours[s.id] for s in members])
-        chosen = np.random.default_rng(seed).choice(len(theirs), len(others), replace=False)
-        for name, outside, captions in (
-            ("halves", np.stack([ours[s.id] for s in others]), [s.caption for s in others]),
-            ("sources", theirs[chosen], [their_captions[i] for i in chosen]),
-        ):
-            image = blind_baseline(inside, outside, confidence=CONFIDENCE, seed=seed)
-            text = blind_caption_baseline(
-                [s.caption for s in members], captions, confidence=CONFIDENCE, seed=seed
-            )
-            flags = [found is not None and found.low > limit for found in (image, text)]
-            for i, flag in enumerate((*flags, any(flags))):
-                counts[name][i] += flag
-    rows = [
-        ["Twemoji and Twemoji", *counts["halves"]],
-        ["Twemoji and Noto", *counts["sources"]],
-    ]
-    headers = ["members and non-members", "by images", "by captions", f"flagged, of {SEEDS}"]
-    show(rows, headers)
+    samples = pool()
+    rows = encode_in_batches(encoder, [s.image for s in samples], 32).mean(axis=1)
+    print(f"{len(samples)} Twemoji; flagged, % of splits: by images, captions, facts, any")
+    headers = ["members differ by", "n + n", "splits", "images", "captions", "facts", "any"]
+    table: list[list[object]] = []
+    for name, shift in SHIFTS.items():
+        times = arguments.splits if name == "nothing" else arguments.shifted
+        for n in SIZES:
+            if name != "nothing" and n == max(SIZES):
+                continue
+            flagged = np.zeros(4)
+            for seed in range(times):
+                drawn = np.random.default_rng([n, seed]).permutation(len(samples))[: 2 * n]
+                members = [shift(samples[i]) for i in drawn[:n]]
+                others = [samples[i] for i in drawn[n:]]
+                if name.startswith("JPEG"):
+                    others = [as_file(sample, "PNG") for sample in others]
+                sides = (rows[drawn[:n]], rows[drawn[n:]]) if name == "nothing" else None
+                flagged += asked(members, others, sides, seed)
+            shares = [f"{100 * share / times:.1f}" for share in flagged]
+            table.append([name, n, times, shares[0] if name == "nothing" else "", *shares[1:]])
+            print(*table[-1], flush=True)
+    show(table, headers)
+    if arguments.noto:
+        noto = emoji_sets.noto(arguments.noto)
+        theirs = encode_in_batches(encoder, [image for image, _ in noto], 32).mean(axis=1)
+        flagged = np.zeros(4)
+        for seed in range(arguments.shifted):
+            draws = np.random.default_rng(seed)
+            ours, other = draws.permutation(len(samples))[:140], draws.permutation(len(noto))[:140]
+            outside = [Sample(noto[i][0], noto[i][1], id=f"n{i}") for i in other]
+            sides = (rows[ours], theirs[other])
+            flagged += asked([samples[i] for i in ours], outside, sides, seed)
+        print("\nTwemoji and Noto, 140 + 140:", *(f"{x:.0f}" for x in flagged))
 
 
 if __name__ == "__main__":

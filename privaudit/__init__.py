@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from privaudit.audit import Audit, AuditInputs, run_audit
     from privaudit.captioners import RetrievalCaptioner, finetune_captioner, load_captioner
     from privaudit.diffusion.dp_sgd import DifferentialPrivacy
+    from privaudit.diffusion.dp_wiring import check_dp_sgd
     from privaudit.diffusion.fine_tuning import finetune
     from privaudit.encoders import load_encoder
     from privaudit.errors import PrivauditError
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
         PrivacyClaimExceeded,
     )
     from privaudit.record import AttackResult, AuditRecord, Claim, SessionRecord
-    from privaudit.samples import CoinSplit, Sample, load_samples, split_by_coin
+    from privaudit.samples import (
+        Canaries,
+        CoinSplit,
+        Sample,
+        load_samples,
+        make_canaries,
+        split_by_coin,
+    )
     from privaudit.settings import AuditSettings
     from privaudit.targets import (
         MemorizingTarget,
@@ -41,6 +49,7 @@ __all__ = [
     "AuditInvalid",
     "AuditRecord",
     "AuditSettings",
+    "Canaries",
     "Claim",
     "CoinSplit",
     "DifferentialPrivacy",
@@ -54,12 +63,14 @@ __all__ = [
     "Sample",
     "SavedPipeline",
     "SessionRecord",
+    "check_dp_sgd",
     "finetune",
     "finetune_captioner",
     "load_captioner",
     "load_encoder",
     "load_pipeline",
     "load_samples",
+    "make_canaries",
     "run_audit",
     "split_by_coin",
 ]
@@ -73,6 +84,7 @@ _HOMES = {
     "AuditRecord": "privaudit.record",
     "AuditSettings": "privaudit.settings",
     "Claim": "privaudit.record",
+    "Canaries": "privaudit.samples",
     "CoinSplit": "privaudit.samples",
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
@@ -85,6 +97,7 @@ _HOMES = {
     "Sample": "privaudit.samples",
     "SavedPipeline": "privaudit.targets",
     "SessionRecord": "privaudit.record",
+    "check_dp_sgd": "privaudit.diffusion.dp_wiring",
     "finetune": "privaudit.diffusion.fine_tuning",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",
@@ -92,6 +105,7 @@ _HOMES = {
     "load_pipeline": "privaudit.targets",
     "load_samples": "privaudit.samples",
     "run_audit": "privaudit.audit",
+    "make_canaries": "privaudit.samples",
     "split_by_coin": "privaudit.samples",
 }
 

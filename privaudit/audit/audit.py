@@ -7,38 +7,42 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from privaudit.attacks.registry import reads_base
-from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential, rates
+from privaudit.audit.conclusions import decide_fixed, decide_sequential
+from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
+from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
+from privaudit.audit.results import by_id, written_result
+from privaudit.audit.scenarios import SCENARIOS, n_evaluated
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
 from privaudit.audit.validity import judge_answers, judge_base
 from privaudit.engines.local import LocalEngine
-from privaudit.errors import InvalidAuditError
+from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import (
     AttackResult,
     AuditRecord,
     BlindBaseline,
-    Counts,
-    DetectableAUC,
     Images,
     Interval,
     Provenance,
     Validity,
 )
-from privaudit.statistics import auc_interval, detectable_auc
+from privaudit.statistics import auc_interval
 from privaudit.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from privaudit.audit.conclusions import Decision
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.scoring import Scores
     from privaudit.engines import Engine
+    from privaudit.record import Chance, SequentialPath
     from privaudit.settings import AuditSettings
 
 __all__ = ["Audit"]
@@ -91,6 +95,8 @@ class Audit:
         self._parameters = dict(parameters or {})
         self._file, self._progress = file, progress
         self._results: dict[tuple[str, str], AttackResult] = {}
+        self._scores: dict[tuple[str, str], Scores] = {}
+        self._among: dict[str, Multiplicity] = {}
         self._asked: dict[str, int] = {}
         self._generated = 0
         self._validity = Validity()
@@ -158,6 +164,7 @@ class Audit:
                     scorer.queries(labelled.samples),
                 )
         estimate.at_most |= self.settings.sequential
+        estimate.notes += [f"{self.name}: {note}" for note in self.setup.settings_notes()]
         return estimate
 
     # -- what it finds
@@ -202,74 +209,100 @@ class Audit:
             self._ended = datetime.now(UTC)
         return self._results[key]
 
-    @property
-    def _result_confidence(self) -> float:
-        """Confidence of each result's bounds, so that all hold together (Bonferroni)."""
-        return 1 - (1 - self.settings.confidence) / self._n_results
+    @functools.cached_property
+    def chance(self) -> Chance | None:
+        """How often this gate errs at this size; ``None`` of a sequential audit."""
+        if self.settings.sequential:
+            return None
+        setup, settings = self.setup, self.settings
+        members, non_members, share = setup.members, setup.non_members, settings.calibration
+        sizes = [
+            n_evaluated(SCENARIOS[name], len(members), len(non_members), share)
+            for name in setup.scenarios
+        ]
+        return chance(sizes, len(settings.attacks), settings.budget)
+
+    def _score(self, experiment: Experiment, attack: str) -> Scores:
+        """Score the evaluation set once."""
+        key = (experiment.scenario.name, attack)
+        if key not in self._scores:
+            self._scores[key] = self.scorer(experiment).scores(
+                attack, experiment.calibration, experiment.evaluation
+            )
+        return self._scores[key]
+
+    def _multiplicity(self, experiment: Experiment) -> Multiplicity:
+        """Score a scenario's pictures by all inference models: what one shows depends on all."""
+        name = experiment.scenario.name.removeprefix("attack-")
+        if name not in self._among:
+            decided = [a for a in self.settings.attacks if not self.check(name, a).reasons]
+            scores = {attack: self._score(experiment, attack) for attack in decided}
+            sides = experiment.evaluation
+            results = {
+                attack: {
+                    "members": by_id(sides.members, found.members),
+                    "non_members": by_id(sides.non_members, found.non_members),
+                }
+                for attack, found in scores.items()
+            }
+            n_scenarios = max(1, len(self.setup.scenarios))
+            self._among[name] = together(results, n_scenarios, self.settings.confidence)
+        return self._among[name]
 
     @property
     def _n_results(self) -> int:
         return max(1, len(self.setup.scenarios)) * len(self.settings.attacks)
 
-    def _run(self, experiment: Experiment, attack: str) -> AttackResult:
-        settings, level = self.settings, self._result_confidence
+    def _decide(
+        self, experiment: Experiment, attack: str
+    ) -> tuple[LabelledSet, Scores, SequentialPath | None, Decision, float]:
+        """Score, look at what was answered, and decide.
+
+        Returns
+        -------
+        tuple
+            The evaluation set as far as it was asked, its scores, the end of a sequential audit,
+            what was decided, and the confidence of one bound.
+        """
+        settings = self.settings
+        if settings.sequential and settings.max_tpr is not None:
+            msg = "max_tpr needs all samples: a sequential audit stops when the AUC tells it to"
+            raise SettingError(msg)
         calibration, evaluation = experiment.calibration, experiment.evaluation
-        scorer, end = self.scorer(experiment), None
+        end = None
+        self._check_conduct(self.scorer(experiment), calibration, evaluation)
+        self.setup.check_settings()
         if settings.sequential:
+            level = 1 - (1 - settings.confidence) / self._n_results  # Bonferroni
+            scorer = self.scorer(experiment)
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
             known = scorer.answers(seen, calibration.samples)
             evaluation, scores, end = score_in_chunks(scorer, model, known, evaluation, level)
-            decision = decide_sequential(end, settings)
         else:
-            scores = scorer.scores(attack, calibration, evaluation)
-            decision = decide_fixed(scores, settings, level)
+            scores = self._score(experiment, attack)
         self._count_asked(experiment, calibration, evaluation)
         self._check_answers(experiment, scores)
         self._check_base(experiment, attack, evaluation)
-        success, points = rates(scores, len(calibration.members), settings.confidence)
-        epsilon, refused = bound_epsilon(
-            experiment.scenario,
+        if end is not None:
+            return evaluation, scores, end, decide_sequential(end, settings), level
+        among = self._multiplicity(experiment)
+        decision = decide_fixed(scores, settings, among)
+        return evaluation, scores, None, decision, among.confidence
+
+    def _run(self, experiment: Experiment, attack: str) -> AttackResult:
+        evaluation, scores, end, decision, level = self._decide(experiment, attack)
+        return written_result(
+            self.setup,
+            experiment,
+            attack,
             evaluation,
             scores,
-            self.setup.inputs,
-            settings,
-            self.setup.scenarios,
-        )
-        m, n = len(scores.members), len(scores.non_members)
-        result = AttackResult(
-            scenario=experiment.scenario.name,
-            attack=attack,
-            auc=decision.auc,
-            verdict=decision.verdict,
-            interval=Interval(low=decision.low, high=decision.high, confidence=settings.confidence),
+            decision,
+            end,
+            level=level,
             n_results=self._n_results,
-            supported=decision.supported,
-            samples_needed=decision.samples_needed,
-            budget=settings.budget,
-            budget_source=settings.source("budget"),
-            gate=settings.gate,
-            evaluation=Counts(members=m, non_members=n),
-            calibration=Counts(
-                members=len(calibration.members), non_members=len(calibration.non_members)
-            ),
-            n_queries=settings.queries * (len(calibration.samples) + m + n),
-            success_rate=success,
-            threshold=scores.threshold,
-            operating_points=points,
-            detectable=DetectableAUC(
-                from_half=detectable_auc(m, n, 0.5, level),
-                from_budget=detectable_auc(m, n, settings.budget, level),
-            ),
-            sequential=end,
-            epsilon=epsilon,
-            epsilon_refused=refused,
-            claim=self.setup.inputs.claim,
-            near_copies=scores.near_copies,
-            member_scores=_by_id(evaluation.members, scores.members),
-            non_member_scores=_by_id(evaluation.non_members, scores.non_members),
         )
-        return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
 
     def _check_base(self, experiment: Experiment, attack: str, evaluation: LabelledSet) -> None:
         """Refuse to conclude anything from sets that the base model tells apart."""
@@ -282,10 +315,15 @@ class Audit:
         found = BlindBaseline(
             auc=bounds.auc, interval=Interval(low=bounds.low, high=bounds.high, confidence=level)
         )
-        reasons = judge_base(name, found)
-        self._validity = self._validity.merged(Validity(base={name: found}, reasons=reasons))
-        if reasons:
-            raise InvalidAuditError("\n".join(reasons))
+        self._note(Validity(base={name: found}, reasons=judge_base(name, found)))
+
+    def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
+        """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
+        for labelled in sets:
+            role = self._role(labelled)
+            conduct = conduct_of(scorer, labelled)
+            reasons = judge_conduct(role, conduct)
+            self._note(Validity(conduct={role: conduct}, reasons=reasons))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
@@ -296,10 +334,13 @@ class Audit:
             which = "calibration" if labelled is experiment.calibration else "evaluation"
             counted = {f"{role} by {words}, {which}": answers}
             reasons = judge_answers(role, answers)
-            found = Validity(answers=counted, reasons=reasons)
-            self._validity = self._validity.merged(found)
-            if reasons:
-                raise InvalidAuditError("\n".join(reasons))
+            self._note(Validity(answers=counted, reasons=reasons))
+
+    def _note(self, found: Validity) -> None:
+        """Keep what a check found, and conclude nothing if it found a reason not to."""
+        self._validity = self._validity.merged(found)
+        if found.reasons:
+            raise InvalidAuditError("\n".join(found.reasons))
 
     # -- what is written down
 
@@ -334,7 +375,9 @@ class Audit:
                 ended=self._ended,
             ),
             validity=self._validity,
+            chance=self.chance,
             results=results,
+            notes=self.setup.notes(),
         )
 
     def _role(self, labelled: LabelledSet) -> str:
@@ -356,7 +399,3 @@ class Audit:
     def _made(self, n: int) -> None:
         self._generated += n
         self._progress(n)
-
-
-def _by_id(samples: Any, scores: Any) -> dict[str, float]:
-    return {sample.id: float(score) for sample, score in zip(samples, scores, strict=True)}

@@ -6,64 +6,32 @@ as JPEG. Each fact of a caption or file is one feature here, so that a red says 
 
 from __future__ import annotations
 
-import io
 import itertools
 import string
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 from scipy.stats import rankdata
 
 from privaudit.errors import SampleError
+from privaudit.record import BlindFinding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "BlindFinding",
-    "FileFacts",
-    "blind_test",
-    "caption_features",
-    "file_facts",
-    "file_features",
-]
+    from privaudit.samples import FileFacts, Sample
+
+__all__ = ["blind_test", "caption_features", "file_features", "sample_features"]
 
 MOST_CHARACTERS = 200
 """Characters that are counted in captions, the most frequent first."""
-MOST_TABLES = 50
+MOST_KINDS = 50
 """JPEG tables, formats and modes that are features of their own, the most frequent first."""
-ORIENTATION = 0x0112
-
-
-@dataclass(frozen=True)
-class BlindFinding:
-    """The most telling feature, and how often chance would find one as telling.
-
-    Attributes
-    ----------
-    feature
-        Its name.
-    auc
-        AUC by which it alone tells members from non-members, in [0.5, 1], whichever way round.
-    p_value
-        Share of random relabellings whose most telling feature is at least as telling, in
-        (0, 1]. Flagging at 0.05 is wrong in 5 % of fair splits, at any n.
-    least_auc
-        The AUC that a feature without ties would have needed to be flagged at 0.05.
-    n_features
-        Features that vary at all.
-    """
-
-    feature: str
-    auc: float
-    p_value: float
-    least_auc: float
-    n_features: int
+AT_ONCE = 100
+"""Relabellings in memory at one time."""
 
 
 def blind_test(
@@ -118,8 +86,14 @@ def blind_test(
     # Variance of a rank sum over all relabellings, ties included.
     spread = np.sqrt(m * n / (m + n) / (m + n - 1) * (centred**2).sum(axis=0))
     draws = np.random.default_rng(seed)
-    relabelled = draws.permuted(np.tile(labels, (permutations, 1)), axis=1).astype(np.float64)
-    largest = np.abs(relabelled @ centred / spread).max(axis=1)
+    largest = np.concatenate(
+        [
+            np.abs(
+                _relabelled(labels, min(AT_ONCE, permutations - start), draws) @ centred / spread
+            )
+            for start in range(0, permutations, AT_ONCE)
+        ]
+    ).max(axis=1)
     observed = np.abs(labels.astype(np.float64) @ centred / spread)
     best = int(observed.argmax())
     # Rounding must not make a relabelling that is as telling count as less.
@@ -127,7 +101,15 @@ def blind_test(
     limit = float(np.quantile(largest, 0.95, method="higher"))
     auc = 0.5 + abs(float(labels.astype(np.float64) @ centred[:, best])) / (m * n)
     least = min(1.0, 0.5 + limit * float(np.sqrt((m + n + 1) / (12 * m * n))))
-    return BlindFinding(names[best], auc, p_value, least, len(names))
+    return BlindFinding(
+        feature=names[best], auc=auc, p_value=p_value, least_auc=least, n_features=len(names)
+    )
+
+
+def _relabelled(
+    labels: NDArray[np.bool_], times: int, draws: np.random.Generator
+) -> NDArray[np.float64]:
+    return draws.permuted(np.tile(labels, (times, 1)), axis=1).astype(np.float64)
 
 
 def _ranks(features: Mapping[str, ArrayLike], n: int) -> tuple[list[str], NDArray[np.float64]]:
@@ -180,68 +162,11 @@ def caption_features(captions: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     return {name: np.asarray(values, dtype=np.float64) for name, values in features.items()}
 
 
-@dataclass(frozen=True)
-class FileFacts:
-    """What an image file says beside its picture.
-
-    Attributes
-    ----------
-    format
-        As PIL names it, such as ``"JPEG"``.
-    n_bytes
-        Size of the file.
-    width, height
-        In pixels, as stored.
-    mode
-        As PIL names it, such as ``"RGB"``.
-    tables
-        JPEG quantisation tables, which name the quality and the program; empty otherwise.
-    exif
-        Whether there is any EXIF entry.
-    orientation
-        EXIF orientation, 1 if it says none.
-    """
-
-    format: str
-    n_bytes: int
-    width: int
-    height: int
-    mode: str
-    tables: tuple[tuple[int, ...], ...]
-    exif: bool
-    orientation: int
-
-
-def file_facts(data: bytes) -> FileFacts:
-    """Read the facts of an encoded image; its pixels are not decoded.
-
-    Raises
-    ------
-    SampleError
-        If it is not an image that PIL reads.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            quantization = getattr(image, "quantization", None) or {}
-            tables = tuple(tuple(quantization[key]) for key in sorted(quantization))
-            exif = image.getexif()
-            return FileFacts(
-                format=image.format or "unknown",
-                n_bytes=len(data),
-                width=image.width,
-                height=image.height,
-                mode=image.mode,
-                tables=tables,
-                exif=bool(exif),
-                orientation=int(exif.get(ORIENTATION, 1)),
-            )
-    except (OSError, SyntaxError, ValueError) as error:
-        msg = f"a file of {len(data)} bytes is not an image that PIL reads: {error}"
-        raise SampleError(msg) from error
-
-
 def file_features(facts: Sequence[FileFacts]) -> dict[str, NDArray[np.float64]]:
-    """Describe how files were made: format, size, shape, mode, JPEG tables, EXIF.
+    """Describe how files were made: size and shape, format, mode, JPEG tables, EXIF.
+
+    PIL loses all but the size when it copies an image. Where it has for one of them, only the
+    sizes are compared: what is not known is no difference.
 
     Parameters
     ----------
@@ -249,21 +174,31 @@ def file_features(facts: Sequence[FileFacts]) -> dict[str, NDArray[np.float64]]:
         Of each sample's file.
     """
     features: dict[str, list[float]] = {
-        "bytes of the file": [float(each.n_bytes) for each in facts],
-        "bytes a pixel": [each.n_bytes / (each.width * each.height) for each in facts],
-        "width": [float(each.width) for each in facts],
-        "height": [float(each.height) for each in facts],
-        "aspect": [each.width / each.height for each in facts],
-        "strength of the JPEG tables": [float(sum(map(sum, each.tables))) for each in facts],
-        "EXIF": [float(each.exif) for each in facts],
-        "EXIF orientation": [float(each.orientation) for each in facts],
+        "width": [float(each.size[0]) for each in facts],
+        "height": [float(each.size[1]) for each in facts],
+        "aspect": [each.size[0] / each.size[1] for each in facts],
     }
-    for name, kinds in (
-        ("format", [each.format for each in facts]),
-        ("mode", [each.mode for each in facts]),
-        ("JPEG tables", [str(each.tables) for each in facts]),
-    ):
-        for i, (kind, _) in enumerate(Counter(kinds).most_common(MOST_TABLES)):
-            label = f"JPEG tables, kind {i + 1}" if name == "JPEG tables" else f"{name} {kind}"
-            features[label] = [float(each == kind) for each in kinds]
+    if all(each.format is not None for each in facts):
+        features["EXIF"] = [float(each.has_exif) for each in facts]
+        for name, kinds in (
+            ("format", [each.format for each in facts]),
+            ("mode", [each.mode for each in facts]),
+            ("JPEG tables", [each.jpeg_tables for each in facts]),
+        ):
+            for i, (kind, _) in enumerate(Counter(kinds).most_common(MOST_KINDS)):
+                label = f"{name}, kind {i + 1}" if name == "JPEG tables" else f"{name} {kind}"
+                features[label] = [float(each == kind) for each in kinds]
     return {name: np.asarray(values, dtype=np.float64) for name, values in features.items()}
+
+
+def sample_features(samples: Sequence[Sample]) -> dict[str, NDArray[np.float64]]:
+    """Describe how samples were written down: their captions, if all have one, and their files.
+
+    Parameters
+    ----------
+    samples
+        Members and non-members.
+    """
+    captions = [sample.caption for sample in samples]
+    written = caption_features(captions) if all(map(str.strip, captions)) else {}
+    return {**written, **file_features([sample.facts for sample in samples])}

@@ -1,32 +1,36 @@
-"""From scores to what a record says of them: verdict, rates at fixed thresholds, ε."""
+"""From scores to what a record says of them: the verdict, and a lower bound on ε."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scipy.stats import norm
 
 from privaudit import statistics
+from privaudit.audit.multiplicity import clean_rate
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.audit.verdict import decide, is_supported
 from privaudit.errors import ScoreError
-from privaudit.record import Counts, EpsilonBound, Interval, OperatingPoint, Rate
+from privaudit.record import Counts, EpsilonBound
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from privaudit.audit.experiment import LabelledSet
     from privaudit.audit.inputs import AuditInputs
+    from privaudit.audit.multiplicity import Multiplicity
     from privaudit.audit.scenarios import Scenario
     from privaudit.audit.scoring import Scores
-    from privaudit.record import SequentialPath
+    from privaudit.record import Claim, SequentialPath
     from privaudit.settings import AuditSettings
 
-__all__ = ["Decision", "bound_epsilon", "decide_fixed", "decide_sequential", "rates"]
+__all__ = [
+    "Decision",
+    "bound_epsilon",
+    "decide_fixed",
+    "decide_sequential",
+]
 
-LOW_FPR_TARGETS = (0.01, 0.001)
 DEFAULT_DELTA = 1e-5
 """δ at which ε is bounded where no claim names one."""
 
@@ -45,6 +49,8 @@ class Decision:
         Whether the bounds are on one side of the budget.
     samples_needed
         Samples that would put them there, or ``None``.
+    clean_rate
+        How often an audit of a model that leaks nothing has a result as high, or ``None``.
     """
 
     auc: float
@@ -53,15 +59,16 @@ class Decision:
     verdict: str
     supported: bool
     samples_needed: Counts | None
+    clean_rate: float | None = None
 
 
-def decide_fixed(scores: Scores, settings: AuditSettings, confidence: float) -> Decision:
+def decide_fixed(scores: Scores, settings: AuditSettings, among: Multiplicity) -> Decision:
     """Decide on all scores at once."""
-    budget = settings.budget
+    budget, reach = settings.budget, among.critical_value
     interval = statistics.auc_interval(
         scores.members,
         scores.non_members,
-        confidence,
+        float(2 * norm.cdf(reach) - 1),
         method=settings.interval,
         seed=settings.seed,
     )
@@ -72,15 +79,35 @@ def decide_fixed(scores: Scores, settings: AuditSettings, confidence: float) -> 
             scores.members, scores.non_members, _reach(settings.confidence), lower=False
         )
     supported = is_supported(low, high, budget)
-    needed = None
-    if not supported:
-        reach = _reach(1 - (1 - confidence) / 2)
-        wanted = statistics.samples_needed(scores.members, scores.non_members, budget, reach)
-        if wanted is not None:
-            needed = Counts(members=wanted.members, non_members=wanted.non_members)
-    return Decision(
-        auc, low, high, decide(auc, low, high, budget, settings.gate), supported, needed
+    needed = None if supported else _needed(scores, budget, among)
+    verdict = decide(auc, low, high, budget, settings.gate)
+    sizes = len(scores.members), len(scores.non_members)
+    if verdict == "pass" and settings.gate == "evidence" and not _could_fail(sizes, budget, reach):
+        verdict = "inconclusive"  # what no scores at all would turn red is no gate
+    clean = clean_rate(sizes, budget, among, auc) if auc > budget else None
+    return Decision(auc, low, high, verdict, supported, needed, clean)
+
+
+def _needed(scores: Scores, budget: float, among: Multiplicity) -> Counts | None:
+    """How many samples would put the bounds on one side of the budget, if the AUC stays."""
+    m, n = len(scores.members), len(scores.non_members)
+    if statistics.auc(scores.members, scores.non_members) == 1 and budget < 1:
+        # The classes are apart: nothing but their sizes is too small.
+        least = statistics.least_for_a_verdict(budget, 1, among.confidence).to_fail
+        return Counts(members=max(m, least), non_members=max(n, least))
+    wanted = statistics.samples_needed(
+        scores.members, scores.non_members, budget, among.critical_value
     )
+    return (
+        None if wanted is None else Counts(members=wanted.members, non_members=wanted.non_members)
+    )
+
+
+def _could_fail(sizes: tuple[int, int], budget: float, reach: float) -> bool:
+    """Tell whether so many members and non-members would be shown to leak if wholly apart."""
+    if budget >= 1:
+        return True  # nothing can be over it, as its owner knows
+    return min(sizes) >= statistics.least_for_a_verdict(budget, 1, float(norm.cdf(reach))).to_fail
 
 
 def _reach(confidence: float) -> float:
@@ -104,49 +131,19 @@ def decide_sequential(end: SequentialPath, settings: AuditSettings) -> Decision:
     )
 
 
-def rates(
-    scores: Scores, n_calibration_members: int, confidence: float
-) -> tuple[Rate, list[OperatingPoint]]:
-    """Return success rate and operating points, at thresholds fixed on the calibration set."""
-    members, non_members = scores.members, scores.non_members
-    success = statistics.success_rate_interval(members, non_members, scores.threshold, confidence)
-    known = scores.calibration[n_calibration_members:]
-    points = []
-    for target in LOW_FPR_TARGETS:
-        if len(non_members) * target < 1 - 1e-9:
-            continue
-        threshold = statistics.threshold_at_fpr(known, target)
-        if threshold is not None:
-            points.append(_operating_point(members, non_members, target, threshold, confidence))
-    return _rate(success.estimate, success.low, success.high, confidence), points
-
-
-def _operating_point(
-    members: NDArray[np.float64],
-    non_members: NDArray[np.float64],
-    target: float,
-    threshold: float,
-    confidence: float,
-) -> OperatingPoint:
-    at = statistics.rates_at(members, non_members, threshold)
-    tpr = statistics.proportion_interval(at.true_positives, len(members), confidence)
-    fpr = statistics.proportion_interval(at.false_positives, len(non_members), confidence)
-    return OperatingPoint(
-        target_fpr=target,
-        threshold=threshold,
-        tpr=_rate(at.tpr, tpr.low, tpr.high, confidence),
-        fpr=_rate(at.fpr, fpr.low, fpr.high, confidence),
-        true_positives=at.true_positives,
-        false_positives=at.false_positives,
+@functools.lru_cache(maxsize=8)
+def _coins_needed(claim: Claim, confidence: float) -> int | None:
+    """How many coins could refute a claim, every guess right: the same for all results."""
+    if not claim.epsilon:
+        return None
+    return statistics.least_samples(
+        claim.epsilon, delta=claim.delta, confidence=confidence, hypothesis=claim.mechanism
     )
-
-
-def _rate(value: float, low: float, high: float, confidence: float) -> Rate:
-    return Rate(value=value, interval=Interval(low=low, high=high, confidence=confidence))
 
 
 def bound_epsilon(
     scenario: Scenario,
+    attack: str,
     evaluation: LabelledSet,
     scores: Scores,
     inputs: AuditInputs,
@@ -157,8 +154,8 @@ def bound_epsilon(
 
     Parameters
     ----------
-    scenario, evaluation, scores
-        What was asked, of whom, and what came of it.
+    scenario, attack, evaluation, scores
+        What was asked, by which inference model, of whom, and what came of it.
     inputs
         Whose coin split decided membership, and what is claimed.
     settings
@@ -184,11 +181,16 @@ def bound_epsilon(
         )
     if settings.sequential:
         return None, "a sequential audit stops where the scores tell it to: run the fixed one"
+    name = f"{scenario.name.removeprefix('attack-')}-{attack}"
+    named = claim.attack if claim else None
+    if named not in (None, name):
+        return None, f"the claim names {named}, which has all the confidence to itself"
     delta = claim.delta if claim else DEFAULT_DELTA
     mechanism = claim.mechanism if claim else "any"
     ids = ([s.id for s in evaluation.members], [s.id for s in evaluation.non_members])
     results = sum(not SCENARIOS[name].knows_members for name in scenarios)
-    level = 1 - (1 - settings.confidence) / (results * len(settings.attacks))
+    shares = 1 if named else results * len(settings.attacks)
+    level = 1 - (1 - settings.confidence) / shares
     sides = (scores.members, scores.non_members)
     bound = statistics.epsilon_one_run(
         *sides, delta=delta, ids=ids, confidence=level, hypothesis=mechanism
@@ -209,6 +211,9 @@ def bound_epsilon(
         delta=delta,
         mechanism=mechanism,
         provable=bound.provable,
+        coins_needed=(
+            _coins_needed(claim, level) if claim and bound.provable <= claim.epsilon else None
+        ),
         from_rates=from_rates.epsilon,
         coin_split=split.record(),
     ), ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from privaudit.audit.scenarios import Scenario
     from privaudit.record import Claim
@@ -17,7 +17,7 @@ __all__ = ["CORE", "RECIPE", "REQUIRED", "SHADOW", "AuditInputs"]
 
 REQUIRED = ("target_model", "members", "non_members")
 """What no audit can do without."""
-CORE = (*REQUIRED, "coin_split", "image_encoder", "base_model")
+CORE = (*REQUIRED, "coin_split", "image_encoder", "base_model", "sample_groups")
 """What is asked of the user for every scenario."""
 SHADOW = ("shadow_model", "shadow_members", "shadow_non_members")
 RECIPE = ("auxiliary_samples", "fine_tune")
@@ -48,6 +48,8 @@ class AuditInputs:
         In place of those three: ``fine_tune(samples) -> model`` is called once.
     coin_split
         What :func:`privaudit.split_by_coin` returned, if it made members and non-members.
+    sample_groups
+        A group of each sample, by id, such as a column of its metadata.
     claim
         A claimed ε, to be disproved.
     """
@@ -64,6 +66,7 @@ class AuditInputs:
     auxiliary_samples: Sequence[Sample] | None = None
     fine_tune: Callable[[Sequence[Sample]], Any] | None = None
     coin_split: CoinSplit | None = None
+    sample_groups: Mapping[str, object] | None = None
     claim: Claim | None = None
 
     def lacking(self, scenario: Scenario) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +13,14 @@ import numpy as np
 from privaudit import statistics
 from privaudit.attacks.registry import reads_base
 from privaudit.audit import validity
+from privaudit.audit.blind import blind_test, sample_features
 from privaudit.audit.experiment import LabelledSet
 from privaudit.audit.scoring import Scorer
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.local import LocalEngine
 from privaudit.fingerprint import fingerprint_code, fingerprint_pixels, fingerprint_values
 from privaudit.measurements.pixels import structural_similarity
-from privaudit.record import BlindBaseline, NearDuplicate, Validity
+from privaudit.record import BlindBaseline, BlindFinding, NearDuplicate, Validity
 from privaudit.samples import ImagesByDigest, as_rgb
 from privaudit.targets import CopyingTarget
 from privaudit.targets.graded import GRADES, ROUND_TRIP, GradedTarget, round_trip
@@ -84,6 +86,7 @@ class Preflight:
             budget=self.settings.budget,
             blind_image=self.blind_image,
             blind_caption=self.blind_caption,
+            blind_facts=self.blind_facts,
             blind_limit=self.settings.blind_limit,
             duplicates=self._duplicates(experiment),
             evaluation_ids=[sample.id for sample in experiment.evaluation.samples],
@@ -141,15 +144,31 @@ class Preflight:
 
         return self._blind("blind captions", sides, ask)
 
+    @functools.cached_property
+    def blind_facts(self) -> BlindFinding | None:
+        """What tells members from non-members best of how they were written down."""
+        # In order of ids: relabellings are drawn by position.
+        ids = {sample.id for sample in self.members}
+        samples = sorted([*self.members, *self.non_members], key=lambda sample: sample.id)
+        labels = [sample.id in ids for sample in samples]
+
+        def ask() -> dict[str, Any] | None:
+            found = blind_test(sample_features(samples), labels, seed=self.settings.seed)
+            return None if found is None else found.to_dict()
+
+        written = [[s.id, s.caption, *dataclasses.astuple(s.facts)] for s in samples]
+        known = self._remembered(ask, what="blind facts", written=written, labels=labels)
+        return None if known is None else BlindFinding(**known)
+
     def _blind(
         self,
         what: str,
         sides: list[list[str]],
         ask: Callable[[float, int], BlindBaseline | None],
     ) -> BlindBaseline | None:
-        # Two baselines share the error, so that two equal sets are called different in 5 % at
+        # The questions share the error, so that two equal sets are called different in 5 % at
         # most.
-        level = 1 - (1 - self.settings.confidence) / 2
+        level = 1 - (1 - self.settings.confidence) / validity.BLIND_QUESTIONS
 
         def make() -> dict[str, Any] | None:
             baseline = ask(level, self.settings.seed)

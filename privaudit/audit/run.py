@@ -14,7 +14,7 @@ from privaudit.settings import AuditSettings, SessionSettings
 from privaudit.store import Store, default_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from privaudit.record import Claim
     from privaudit.samples import CoinSplit, Sample
@@ -34,6 +34,7 @@ def run_audit(
     auxiliary_samples: Sequence[Sample] | None = None,
     fine_tune: Callable[[Sequence[Sample]], Any] | None = None,
     coin_split: CoinSplit | None = None,
+    sample_groups: Mapping[str, object] | None = None,
     claim: Claim | None = None,
     name: str = "audit",
     progress: Callable[[int], None] = lambda _: None,
@@ -61,6 +62,8 @@ def run_audit(
         In place of ``shadow``: ``fine_tune(samples) -> model`` is called once.
     coin_split
         What :func:`privaudit.split_by_coin` returned, if it made members and non-members.
+    sample_groups
+        A group of each sample, by id: the record has an AUC for each.
     claim
         A claimed ε, to be disproved.
     name
@@ -91,12 +94,13 @@ def run_audit(
     ...     def encode(self, images):
     ...         return np.stack([np.float32(image).reshape(8, 24) / 255 for image in images])
     >>> random = np.random.default_rng(0)
-    >>> pictures = random.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
-    >>> samples = [privaudit.Sample(Image.fromarray(p), f"{i}") for i, p in enumerate(pictures)]
+    >>> pictures = random.integers(0, 256, (80, 8, 8, 3), dtype=np.uint8)
+    >>> captions = [f"picture {number:02}" for number in random.permutation(80)]
+    >>> samples = [privaudit.Sample(Image.fromarray(p), c) for p, c in zip(pictures, captions)]
     >>> record = privaudit.run_audit(
-    ...     privaudit.MemorizingTarget(samples[:8]),
-    ...     samples[:8],
-    ...     samples[8:],
+    ...     privaudit.MemorizingTarget(samples[:40]),
+    ...     samples[:40],
+    ...     samples[40:],
     ...     image_encoder=Pixels(),
     ...     scenarios="I",
     ...     attacks="threshold",
@@ -127,6 +131,7 @@ def run_audit(
             auxiliary_samples=auxiliary_samples,
             fine_tune=fine_tune,
             coin_split=coin_split,
+            sample_groups=sample_groups,
             claim=claim,
         ),
         chosen,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from privaudit.samples import Sample
 
-__all__ = ["SCENARIOS", "Scenario", "split_calibration"]
+__all__ = ["SCENARIOS", "Scenario", "n_evaluated", "split_calibration"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,28 @@ SCENARIOS = {
 """The scenarios by their Roman numeral."""
 
 
+def _n_known(n_members: int, calibration: float) -> int:
+    return round(calibration * n_members) if calibration < 1 else int(calibration)
+
+
+def n_evaluated(
+    what: Scenario, n_members: int, n_non_members: int, calibration: float
+) -> tuple[int, int]:
+    """Count the members and non-members that are left to evaluate.
+
+    Parameters
+    ----------
+    what
+        The scenario.
+    n_members, n_non_members
+        All samples of the audit.
+    calibration
+        As of :func:`split_calibration`.
+    """
+    known = _n_known(n_members, calibration) if what.knows_members else 0
+    return max(0, n_members - known), max(0, n_non_members - known)
+
+
 def split_calibration(
     members: Sequence[Sample], non_members: Sequence[Sample], calibration: float, seed: int
 ) -> tuple[list[Sample], list[Sample], list[Sample], list[Sample]]:
@@ -69,7 +91,7 @@ def split_calibration(
     SampleError
         If nothing would be left to evaluate, or nothing to calibrate on.
     """
-    known = round(calibration * len(members)) if calibration < 1 else int(calibration)
+    known = _n_known(len(members), calibration)
     least = min(len(members), len(non_members))
     if not 0 < known < least:
         msg = (

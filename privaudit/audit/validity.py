@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from privaudit.record import BlindFinding
+
 __all__ = [
     "blind_baseline",
     "blind_caption_baseline",
@@ -43,6 +45,10 @@ LARGEST_SHARE = 0.05
 """Share of the evaluation set that may have a near-duplicate elsewhere."""
 LARGEST_DEAD_SHARE = 0.05
 """Share of the answers that may be of one colour, or the same for several prompts."""
+BLIND_QUESTIONS = 3
+"""Pictures, captions, and how both were written down: they share the error."""
+BLIND_ERROR = 0.05
+"""Share of fair splits that all of these together may call different."""
 CONTROL_AUC = 0.95
 """What the attack must reach on a model that returns its training images."""
 BLOCK = 1024
@@ -228,10 +234,23 @@ def judge_answers(role: str, answers: Answers) -> list[str]:
     ]
 
 
+def _told_by(found: BlindFinding | None, limit: float) -> list[str]:
+    """Say which fact of captions and files tells members from non-members, if one does."""
+    if found is None or found.p_value > BLIND_ERROR / BLIND_QUESTIONS or found.auc <= limit:
+        return []
+    return [
+        f"blind AUC {found.auc:.3f} > {limit:g}: members are told from non-members by one fact "
+        f"alone, {found.feature!r} (chance finds one of {found.n_features} facts as telling with "
+        f"p = {found.p_value:.3f}), without the model\nmake captions and files of both by the same "
+        "steps, and decide membership by privaudit.split_by_coin"
+    ]
+
+
 def judge(
     *,
     blind_image: BlindBaseline | None,
     blind_caption: BlindBaseline | None,
+    blind_facts: BlindFinding | None,
     blind_limit: float,
     duplicates: Sequence[NearDuplicate],
     evaluation_ids: Sequence[str],
@@ -246,8 +265,10 @@ def judge(
     ----------
     blind_image, blind_caption
         The blind baselines.
+    blind_facts
+        The most telling fact of captions and files.
     blind_limit
-        The largest AUC that the lower bound of a baseline may have.
+        The largest AUC that the lower bound of a baseline, or such a fact, may have.
     duplicates
         All near-duplicates across sets, the most alike first.
     evaluation_ids
@@ -277,6 +298,7 @@ def judge(
                 "without the model\ntake both from one source, and decide membership by "
                 "privaudit.split_by_coin"
             )
+    reasons += _told_by(blind_facts, blind_limit)
     evaluated = set(evaluation_ids)
     doubled = {s for pair in duplicates for s in (pair.first, pair.second) if s in evaluated}
     if len(doubled) > LARGEST_SHARE * len(evaluated):
@@ -309,6 +331,7 @@ def judge(
         },
         blind_image=blind_image,
         blind_caption=blind_caption,
+        blind_facts=blind_facts,
         near_duplicates=list(duplicates[:10]),
         n_near_duplicates=len(doubled),
         # JSON has no word for NaN.

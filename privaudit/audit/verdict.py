@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["decide", "is_supported"]
+__all__ = ["decide", "is_supported", "worst"]
+
+ORDER = ("pass", "inconclusive", "fail")
 
 
 def decide(auc: float, low: float, high: float, budget: float, gate: str = "point") -> str:
@@ -17,19 +19,30 @@ def decide(auc: float, low: float, high: float, budget: float, gate: str = "poin
     budget
         The largest AUC accepted.
     gate
-        ``"point"`` fails when the estimate is over the budget; ``"evidence"`` when the lower
-        bound is; ``"certify"`` passes only when the upper bound is at or under it.
+        ``"point"`` passes when the estimate is within the budget, ``"evidence"`` when the lower
+        bound is, ``"certify"`` when the upper bound is.
 
     Returns
     -------
     ``"pass"``, ``"fail"`` or ``"inconclusive"``
-        Comparisons are written so that NaN, which is neither above nor below anything, fails.
+        What does not pass fails if the lower bound is over the budget, which shows that the AUC
+        is. Comparisons are written so that NaN, which is neither above nor below anything, fails.
     """
     if not all(math.isfinite(value) for value in (auc, low, high)):
         return "fail"
-    if gate == "certify":
-        return "pass" if high <= budget else "fail" if low > budget else "inconclusive"
-    return "pass" if (auc if gate == "point" else low) <= budget else "fail"
+    decisive = {"point": auc, "evidence": low, "certify": high}[gate]
+    return "pass" if decisive <= budget else "fail" if low > budget else "inconclusive"
+
+
+def worst(*verdicts: str) -> str:
+    """Return the worst of several verdicts.
+
+    Examples
+    --------
+    >>> worst("pass", "inconclusive")
+    'inconclusive'
+    """
+    return max(verdicts, key=ORDER.index)
 
 
 def is_supported(low: float, high: float, budget: float) -> bool:

@@ -26,7 +26,7 @@ class Features:
     similarity
         One aggregated similarity a sample, shape (n,), float64: the mean over patches.
     facts
-        What is known of each answer alone, shape (n, m, 2), see
+        What is known of each answer alone, shape (n, m, 49), see
         :mod:`privaudit.measurements.liveness`; ``None`` where there were no answers.
     blocks
         Similarities by the name of what was compared, each of shape (n, values), float64. The

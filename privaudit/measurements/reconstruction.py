@@ -62,7 +62,7 @@ class ReconstructionSimilarity:
             similarity=similarity,
             axis=axis,
             special=self._n_special,
-            first="facts of the answer, mean over patches",
+            first="spread and cells of the answer, mean over patches",
         )
 
     def rows(
@@ -81,7 +81,7 @@ class ReconstructionSimilarity:
             compared = patches if self._axis == "token" else pair
             vector = similarity_vector(*compared, self._similarity, self._axis)
             mean = patch_similarity(*patches, self._similarity)
-            facts = answer_facts(images[i], digests[i])
+            facts = answer_facts(images[i])
             rows.append(np.concatenate([facts, mean[None], vector]).astype(np.float32))
         return rows
 

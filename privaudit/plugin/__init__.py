@@ -55,9 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "privacy_claim(epsilon, delta, mechanism='any'): differential privacy that this audit's "
-        "model claims; the test fails if the attack proves that it has less. It needs a "
-        "coin_split fixture.",
+        "privacy_claim(epsilon, delta, mechanism='any', attack=None): differential privacy that "
+        "this audit's model claims; the test fails if an attack proves that it has less, or the "
+        "one named beforehand, such as 'III-threshold'. It needs a coin_split fixture.",
     )
     flags = {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS}
     ini = {n: raw_ini(config, f"privaudit_{n}") for o in OPTIONS if o.in_ini for n in o.names}
@@ -152,6 +152,7 @@ shadow_members = _absent("shadow_members", "Samples the shadow model was fine-tu
 shadow_non_members = _absent("shadow_non_members", "Samples it was not fine-tuned on.")
 auxiliary_samples = _absent("auxiliary_samples", "Samples to make a shadow model from.")
 coin_split = _absent("coin_split", "What privaudit.split_by_coin returned, if it made the sets.")
+sample_groups = _absent("sample_groups", "A group of each sample, by id: each has an AUC then.")
 fine_tune = _absent("fine_tune", "Makes the shadow model: fine_tune(samples) -> model.")
 
 

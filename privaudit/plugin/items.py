@@ -28,6 +28,8 @@ __all__ = [
 
 MECHANISMS = ("any", "gaussian")
 SCENARIOS = ("I", "II", "III", "IV")
+CLAIMABLE = tuple(f"{scenario}-{attack}" for scenario in ("III", "IV") for attack in names())
+"""The results that can bound ε, as a ``privacy_claim`` names one."""
 PATTERN = (
     r"^(?P<test>[^\[]*)\[(?P<before>.*?)-?\b"
     rf"(?P<scenario>attack-(?:{'|'.join(reversed(SCENARIOS))}))-(?P<attack>{'|'.join(names())})"
@@ -107,7 +109,7 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
     Raises
     ------
     SettingError
-        If it does not name two numbers in their ranges, or a mechanism there is not.
+        If it does not name two numbers in their ranges, or a mechanism or result there is not.
     """
     marker = node.get_closest_marker("privacy_claim")
     if marker is None:
@@ -115,12 +117,18 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
     from privaudit.errors import SettingError
 
     given = dict(zip(("epsilon", "delta"), marker.args, strict=False)) | dict(marker.kwargs)
-    mechanism = given.pop("mechanism", "any")
+    mechanism, attack = given.pop("mechanism", "any"), given.pop("attack", None)
     if mechanism not in MECHANISMS:
         msg = f"privacy_claim(mechanism={mechanism!r}) must be one of {', '.join(MECHANISMS)}"
         raise SettingError(msg)
+    if attack is not None and attack not in CLAIMABLE:
+        msg = (
+            f"privacy_claim(attack={attack!r}) must be a result that can bound epsilon: "
+            f"{', '.join(CLAIMABLE)}"
+        )
+        raise SettingError(msg)
     if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
-        msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon, delta and mechanism"
+        msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon, delta, mechanism, attack"
         raise SettingError(msg)
     ranges = {"epsilon": (0.0, float("inf")), "delta": (0.0, 1.0)}
     for name, (low, high) in ranges.items():
@@ -128,7 +136,8 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
             msg = f"privacy_claim({name}={value!r}) must be a number in [{low:g}, {high:g})"
             raise SettingError(msg)
-    return {**{name: float(value) for name, value in given.items()}, "mechanism": mechanism}
+    numbers = {name: float(value) for name, value in given.items()}
+    return {**numbers, "mechanism": mechanism, "attack": attack}
 
 
 def forgotten_fixture(items: list[pytest.Item]) -> str | None:

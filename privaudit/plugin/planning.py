@@ -147,7 +147,10 @@ class Planning:
             self._made, self.answer = None, self._attack
         if not self._estimate:
             return
-        self._progress.plan(list(self._estimate.lines()), self._estimate.n_new)
+        lines = list(self._estimate.lines())
+        if self._runner is not None and self._session.plan:
+            lines += self._runner.chances()
+        self._progress.plan(lines, self._estimate.n_new)
 
     # -- who shows it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ class Runner:
         self.engine: Engine = make_engine(session)
         self._settings, self._strict, self._progress = audit, session.strict, progress
         self._audits: dict[str, Audit] = {}
-        self._shadows = ShadowModels(folder)
+        self._shadows = ShadowModels(self.store, folder)
         self._decided: dict[str, str] = {}
         """What decided each sequential audit that needs nothing more."""
 
@@ -90,6 +91,17 @@ class Runner:
                 f"of {result.sequential.max_pairs} pairs"
             )
         return result, record
+
+    def chances(self) -> list[str]:
+        """Say, for each audit that there is, what its gate errs at its size."""
+        from privaudit.report.wording import chance_words
+
+        lines = []
+        for name, audit in self._audits.items():
+            with contextlib.suppress(PrivauditError):  # the plan has said of it that it failed
+                if audit.chance is not None:
+                    lines.append(f"  {name}: {chance_words(audit.chance, audit.settings.gate)}")
+        return lines
 
     def estimate(self, request: pytest.FixtureRequest, estimate: Estimate) -> None:
         """Add to an estimate what the scenario of the requesting item asks."""
@@ -161,11 +173,12 @@ class Runner:
         if inputs.fine_tune is not None:
             indices = item_indices(request.node)
             del indices[FIXTURE]
-            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, indices)
+            base = given["base_model"]
+            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, indices, base)
         claim = item_claim(request.node)
         if claim is not None:
             given["claim"] = Claim(**claim)
-            _check_claim(settings, inputs.coin_split)
+            _check_claim(settings, inputs.coin_split, claim["attack"])
         return AuditInputs(**given)
 
     def _check_lacking(
@@ -213,7 +226,7 @@ def _fail(error: PrivauditError) -> Any:
     pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
 
 
-def _check_claim(settings: AuditSettings, coin_split: Any) -> None:
+def _check_claim(settings: AuditSettings, coin_split: Any, named: str | None) -> None:
     from privaudit.audit.scenarios import SCENARIOS
 
     if settings.sequential or all(SCENARIOS[s].knows_members for s in settings.scenarios):
@@ -222,6 +235,15 @@ def _check_claim(settings: AuditSettings, coin_split: Any) -> None:
             "sequential, and here are none: drop --privaudit-sequential, or add a scenario",
             pytrace=False,
         )
+    if named is not None:
+        scenario, _, attack = named.partition("-")
+        if scenario not in settings.scenarios or attack not in settings.attacks:
+            pytest.fail(
+                f"privacy_claim(attack={named!r}) is checked by a result that this audit does not "
+                f"have: add it to scenarios and attacks, which are {','.join(settings.scenarios)} "
+                f"and {','.join(settings.attacks)}",
+                pytrace=False,
+            )
     if coin_split is None:
         pytest.fail(
             "a privacy_claim without a coin_split cannot be checked: split with "

@@ -91,7 +91,11 @@ class AuditSession:
 
         before = self._red.get(item.nodeid)
         if result.verdict != "pass":
-            kind = AuditInconclusive if result.verdict == "inconclusive" else PrivacyBudgetExceeded
+            # By the gate point an AUC over the budget is one, shown or not.
+            point = result.gate == "point" and not result.sequential
+            checked = result.tpr_budget is None or result.tpr_budget.point is not None
+            over = result.verdict == "fail" or (point and (checked or result.auc_verdict != "pass"))
+            kind = PrivacyBudgetExceeded if over else AuditInconclusive
             if result.claim_exceeded:
                 kind = PrivacyClaimExceeded
             self._red.setdefault(item.nodeid, explanation(result, item_id(item.nodeid)))

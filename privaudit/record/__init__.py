@@ -6,19 +6,23 @@ from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
-from privaudit.record.validity import BlindBaseline, NearDuplicate, Validity
+from privaudit.record.validity import BlindBaseline, BlindFinding, Conduct, NearDuplicate, Validity
 from privaudit.record.values import (
     Answers,
+    Chance,
     Claim,
     Counts,
     DetectableAUC,
     EpsilonBound,
+    ExposedMember,
+    GroupAUC,
     Interval,
     NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
     SequentialStep,
+    TprBudget,
 )
 
 __all__ = [
@@ -27,10 +31,15 @@ __all__ = [
     "AttackResult",
     "AuditRecord",
     "BlindBaseline",
+    "BlindFinding",
+    "Chance",
     "Claim",
+    "Conduct",
     "Counts",
     "DetectableAUC",
     "EpsilonBound",
+    "ExposedMember",
+    "GroupAUC",
     "Images",
     "Interval",
     "NearCopies",
@@ -44,6 +53,7 @@ __all__ = [
     "SequentialPath",
     "SequentialStep",
     "SessionRecord",
+    "TprBudget",
     "Validity",
     "write_json",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from privaudit.record.result import AttackResult
 from privaudit.record.validity import Validity
-from privaudit.record.values import Value
+from privaudit.record.values import Chance, Value
 
 __all__ = ["AuditRecord", "Images", "NotCompleted", "Provenance", "SampleSet"]
 
@@ -123,6 +123,8 @@ class AuditRecord(Value):
         What really ran; ``None`` if nothing did.
     validity
         Whether anything may be concluded.
+    chance
+        How often this gate errs at this size; ``None`` of a sequential audit, and at a budget of 1.
     results
         In the order of scenarios and inference models.
     not_completed
@@ -139,10 +141,27 @@ class AuditRecord(Value):
     settings: dict[str, Any] = {}
     provenance: Provenance | None = None
     validity: Validity | None = None
+    chance: Chance | None = None
     results: list[AttackResult] = []
     not_completed: list[NotCompleted] = []
     notes: list[str] = []
     complete: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """The decision on the whole audit: the worst verdict of its results.
+
+        ``"fail"``, ``"inconclusive"`` or ``"pass"``; ``"invalid"`` if nothing may be concluded;
+        ``"unknown"`` if there is no result, or one that was not skipped is missing.
+        """
+        found = {result.verdict for result in self.results}
+        missing = {item.outcome for item in self.not_completed} - {"skipped"}
+        for verdict in ("fail", "inconclusive"):
+            if verdict in found:
+                return verdict
+        if missing:
+            return "invalid" if "invalid" in missing else "unknown"
+        return "pass" if found else "unknown"
 
     @property
     def n_over(self) -> int:
@@ -167,6 +186,7 @@ class AuditRecord(Value):
                 "settings": other.settings or self.settings,
                 "provenance": both(self.provenance, other.provenance),
                 "validity": both(self.validity, other.validity),
+                "chance": other.chance or self.chance,
                 "results": list(results.values()),
                 "not_completed": list(missing.values()),
                 "notes": list(dict.fromkeys((*self.notes, *other.notes))),

@@ -7,11 +7,14 @@ from privaudit.record.values import (
     Counts,
     DetectableAUC,
     EpsilonBound,
+    ExposedMember,
+    GroupAUC,
     Interval,
     NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
+    TprBudget,
     Value,
 )
 
@@ -30,17 +33,26 @@ class AttackResult(Value):
     auc
         ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
-        ``"pass"``, ``"fail"`` or ``"inconclusive"``.
+        ``"pass"``; ``"fail"`` where it is shown that the AUC is over the budget, or ε over a
+        claim, or more members are found than may be; otherwise ``"inconclusive"``, which is as
+        red.
+    auc_verdict
+        The verdict on the AUC alone.
     interval
-        Bounds of the AUC, which hold for all ``n_results`` results of the audit together.
+        Bounds of the AUC. With this confidence all lower bounds of the audit hold together, and
+        so do all upper ones; under the gate ``certify`` each upper bound holds by itself.
     n_results
-        Results that the bounds are corrected for (Bonferroni: each bound may err with
-        probability (1 − confidence) / (2 × n_results), of a sequential audit with twice that).
+        Results that the bounds are corrected for: by the largest of the deviations of one
+        scenario's results (max-T), with the error split evenly over the scenarios. Of a
+        sequential audit, each may err with probability (1 − confidence) / n_results.
     supported
         Whether both bounds are on one side of the budget.
     samples_needed
         Samples that would put them there, if the AUC stays; ``None`` if they are there, or if no
         number is known.
+    clean_rate
+        How often an audit of a model that leaks nothing has a result at least as high, at most;
+        ``None`` within the budget, and of a sequential audit.
     budget, budget_source
         The largest AUC accepted, and where that number was set.
     gate
@@ -55,6 +67,8 @@ class AttackResult(Value):
         Decision threshold on the score, fixed on the calibration set.
     operating_points
         Rates at thresholds for low false positive rates; none with fewer than 100 non-members.
+    tpr_budget
+        What became of a ``max_tpr``, if one was set.
     detectable
         What so many samples can tell.
     sequential
@@ -66,6 +80,11 @@ class AttackResult(Value):
     near_copies
         How many samples were redrawn nearly exactly; of a sequential audit, and where that was not
         measured, ``None``.
+    exposed
+        The members who stand out from the non-members one by one, the highest score first: the
+        expected share of those named by chance is 1 − confidence at most.
+    groups
+        The AUC within each group of samples, if groups were given.
     member_scores, non_member_scores
         Score of every evaluation sample, by id.
     """
@@ -74,10 +93,12 @@ class AttackResult(Value):
     attack: str
     auc: float
     verdict: str
+    auc_verdict: str
     interval: Interval
     n_results: int
     supported: bool
     samples_needed: Counts | None
+    clean_rate: float | None = None
     budget: float
     budget_source: str
     gate: str
@@ -87,12 +108,15 @@ class AttackResult(Value):
     success_rate: Rate
     threshold: float
     operating_points: list[OperatingPoint]
+    tpr_budget: TprBudget | None = None
     detectable: DetectableAUC
     sequential: SequentialPath | None = None
     epsilon: EpsilonBound | None = None
     epsilon_refused: str = ""
     claim: Claim | None = None
     near_copies: NearCopies | None = None
+    exposed: list[ExposedMember] = []
+    groups: list[GroupAUC] = []
     member_scores: dict[str, float]
     non_member_scores: dict[str, float]
 

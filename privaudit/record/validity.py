@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.record.values import Answers, Interval, Value
 
-__all__ = ["BlindBaseline", "NearDuplicate", "Validity"]
+__all__ = ["BlindBaseline", "BlindFinding", "Conduct", "NearDuplicate", "Validity"]
 
 SHOWN = 10
 """Near-duplicate pairs that a record names."""
@@ -17,6 +17,31 @@ class BlindBaseline(Value):
     interval: Interval
 
 
+class BlindFinding(Value):
+    """What tells members from non-members best of how their captions and files were written.
+
+    Attributes
+    ----------
+    feature
+        Its name, such as ``"capitals in the caption"``.
+    auc
+        AUC by which it alone tells them apart, in [0.5, 1], whichever way round.
+    p_value
+        Share of random relabellings whose most telling feature is at least as telling, in
+        (0, 1].
+    least_auc
+        The AUC that a feature without ties would have needed for a p-value of 0.05.
+    n_features
+        Features that vary at all.
+    """
+
+    feature: str
+    auc: float
+    p_value: float
+    least_auc: float
+    n_features: int
+
+
 class NearDuplicate(Value):
     """Two samples of different sets that look the same to the encoder."""
 
@@ -27,6 +52,25 @@ class NearDuplicate(Value):
     cosine: float
 
 
+class Conduct(Value):
+    """How a target takes what it is asked.
+
+    Attributes
+    ----------
+    seeds_honoured
+        Whether one query, asked twice, gave one picture; ``None`` where that was not asked: a
+        pipeline is given its noise.
+    prompts
+        Pairs of prompts that were asked with one seed.
+    ignored
+        Those that gave one picture.
+    """
+
+    seeds_honoured: bool | None = None
+    prompts: int = 0
+    ignored: int = 0
+
+
 class Validity(Value):
     """Whether an audit can say anything at all.
 
@@ -35,6 +79,8 @@ class Validity(Value):
     blind_image, blind_caption
         AUC from the query images' features, and from the captions, alone; ``None`` where there
         are too few samples, no captions, or the question was not asked.
+    blind_facts
+        The most telling fact of captions and files; ``None`` where none varies.
     near_duplicates
         The most alike pairs across sets, at most ten.
     n_near_duplicates
@@ -53,18 +99,22 @@ class Validity(Value):
     answers
         How many answers are no pictures, by the name of the attack and the set: found while the
         audit ran.
+    conduct
+        Whether seeds and prompts decide what is drawn, by the role of the model.
     reasons
         Why nothing may be concluded; empty when something may.
     """
 
     blind_image: BlindBaseline | None = None
     blind_caption: BlindBaseline | None = None
+    blind_facts: BlindFinding | None = None
     near_duplicates: list[NearDuplicate] = []
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
     sensitivity: dict[str, dict[str, float | None]] = {}
     base: dict[str, BlindBaseline] = {}
     answers: dict[str, Answers] = {}
+    conduct: dict[str, Conduct] = {}
     reasons: list[str] = []
 
     def merged(self, other: Validity) -> Validity:
@@ -74,11 +124,13 @@ class Validity(Value):
         return Validity(
             blind_image=self.blind_image or other.blind_image,
             blind_caption=self.blind_caption or other.blind_caption,
+            blind_facts=self.blind_facts or other.blind_facts,
             near_duplicates=alike[:SHOWN],
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),
             sensitivity=dict(sorted({**self.sensitivity, **other.sensitivity}.items())),
             base=dict(sorted({**self.base, **other.base}.items())),
             answers=dict(sorted({**self.answers, **other.answers}.items())),
+            conduct=dict(sorted({**self.conduct, **other.conduct}.items())),
             reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),
         )

@@ -9,16 +9,20 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 __all__ = [
     "Answers",
+    "Chance",
     "Claim",
     "Counts",
     "DetectableAUC",
     "EpsilonBound",
+    "ExposedMember",
+    "GroupAUC",
     "Interval",
     "NearCopies",
     "OperatingPoint",
     "Rate",
     "SequentialPath",
     "SequentialStep",
+    "TprBudget",
     "Value",
 ]
 
@@ -76,12 +80,41 @@ class Answers(Value):
     flat
         Those that are one colour, or nearly so.
     repeated
-        Those that were also given to another prompt.
+        Those that were also, or nearly, given to another prompt.
     """
 
     n: int = 0
     flat: int = 0
     repeated: int = 0
+
+
+class Chance(Value):
+    """What samples and gate can be expected to do, known before anything is generated.
+
+    Attributes
+    ----------
+    false_red
+        How often the gate ``point`` is red of a model that leaks nothing, at most.
+    least
+        Evaluated samples of each class with which that is 5 %; ``None`` if 10 million are too
+        few.
+    to_decide
+        Evaluated samples of each class with which, four times in five, a model that leaks
+        nothing passes ``certify``, and an AUC of ``leak`` is shown to be over the budget.
+    leak
+        As far above the budget as 0.5 is below it, or half-way to 1.
+    n_results
+        Results that are decided together.
+    evaluated
+        The smallest evaluation set of the audit.
+    """
+
+    false_red: float
+    least: int | None
+    to_decide: int | None
+    leak: float
+    n_results: int
+    evaluated: Counts
 
 
 class NearCopies(Value):
@@ -146,6 +179,67 @@ class OperatingPoint(Value):
     false_positives: int
 
 
+class TprBudget(Value):
+    """The largest share of members that may be found at a low false positive rate.
+
+    Attributes
+    ----------
+    max_tpr, source
+        The largest true positive rate accepted, and where that number was set.
+    at_fpr
+        The false positive rate that the threshold was chosen for, on calibration non-members.
+    needed
+        Calibration non-members that such a threshold needs.
+    point
+        What the threshold achieved, with bounds that hold for all results of the audit together;
+        ``None`` if there were too few calibration non-members.
+    verdict
+        As of a result; ``"inconclusive"`` if there is no such threshold.
+    """
+
+    max_tpr: float
+    source: str
+    at_fpr: float
+    needed: int
+    point: OperatingPoint | None
+    verdict: str
+
+
+class ExposedMember(Value):
+    """A member whose score stands out from those of the non-members.
+
+    Attributes
+    ----------
+    id, score
+        Whose, and which.
+    p_value
+        How often a new non-member would score as high, in (0, 1].
+    """
+
+    id: str
+    score: float
+    p_value: float
+
+
+class GroupAUC(Value):
+    """The AUC within one group of samples.
+
+    Attributes
+    ----------
+    group
+        Its name.
+    evaluation
+        Members and non-members of it.
+    auc, interval
+        ``None`` with fewer than two of a class. The intervals of all groups hold together.
+    """
+
+    group: str
+    evaluation: Counts
+    auc: float | None
+    interval: Interval | None
+
+
 class DetectableAUC(Value):
     """Smallest AUC that so many samples tell from 0.5, and from the budget, four times in five.
 
@@ -201,11 +295,15 @@ class Claim(Value):
     mechanism
         What gives it: ``"gaussian"`` for noise as DP-SGD adds it, with which far fewer samples
         refute a claim, or ``"any"``.
+    attack
+        The one result that checks the claim, named beforehand, such as ``"III-threshold"``;
+        ``None`` for all that can, which then share the error.
     """
 
     epsilon: float
     delta: float
     mechanism: Literal["any", "gaussian"] = "any"
+    attack: str | None = None
 
 
 class EpsilonBound(Value):
@@ -214,12 +312,16 @@ class EpsilonBound(Value):
     Attributes
     ----------
     epsilon, delta
-        The bound at this δ; it holds for all results of attack-III and attack-IV together.
+        The bound at this δ; it holds for all results of attack-III and attack-IV together, or
+        for the one that a claim names.
     mechanism
         What it holds for: ``"any"`` (Steinke, Nasr & Jagielski 2023), or a ``"gaussian"`` one
         (Mahloujifar, Melis & Chaudhuri 2024).
     provable
         The largest ε that so many samples could have proved of any model.
+    coins_needed
+        Where these could not have refuted the claim: how many coins could, every guess right;
+        ``None`` if they could, if there is no claim, or if no number is known.
     from_rates
         The same by Clopper–Pearson bounds on the rates at the calibrated threshold, which take
         samples for independent.
@@ -231,5 +333,6 @@ class EpsilonBound(Value):
     delta: float
     mechanism: Literal["any", "gaussian"]
     provable: float
+    coins_needed: int | None = None
     from_rates: float
     coin_split: dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.report.wording import headline, verdict_words
+from privaudit.report.wording import FALSE_RED, chance_words, headline, verdict_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 HEADERS = ("scenario", "attack", "AUC", "bounds", "success rate", "TPR @ 1% FPR", "n", "verdict")
+NAMED = 5
+"""Members that a table names; the record has all."""
+GROUPS = 12
 MECHANISMS = {"any": "any mechanism", "gaussian": "Gaussian noise"}
 ALIGN = ("left", "left", "right", "right", "right", "right", "right", "left")
 
@@ -40,14 +43,16 @@ def _legend(first: AttackResult) -> str:
     when = ", whenever one stops" if first.sequential is not None else ""
     sure = f"with {first.interval.confidence:.0%} confidence"
     if first.n_results == 1:
-        return f"gate {first.gate}; the bounds hold {sure}{when}"
-    together = f"for {first.n_results} results together (Bonferroni)"
+        return f"gate {first.gate}; each bound holds {sure}{when}"
     if first.gate == "certify" and first.sequential is None:
         return (
             f"gate certify; each upper bound holds {sure}, since all must be under the budget, and "
-            f"the lower ones {together}"
+            f"all {first.n_results} lower ones together"
         )
-    return f"gate {first.gate}; bounds hold {together} {sure}{when}"
+    return (
+        f"gate {first.gate}; {sure} all {first.n_results} lower bounds hold together, and so do "
+        f"the upper ones{when}"
+    )
 
 
 def _validity(found: Validity) -> Iterator[str]:
@@ -58,12 +63,24 @@ def _validity(found: Validity) -> Iterator[str]:
         if blind is not None
     ]
     yield f"without the model: AUC from {', '.join(parts) if parts else 'too few samples'}"
+    fact = found.blind_facts
+    if fact is not None:
+        yield (
+            f"most telling of {fact.n_features} facts of captions and files: {fact.feature}, AUC "
+            f"{fact.auc:.3f} (p = {fact.p_value:.2g})"
+        )
     controls = [auc for auc in found.controls.values() if auc is not None]
     control = f"{min(controls):.3f}" if controls else "not known"
     yield (
         f"positive control: AUC {control}; near-duplicates across sets: "
         f"{found.n_near_duplicates} evaluated samples"
     )
+    for role, conduct in found.conduct.items():
+        if conduct.seeds_honoured is False:
+            yield (
+                f"seeds are not honoured by {role}: one query, asked twice, got two pictures. Each "
+                "answer is a draw: the first is kept, and another session may find another AUC"
+            )
 
 
 def _sensitivity(found: Validity, budget: float) -> Iterator[str]:
@@ -92,23 +109,27 @@ def _near_copies(results: Sequence[AttackResult]) -> Iterator[str]:
 
 def _power(results: Sequence[AttackResult]) -> Iterator[str]:
     """Say what so many samples could have found."""
-    powers = {
-        (
-            r.evaluation.members,
-            r.evaluation.non_members,
-            r.budget,
-            r.detectable.from_half,
-            r.detectable.from_budget,
-        )
-        for r in results
-        if r.sequential is None
-    }
-    for m, n, budget, half, over in sorted(powers, key=lambda power: power[:3]):
-        chance, limit = ("no AUC" if a is None else f"{a:.3f} or more" for a in (half, over))
+    powers: dict[tuple[int, int, float], list[tuple[float, float]]] = {}
+    for r in results:
+        if r.sequential is None:
+            size = (r.evaluation.members, r.evaluation.non_members, r.budget)
+            found = r.detectable.from_half or 1.0, r.detectable.from_budget or 1.0
+            powers.setdefault(size, []).append(found)
+    for (m, n, budget), each in sorted(powers.items()):
+        # Scenarios of one size may pay differently for being many: the largest holds for all.
+        most = (max(column) for column in zip(*each, strict=True))
+        chance, limit = ("no AUC" if a >= 1 else f"{a:.3f} or more" for a in most)
         yield (
             f"{m}+{n} samples tell {chance} from chance, and {limit} from the budget of "
             f"{budget:g}, four times in five"
         )
+
+
+def _false_red(audit: AuditRecord) -> Iterator[str]:
+    """Say how often the gate is red by chance, where that is more often than it should be."""
+    chance = audit.chance
+    if chance is not None and audit.results[0].gate == "point" and chance.false_red > FALSE_RED:
+        yield chance_words(chance, "point")
 
 
 def _epsilon(results: Sequence[AttackResult]) -> Iterator[str]:
@@ -122,6 +143,35 @@ def _epsilon(results: Sequence[AttackResult]) -> Iterator[str]:
             f"(one-run bound for {MECHANISMS[bound.mechanism]}, {result.name}; so many samples "
             f"can prove {bound.provable:.2f} at most)"
         )
+        if result.claim is not None and bound.provable <= result.claim.epsilon:
+            coins = "no number of coins is known that"
+            if bound.coins_needed is not None:
+                coins = f"{bound.coins_needed:,} coins, all guessed right,"
+            yield (
+                f"nothing here could have refuted the claim of {result.claim.epsilon:g}, whatever "
+                f"the model: {coins} could"
+            )
+
+
+def _exposed(results: Sequence[AttackResult]) -> Iterator[str]:
+    """Say who stands out, and how groups fare, by the result that finds most."""
+    most = max(results, key=lambda result: len(result.exposed))
+    if most.exposed:
+        names = ", ".join(one.id for one in most.exposed[:NAMED])
+        more = ", …" if len(most.exposed) > NAMED else ""
+        yield (
+            f"{len(most.exposed)} of {most.evaluation.members} members stand out one by one, "
+            f"{1 - most.interval.confidence:.0%} of them by chance ({most.name}): {names}{more}"
+        )
+    highest = max(results, key=lambda result: result.auc)
+    if highest.groups:
+        parts = [
+            f"{one.group} too few samples"
+            if one.auc is None or one.interval is None
+            else f"{one.group} {one.auc:.3f} ({one.interval.low:.3f}-{one.interval.high:.3f})"
+            for one in highest.groups[:GROUPS]
+        ]
+        yield f"AUC by group ({highest.name}): {', '.join(parts)}"
 
 
 def _not_completed(audit: AuditRecord) -> Iterator[str]:
@@ -158,7 +208,9 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
                 yield from _sensitivity(audit.validity, audit.results[0].budget)
             yield from _near_copies(audit.results)
             yield from _power(audit.results)
+            yield from _false_red(audit)
             yield from _epsilon(audit.results)
+            yield from _exposed(audit.results)
         yield from _not_completed(audit)
         yield from audit.notes
         yield ""

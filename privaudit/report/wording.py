@@ -6,9 +6,12 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from privaudit.record import AttackResult, AuditRecord
+    from privaudit.record import AttackResult, AuditRecord, Chance
 
-__all__ = ["explanation", "headline", "verdict_words"]
+__all__ = ["FALSE_RED", "chance_words", "explanation", "headline", "verdict_words"]
+
+FALSE_RED = 0.05
+"""Share of audits of clean models that may be red by chance."""
 
 
 def explanation(result: AttackResult, nodeid: str) -> str:
@@ -28,16 +31,37 @@ def explanation(result: AttackResult, nodeid: str) -> str:
 
 
 def _reason(result: AttackResult) -> str:
+    return "\n".join(filter(None, (_of_claim(result), _of_auc(result), _of_tpr(result))))
+
+
+def _of_claim(result: AttackResult) -> str:
+    if not result.claim_exceeded or result.epsilon is None or result.claim is None:
+        return ""
+    return (
+        f"epsilon >= {result.epsilon.epsilon:.2f} > claimed {result.claim.epsilon:g} at delta "
+        f"{result.epsilon.delta:g}: {result.scenario} tells {_who(result)} by {result.attack}"
+    )
+
+
+def _who(result: AttackResult) -> str:
+    return f"{result.evaluation.members} members from {result.evaluation.non_members} non-members"
+
+
+def _of_auc(result: AttackResult) -> str:
+    """Say why the AUC is not within its budget, or nothing if it is."""
     where = f"budget {result.budget:g} ({result.budget_source})"
     n = result.evaluation
-    who = f"{n.members} members from {n.non_members} non-members"
     low, high = result.interval.low, result.interval.high
-    if result.claim_exceeded and result.epsilon is not None and result.claim is not None:
+    if result.auc_verdict == "pass":
+        return ""
+    if result.gate == "evidence" and result.sequential is None and low <= result.budget:
         return (
-            f"epsilon >= {result.epsilon.epsilon:.2f} > claimed {result.claim.epsilon:g} at delta "
-            f"{result.epsilon.delta:g}: {result.scenario} tells {who} by {result.attack}"
+            f"{n.members}+{n.non_members} samples could not show that the AUC is over {where}, "
+            f"whatever the model: {result.scenario} by {result.attack} would never fail\nadd "
+            "samples, or audit fewer scenarios or inference models"
         )
-    if result.verdict == "inconclusive":
+    undecided = result.auc_verdict == "inconclusive"
+    if undecided and (result.gate == "certify" or result.sequential):
         return (
             f"AUC {result.auc:.3f} [{low:.3f}, {high:.3f}] straddles {where}: {result.scenario} "
             f"by {result.attack} is undecided about {n.members} members and {n.non_members} "
@@ -45,32 +69,116 @@ def _reason(result: AttackResult) -> str:
         )
     if result.gate == "evidence" or result.sequential is not None:
         return (
-            f"AUC {result.auc:.3f}, at least {low:.3f} > {where}: {result.scenario} tells {who} "
-            f"by {result.attack}"
+            f"AUC {result.auc:.3f}, at least {low:.3f} > {where}: {result.scenario} tells "
+            f"{_who(result)} by {result.attack}"
         )
-    support = (
-        ""
-        if result.supported
-        else f"\nso few samples cannot be sure: the AUC is between {low:.3f} and {high:.3f}"
-    )
     return (
-        f"AUC {result.auc:.3f} > {where}: {result.scenario} tells {who} by {result.attack}, "
-        f"right {result.success_rate.value:.0%} of the time{support}"
+        f"AUC {result.auc:.3f} > {where}: {result.scenario} tells {_who(result)} by "
+        f"{result.attack}, right {result.success_rate.value:.0%} of the time\n{_shown(result)}"
     )
+
+
+def _of_tpr(result: AttackResult) -> str:
+    """Say why too many members are found, or that nobody can tell; nothing if they are not."""
+    found = result.tpr_budget
+    if found is None or found.verdict == "pass":
+        return ""
+    limit = f"max_tpr {found.max_tpr:.1%} at an FPR of {found.at_fpr:g} ({found.source})"
+    if found.point is None:
+        return (
+            f"{limit} cannot be checked: {result.calibration.non_members} calibration non-members, "
+            f"and such a threshold needs {found.needed}\nadd non-members, raise at_fpr, or leave "
+            f"{result.scenario} out"
+        )
+    at, n = found.point, result.evaluation
+    low, high = at.tpr.interval.low, at.tpr.interval.high
+    shown = (
+        f"FAIL, it is shown: the rate is at least {low:.1%} {_sure(result)}"
+        if found.verdict == "fail"
+        else f"INCONCLUSIVE, it is not shown: the rate is between {low:.1%} and {high:.1%}"
+    )
+    sign = ">" if at.tpr.value > found.max_tpr else "is not over"
+    return (
+        f"TPR {at.tpr.value:.1%} {sign} {limit}: {result.scenario} finds {at.true_positives} of "
+        f"{n.members} members by {result.attack}, and accuses {at.false_positives} of "
+        f"{n.non_members} non-members\n{shown}"
+    )
+
+
+def _shown(result: AttackResult) -> str:
+    """Say what the samples show of an AUC that is over the budget."""
+    least = f"the AUC is at least {result.interval.low:.3f} {_sure(result)}"
+    if result.auc_verdict == "fail":
+        return f"FAIL, it is shown: {least}"
+    rate = ""
+    if result.clean_rate is not None:
+        rate = (
+            f"\na model that leaks nothing has a result as high in {_share(result.clean_rate)} of "
+            "such audits"
+        )
+    return f"INCONCLUSIVE, it is not shown: {least}{rate}\n{_more(result)}"
+
+
+def _sure(result: AttackResult) -> str:
+    sure = f"with {result.interval.confidence:.0%} confidence"
+    return f"{sure}, {result.n_results} results together" if result.n_results > 1 else sure
+
+
+def _share(rate: float) -> str:
+    """Say a rate that is a bound: no more digits than it is worth."""
+    return "fewer than 0.1%" if rate < 0.001 else f"up to {rate:.1%}"
 
 
 def _more(result: AttackResult) -> str:
     needed = result.samples_needed
     if needed is None:
         return "no number of samples is known that would decide, this close to the budget"
-    return f"about {needed.members}+{needed.non_members} samples would decide, if the AUC stays"
+    now = result.evaluation
+    alone = ""
+    if needed.members == now.members:
+        alone = ": only non-members have to be more"
+    elif needed.non_members == now.non_members:
+        alone = ": only members have to be more"
+    return (
+        f"about {needed.members}+{needed.non_members} evaluated samples would decide, if the AUC "
+        f"stays{alone}"
+    )
+
+
+def chance_words(chance: Chance, gate: str) -> str:
+    """Say what a gate errs at this size, and the sizes at which it would not.
+
+    Parameters
+    ----------
+    chance
+        What is known before anything is generated.
+    gate
+        The audit's gate.
+    """
+    n = chance.evaluated
+    parts = [f"{n.members}+{n.non_members} evaluated, {_results(chance.n_results)}"]
+    if gate == "point":
+        rate = _share(chance.false_red)
+        parts.append(f"a model that leaks nothing is red by chance in {rate} of such audits")
+        if chance.false_red > FALSE_RED and chance.least is not None:
+            parts.append(f"in {FALSE_RED:.0%} with {chance.least:,} of each class")
+    if chance.to_decide is not None:
+        parts.append(
+            f"{chance.to_decide:,} of each class decide both ways four times in five: certify "
+            f"passes such a model, and an AUC of {chance.leak:g} is shown"
+        )
+    return f"gate {gate}: {'; '.join(parts)}"
+
+
+def _results(n: int) -> str:
+    return f"{n} result" if n == 1 else f"{n} results"
 
 
 def verdict_words(result: AttackResult) -> str:
     """Say a verdict as the table does: in capitals when it is red, with a doubt if there is one."""
-    verdict = result.verdict if result.verdict == "pass" else result.verdict.upper()
-    doubtful = not result.supported and result.verdict != "inconclusive"
-    return f"{verdict}, n too small to tell" if doubtful else verdict
+    if result.verdict != "pass":
+        return result.verdict.upper()
+    return "pass" if result.supported else "pass, n too small to tell"
 
 
 def headline(audit: AuditRecord) -> str:
@@ -79,17 +187,23 @@ def headline(audit: AuditRecord) -> str:
         return f"{audit.name}: 0 results, so nothing is known of the model"
     n = len(audit.results)
     first = audit.results[0]
+    shown = sum(result.auc_verdict == "fail" for result in audit.results)
+    undecided = sum(result.auc_verdict == "inconclusive" for result in audit.results)
+    point = first.gate == "point" and first.sequential is None
+    over = shown + (undecided if point else 0)
+    parts = [f"{over} of {_results(n)} over the budget of {first.budget:g} ({first.budget_source})"]
+    if point and over:
+        parts.append("all shown" if shown == over else f"{shown} of them shown")
+    if undecided and not point:
+        parts.append(f"{undecided} inconclusive")
+    limits = [result.tpr_budget for result in audit.results if result.tpr_budget is not None]
+    if limits:
+        red = sum(limit.verdict != "pass" for limit in limits)
+        limit = limits[0]
+        parts.append(f"{red} over max_tpr {limit.max_tpr:.1%} at an FPR of {limit.at_fpr:g}")
     claims = sum(result.claim_exceeded for result in audit.results)
-    over = sum(result.verdict == "fail" for result in audit.results) - claims
-    parts = [
-        f"{over} of {n} result{'s' if n > 1 else ''} over the budget of {first.budget:g} "
-        f"({first.budget_source})"
-    ]
     if claims:
         parts.append(f"{claims} over the claimed epsilon")
-    undecided = sum(result.verdict == "inconclusive" for result in audit.results)
-    if undecided:
-        parts.append(f"{undecided} inconclusive")
     if audit.not_completed:
         parts.append(f"{len(audit.not_completed)} not completed")
-    return f"{audit.name}: {', '.join(parts)}"
+    return f"{audit.name}: {audit.verdict.upper()}, {', '.join(parts)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privaudit.samples.canaries import Canaries, make_canaries
 from privaudit.samples.checks import as_samples, check_disjoint, check_set
 from privaudit.samples.facts import FileFacts
 from privaudit.samples.pictures import as_rgb
@@ -10,6 +11,7 @@ from privaudit.samples.sources.load import load_samples
 from privaudit.samples.split import CoinSplit, split_by_coin
 
 __all__ = [
+    "Canaries",
     "CoinSplit",
     "FileFacts",
     "ImagesByDigest",
@@ -19,5 +21,6 @@ __all__ = [
     "check_disjoint",
     "check_set",
     "load_samples",
+    "make_canaries",
     "split_by_coin",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from privaudit.errors import SampleError
 from privaudit.samples.sample import Sample
@@ -30,7 +30,7 @@ class CoinSplit(tuple[list[Sample], list[Sample]]):
 
     seed: int
 
-    def __new__(cls, members: list[Sample], non_members: list[Sample], seed: int) -> CoinSplit:
+    def __new__(cls, members: list[Sample], non_members: list[Sample], seed: int) -> Self:
         """Make the pair."""
         pair = super().__new__(cls, (members, non_members))
         pair.seed = seed

@@ -104,6 +104,8 @@ class AuditSettings(_Settings):
     options = tuple(option for option in OPTIONS if option.in_audit)
 
     budget: float
+    max_tpr: float | None
+    at_fpr: float
     scenarios: tuple[str, ...]
     attacks: tuple[str, ...]
     queries: int

@@ -8,6 +8,7 @@ from privaudit.statistics.epsilon import (
     epsilon_one_run,
     least_samples,
 )
+from privaudit.statistics.exposure import exposed_members, member_p_values
 from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
 from privaudit.statistics.intervals import (
     AucInterval,
@@ -20,8 +21,10 @@ from privaudit.statistics.intervals import (
 )
 from privaudit.statistics.planning import (
     LeastSamples,
+    default_leak,
     false_red_rate,
     least_for_a_verdict,
+    samples_for_false_red,
     samples_to_decide,
 )
 from privaudit.statistics.power import (
@@ -35,6 +38,7 @@ from privaudit.statistics.roc import (
     auc,
     auc_exceeds,
     count_pairs,
+    least_for_fpr,
     rates_at,
     success_rate,
     threshold_at_fpr,
@@ -67,16 +71,21 @@ __all__ = [
     "auc_exceeds",
     "auc_interval",
     "count_pairs",
+    "default_leak",
     "delong_variance",
     "detectable_auc",
     "epsilon_from_rates",
     "epsilon_one_run",
+    "exposed_members",
     "false_red_rate",
     "iut_upper_bounds",
     "least_for_a_verdict",
+    "least_for_fpr",
     "least_samples",
+    "member_p_values",
     "proportion_interval",
     "rates_at",
+    "samples_for_false_red",
     "samples_needed",
     "samples_to_decide",
     "simultaneous_lower_bounds",

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["LeastSamples", "false_red_rate", "least_for_a_verdict", "samples_to_decide"]
+__all__ = [
+    "LeastSamples",
+    "default_leak",
+    "false_red_rate",
+    "least_for_a_verdict",
+    "samples_for_false_red",
+    "samples_to_decide",
+]
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 MOST = 10_000_000
@@ -108,6 +115,54 @@ def false_red_rate(
     return max(0.0, 1 - _all_under((at_least - 0.5) / spread, k, correlation))
 
 
+def samples_for_false_red(
+    budget: float, k: int = 1, correlation: float = 0.0, *, rate: float = 0.05
+) -> int | None:
+    """How many samples of each class keep the false-red rate of ``point`` at or under a rate.
+
+    Parameters
+    ----------
+    budget, k, correlation
+        As of :func:`false_red_rate`.
+    rate
+        In (0, 1).
+
+    Returns
+    -------
+    int or None
+        ``None`` when 10 million would not do.
+
+    Raises
+    ------
+    SettingError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> n = samples_for_false_red(0.6, k=12)
+    >>> false_red_rate(n, n, 0.6, k=12) <= 0.05 < false_red_rate(n - 2, n - 2, 0.6, k=12)
+    True
+    """
+    _check(budget, k, correlation)
+    if not 0 < rate < 1:
+        msg = f"rate={rate!r} is outside (0, 1)"
+        raise SettingError(msg)
+    return _least(lambda n: false_red_rate(n, n, budget, k, correlation) <= rate)
+
+
+def default_leak(budget: float) -> float:
+    """Return an AUC that ought to fail: as far over the budget as ½ is under it.
+
+    Half-way to 1, where that would be over 1.
+
+    Examples
+    --------
+    >>> round(default_leak(0.6), 9), default_leak(0.8)
+    (0.7, 0.9)
+    """
+    return 2 * budget - 0.5 if 2 * budget - 0.5 < 1 else (1 + budget) / 2
+
+
 def samples_to_decide(
     budget: float,
     k: int = 1,
@@ -131,8 +186,7 @@ def samples_to_decide(
     correlation
         Of two results' AUCs, in [0, 1].
     leak
-        True AUC that is to fail, in (budget, 1); by default as far above the budget as ½ is
-        below it, or half-way to 1 where that would be over.
+        True AUC that is to fail, in (budget, 1); by default :func:`default_leak`.
     confidence
         Of both conclusions, one-sided.
     power
@@ -155,7 +209,7 @@ def samples_to_decide(
     """
     _check(budget, k, correlation)
     if leak is None:
-        leak = 2 * budget - 0.5 if 2 * budget - 0.5 < 1 else (1 + budget) / 2
+        leak = default_leak(budget)
     if not budget < leak < 1:
         msg = f"leak={leak!r} is outside (budget, 1) = ({budget:g}, 1)"
         raise SettingError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ __all__ = [
     "auc_exceeds",
     "checked",
     "count_pairs",
+    "least_for_fpr",
     "rates_at",
     "success_rate",
     "threshold_at_fpr",
@@ -223,6 +225,17 @@ def threshold_at_fpr(non_member_scores: ArrayLike, target: float) -> float | Non
         return None
     ordered = np.sort(non_members)[::-1]
     return float(ordered[allowed - 1]) if allowed <= len(ordered) else -np.inf
+
+
+def least_for_fpr(target: float) -> int:
+    """Return how many non-members :func:`threshold_at_fpr` needs at least.
+
+    Examples
+    --------
+    >>> least_for_fpr(0.01), least_for_fpr(0.001)
+    (99, 999)
+    """
+    return max(1, math.ceil(1 / as_fraction(target)) - 1)
 
 
 def rates_at(

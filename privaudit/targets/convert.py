@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from privaudit.targets.acceleration import Acceleration
 
-__all__ = ["as_target", "base_of", "without_effect"]
+__all__ = ["as_target", "base_of", "pipeline_in", "without_effect"]
 
 
 def base_of(given: Any) -> Any:
@@ -119,13 +119,12 @@ def without_effect(given: Any, wanted: Mapping[str, Any]) -> list[str]:
     """
     names = [name for name, value in wanted.items() if value is not None and value is not False]
     overruled: set[str] = set()
-    given = _untuned(given)
     if isinstance(given, SavedPipeline):
         overruled = set(given.call)
-        given = vars(given).get("pipeline")
-        if given is None:
+        if pipeline_in(given) is None:
             return [name for name in names if name in overruled]
-    if not hasattr(given, "components"):
+    given = pipeline_in(given)
+    if given is None:
         return names
     accepted, others = parameters_of(type(given))
     lacking = overruled | {name for name in ON_CALL if name not in accepted and not others}
@@ -134,6 +133,25 @@ def without_effect(given: Any, wanted: Mapping[str, Any]) -> list[str]:
     if not any(getattr(given, name, None) for name in ("unet", "transformer")):
         lacking.add("compile")
     return [name for name in names if name in lacking]
+
+
+def pipeline_in(given: Any) -> Any:
+    """Return the pipeline that is called with an audit's settings.
+
+    Parameters
+    ----------
+    given
+        What a ``target_model`` fixture returned.
+
+    Returns
+    -------
+    diffusers.DiffusionPipeline or None
+        ``None`` for what brings its own settings, and for a saved one until it is loaded.
+    """
+    given = _untuned(given)
+    if isinstance(given, SavedPipeline):
+        return vars(given).get("pipeline")
+    return given if hasattr(given, "components") else None
 
 
 def _untuned(given: Any) -> Any:

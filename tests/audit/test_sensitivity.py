@@ -112,6 +112,7 @@ def test_an_audit_that_cannot_see_a_round_trip_is_invalid(auc: float) -> None:
         return judge(
             blind_image=None,
             blind_caption=None,
+            blind_facts=None,
             blind_limit=0.55,
             duplicates=[],
             evaluation_ids=["a"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,7 @@ def test_every_reason_is_given() -> None:
     found = judge(
         blind_image=blind,
         blind_caption=None,
+        blind_facts=None,
         blind_limit=0.55,
         duplicates=[],
         evaluation_ids=["a"],
@@ -131,6 +133,13 @@ def ingredients(emoji: dict[str, Any], **changes: Any) -> AuditInputs:
     return AuditInputs(**{**given, **changes})
 
 
+def saved(sample: Sample, kind: str, **how: Any) -> Sample:
+    """The same sample, opened from a file of this kind."""
+    file = io.BytesIO()
+    sample.image.save(file, kind, **how)
+    return Sample(lambda: Image.open(io.BytesIO(file.getvalue())), sample.caption, id=sample.id)
+
+
 class Blind:
     """Sees nothing: all images are one to it."""
 
@@ -150,6 +159,9 @@ def never(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
     [
         ("sources", {}, "blind AUC .* by their images alone"),
         ("captions", {}, "blind AUC .* by their captions alone"),
+        ("capitals", {}, "by one fact alone, '.*capital.*' .chance finds one of .* p = 0.001"),
+        ("newline", {}, "by one fact alone, 'white space after the caption'"),
+        ("files", {}, "by one fact alone, 'format [JP].*"),
         ("copies", {}, "[0-9]+ of 40 evaluated samples have a near-duplicate in another set"),
         ("blind encoder", {}, "positive control AUC 0.500 < 0.95"),
     ],
@@ -162,11 +174,21 @@ def test_an_invalid_audit_is_refused_before_it_generates(
         others = [Sample(warmer(s.image), s.caption, id=s.id) for s in others]
     if changes == "captions":
         others = [Sample(s.image, f"a picture of a {s.caption}", id=s.id) for s in others]
+    if changes == "capitals":
+        others = [Sample(s.image, s.caption.capitalize(), id=s.id) for s in others]
+    if changes == "newline":
+        others = [Sample(s.image, f"{s.caption}\n", id=s.id) for s in others]
     if changes == "copies":
         others[:12] = [
             Sample(dimmed(s.image), s.caption, id=f"c{s.id}") for s in emoji["member"][:12]
         ]
     given = ingredients(emoji, non_members=others, target_model=as_target(never))
+    if changes == "files":
+        given = dataclasses.replace(
+            given,
+            members=[saved(s, "JPEG", quality=95) for s in given.members],
+            non_members=[saved(s, "PNG") for s in others],
+        )
     if changes == "blind encoder":
         given = dataclasses.replace(given, image_encoder=Blind())
     chosen = SETTINGS.replace(**{"duplicate_limit": 0.995, **settings})
@@ -182,6 +204,9 @@ def test_the_record_says_what_was_found(emoji: dict[str, Any]) -> None:
     assert audit.validity.blind_image is not None
     assert audit.validity.blind_image.interval.low < 0.55
     assert audit.validity.n_near_duplicates == 0
+    assert audit.validity.blind_facts is not None
+    assert audit.validity.blind_facts.p_value > 0.05
+    assert audit.validity.blind_facts.n_features > 20
 
 
 def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str, Any]) -> None:

@@ -32,9 +32,12 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     found = results(audit_folder)
     assert list(found) == TWELVE
     for name, row in found.items():
-        assert row["verdict"] == "fail"
+        # I and II have half of the twelve to evaluate, which is too few to show anything.
+        shown = row["interval"]["low"] > 0.6
+        assert row["verdict"] == ("fail" if shown else "inconclusive")
         if name.endswith("threshold"):
             assert row["auc"] == 1.0
+            assert shown == ("attack-I-" not in name and "attack-II-" not in name)
     document = json.loads((audit_folder.path / "out.json").read_text())
     assert document["audits"][0]["name"] == "test_model.py::test_leak"
     assert document["exit_status"] == 1
@@ -44,12 +47,13 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
         for case in cases
     }
     assert properties["test_leak[attack-I-threshold]"]["privaudit.auc"] == "1.0"
-    assert properties["test_leak[attack-I-threshold]"]["privaudit.verdict"] == "fail"
+    assert properties["test_leak[attack-I-threshold]"]["privaudit.verdict"] == "inconclusive"
     result.stdout.fnmatch_lines(
         [
             "*privaudit*",
-            "test_model.py::test_leak: 12 of 12 results over the budget of 0.6 (default)",
-            "*attack-I *threshold*1.000*FAIL*",
+            "test_model.py::test_leak: FAIL, 12 of 12 results over the budget of 0.6 (default), * of them shown",
+            "*attack-I *threshold*1.000*INCONCLUSIVE*",
+            "*attack-III *threshold*1.000*FAIL*",
         ]
     )
 
@@ -61,10 +65,26 @@ def test_a_body_that_asserts_nothing_still_gates_and_says_why(audit_folder: Audi
     result.stdout.fnmatch_lines(
         [
             "AUC 1.000 > budget 0.7 (command line): attack-I tells 6 members from 6 non-members*",
+            "INCONCLUSIVE, it is not shown: the AUC is at least * with 95% confidence, 12 results*",
+            "a model that leaks nothing has a result as high in up to *% of such audits",
             "*pytest 'test_model.py::test_leak?attack-I-threshold?' --privaudit-json=*",
             "FAILED test_model.py::test_leak?attack-I-threshold? - AUC 1.000 > budget*",
         ]
     )
+
+
+def test_a_leak_that_is_shown_is_said_to_be(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
+    result = plain_folder.run("-k", "attack-III-threshold")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "AUC 1.000 > budget 0.6 (default): attack-III tells 12 members*",
+            "FAIL, it is shown: the AUC is at least * with 95% confidence, 12 results together",
+            "test_model.py::test_leak: FAIL, 1 of 1 result over the budget*, all shown",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*a model that leaks nothing has*")
 
 
 def test_the_gate_speaks_before_the_bodys_own_assertion(audit_folder: AuditFolder) -> None:

@@ -53,10 +53,15 @@ def fine_tune():
         raise AssertionError("a plan fine-tunes nothing")
     return tune
 """
+GATED_WITH_POWER = [
+    "  test_model.py::test_leak: gate point: 6+6 evaluated, 12 results; a model that leaks nothing "
+    "is red by chance in up to * of such audits; in 5% with * of each class; * of each class "
+    "decide both ways four times in five: certify passes such a model, and an AUC of 0.7 is shown"
+]
 UNNAMED = """
 @pytest.fixture(scope="session")
 def target_model():
-    return lambda prompts, seeds: privaudit.ObliviousTarget().generate(prompts, seeds)
+    return privaudit.MemorizingTarget(emoji_sets.twemoji("member")[:1]).generate
 """
 EAGER = "import privaudit.plugin.progress as p; p.EVERY = 0.0; p.POLL = 0.01\n"
 
@@ -234,3 +239,18 @@ def test_a_fixture_that_fails_fails_its_tests_and_not_the_session(
     result = audit_folder.run("--privaudit-scenarios=I")
     result.assert_outcomes(errors=3, passed=1)
     result.stdout.fnmatch_lines(["*OSError: no such model*"])
+
+
+def test_the_plan_says_how_often_the_gate_is_red_by_chance(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
+    planned = plain_folder.run("--privaudit-plan")
+    assert planned.ret == pytest.ExitCode.OK
+    planned.stdout.fnmatch_lines(GATED_WITH_POWER)
+    certified = plain_folder.run("--privaudit-plan", "--privaudit-gate=certify")
+    certified.stdout.fnmatch_lines(["*: gate certify: 6+6 evaluated, 12 results; * decide both*"])
+    certified.stdout.no_fnmatch_line("*red by chance*")
+    # The table says it too, and only then.
+    said = "gate point: 12+12 evaluated, 1 result; a model that leaks nothing is red by chance*"
+    one = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold")
+    plain_folder.run(*one).stdout.fnmatch_lines([said])
+    plain_folder.run(*one, "--privaudit-budget=0.9").stdout.no_fnmatch_line("*red by chance*")

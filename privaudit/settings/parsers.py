@@ -1,0 +1,132 @@
+"""From what a user wrote to a checked value: each raises a ValueError that says what it must be."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "batch_size",
+    "calibration",
+    "choice",
+    "flag",
+    "number",
+    "path",
+    "several",
+    "size",
+    "text",
+    "whole",
+]
+
+
+def number(
+    low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> Callable[[Any], float]:
+    """Return a parser of finite numbers within bounds."""
+
+    def parse(given: Any) -> float:
+        value = float(given)
+        inside = (value > low if open_low else value >= low) and (
+            value < high if open_high else value <= high
+        )
+        if isinstance(given, bool) or not math.isfinite(value) or not inside:
+            bounds = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+            msg = f"must be a number in {bounds}"
+            raise ValueError(msg)
+        return value
+
+    return parse
+
+
+def whole(low: int) -> Callable[[Any], int]:
+    """Return a parser of whole numbers from a least one on."""
+
+    def parse(given: Any) -> int:
+        value = int(str(given))
+        if value < low:
+            msg = f"must be a whole number from {low}"
+            raise ValueError(msg)
+        return value
+
+    return parse
+
+
+def choice(*choices: str) -> Callable[[Any], str]:
+    """Return a parser that knows these words."""
+
+    def parse(given: Any) -> str:
+        if given not in choices:
+            msg = f"must be one of {', '.join(choices)}"
+            raise ValueError(msg)
+        return str(given)
+
+    return parse
+
+
+def several(*choices: str, prefix: str = "") -> Callable[[Any], tuple[str, ...]]:
+    """Return a parser of a comma-separated list, which comes out in the order of the choices."""
+
+    def parse(given: Any) -> tuple[str, ...]:
+        parts = given.split(",") if isinstance(given, str) else list(given)
+        names = {str(part).strip().removeprefix(prefix) for part in parts}
+        if not names or not names <= set(choices):
+            msg = f"must be a comma-separated list of {', '.join(choices)}"
+            raise ValueError(msg)
+        return tuple(choice for choice in choices if choice in names)
+
+    return parse
+
+
+def batch_size(given: Any) -> int | None:
+    """Read a whole number from 1, or ``auto``."""
+    return None if given == "auto" else whole(1)(given)
+
+
+def size(given: Any) -> int | None:
+    """Read bytes, with a decimal unit or none."""
+    text = str(given).strip().upper().removesuffix("B")
+    if text == "NONE":
+        return None
+    units = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    factor = units.get(text[-1:], 1)
+    value = float(text[:-1] if factor > 1 else text) * factor
+    if not math.isfinite(value) or value < 1:
+        msg = "must be a size from 1 byte, such as 20GB, or none"
+        raise ValueError(msg)
+    return int(value)
+
+
+def calibration(given: Any) -> float:
+    """Read a share below 1, or a whole number of members."""
+    value = float(given)
+    if not math.isfinite(value) or value <= 0 or (value >= 1 and value != int(value)):
+        msg = "must be a share in (0, 1), or a whole number of members from 1"
+        raise ValueError(msg)
+    return value
+
+
+def text(given: Any) -> str:
+    """Read a text that is not blank."""
+    if not isinstance(given, str) or not given.strip():
+        msg = "must not be empty"
+        raise ValueError(msg)
+    return given
+
+
+def path(given: Any) -> Path:
+    """Read a path, whose ~ is the home folder."""
+    return Path(text(str(given))).expanduser()
+
+
+def flag(given: Any) -> bool:
+    """Read yes or no in any of the usual spellings."""
+    known = {"true": True, "1": True, "yes": True, "on": True}
+    known |= {"false": False, "0": False, "no": False, "off": False}
+    if str(given).lower() not in known:
+        msg = "must be true or false"
+        raise ValueError(msg)
+    return known[str(given).lower()]
