@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from privaudit.audit import Audit, AuditInputs, run_audit
     from privaudit.captioners import RetrievalCaptioner, finetune_captioner, load_captioner
     from privaudit.diffusion.dp_sgd import DifferentialPrivacy
+    from privaudit.diffusion.dp_wiring import check_dp_sgd
     from privaudit.diffusion.fine_tuning import finetune
     from privaudit.encoders import load_encoder
     from privaudit.errors import PrivauditError
@@ -62,6 +63,7 @@ __all__ = [
     "Sample",
     "SavedPipeline",
     "SessionRecord",
+    "check_dp_sgd",
     "finetune",
     "finetune_captioner",
     "load_captioner",
@@ -95,6 +97,7 @@ _HOMES = {
     "Sample": "privaudit.samples",
     "SavedPipeline": "privaudit.targets",
     "SessionRecord": "privaudit.record",
+    "check_dp_sgd": "privaudit.diffusion.dp_wiring",
     "finetune": "privaudit.diffusion.fine_tuning",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",

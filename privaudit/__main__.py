@@ -69,13 +69,15 @@ def _store(given: argparse.Namespace) -> int:
         parts = [
             f"{count:,} {what} ({n_bytes / 1e6:,.1f} MB)"
             for what, (count, n_bytes) in store.usage().items()
+            if what != "models" or count
         ]
         if given.action == "clear":
             store.clear()
     except (PrivauditError, OSError) as error:
         what = "is not cleared" if given.action == "clear" else "cannot be shown"
         return _failed(f"{folder} {what}: {error}")
-    print(f"{folder}: {' and '.join(parts)}{' removed' if given.action == 'clear' else ''}")
+    shown = " and ".join([", ".join(parts[:-1]), parts[-1]])
+    print(f"{folder}: {shown}{' removed' if given.action == 'clear' else ''}")
     return 0
 
 

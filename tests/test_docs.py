@@ -100,7 +100,9 @@ def test_the_readmes_audit_file_works_as_it_stands(
         "--privaudit-store=none",
     )
     ran.assert_outcomes(passed=1, skipped=3)
-    ran.stdout.fnmatch_lines(["audits/test_faces.py::test_membership_inference: PASS, 0 of 1 result*"])
+    ran.stdout.fnmatch_lines(
+        ["audits/test_faces.py::test_membership_inference: PASS, 0 of 1 result*"]
+    )
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -73,7 +73,7 @@ def check_calibration(features: Features, labels: NDArray[np.bool_], least: int)
             "of each are needed: add samples, or raise --privaudit-calibration"
         )
         raise ScoreError(msg)
-    for values in (features.vectors, features.similarity):
+    for values in (features.vectors, features.similarity, *features.blocks.values()):
         if not np.isfinite(values).all():
             msg = f"{int((~np.isfinite(values)).sum())} similarities are not finite"
             raise ScoreError(msg)

@@ -132,17 +132,18 @@ class CombinedAttack:
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> CombinedAttack:
         """Fit both regressions on the calibration set."""
         check_calibration(features, labels, least=2)
-        self._regress(features.vectors, labels)
+        blocks = features.side_by_side
+        self._regress(blocks, labels)
         # Leave-one-out scores are biased toward the other class, on noise down to an AUC of
         # 0.32: scores that a threshold is read off come from folds.
         self.calibration_scores = np.full(len(labels), np.nan)
         parts = folds(labels, 0)
-        for seen, unseen in parts.split(features.vectors, labels) if parts else ():
+        for seen, unseen in parts.split(blocks, labels) if parts else ():
             part = CombinedAttack()
-            part._regress(features.vectors[seen], labels[seen])
-            self.calibration_scores[unseen] = part._sum(features.vectors[unseen])
-        own = self._sum(features.vectors)
-        check_spread(own, features.vectors)
+            part._regress(blocks[seen], labels[seen])
+            self.calibration_scores[unseen] = part._sum(blocks[unseen])
+        own = self._sum(blocks)
+        check_spread(own, blocks)
         self.threshold = youden(own if parts is None else self.calibration_scores, labels)
         return self
 
@@ -154,8 +155,9 @@ class CombinedAttack:
 
     def score(self, features: Features) -> NDArray[np.float64]:
         """Return the sums of both regressions, shape (n,): positive leans to membership."""
-        scores = self._sum(features.vectors)
-        check_spread(scores, features.vectors)
+        blocks = features.side_by_side
+        scores = self._sum(blocks)
+        check_spread(scores, blocks)
         return scores
 
     def _sum(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,43 +6,43 @@ import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from privaudit.audit.conclusions import bound_epsilon, decide_fixed, decide_sequential
+from privaudit.attacks.registry import reads_base
+from privaudit.audit.conclusions import decide_fixed, decide_sequential
+from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
-from privaudit.audit.exposure import exposed, group_aucs
 from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
-from privaudit.audit.rates import judge_tpr, rates
+from privaudit.audit.results import by_id, written_result
 from privaudit.audit.scenarios import SCENARIOS, n_evaluated
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
-from privaudit.audit.validity import judge_answers
-from privaudit.audit.verdict import worst
+from privaudit.audit.validity import judge_answers, judge_base
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import (
     AttackResult,
     AuditRecord,
-    Counts,
-    DetectableAUC,
+    BlindBaseline,
     Images,
     Interval,
     Provenance,
     Validity,
 )
-from privaudit.statistics import detectable_auc
+from privaudit.statistics import auc_interval
 from privaudit.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from privaudit.audit.conclusions import Decision
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.scoring import Scores
     from privaudit.engines import Engine
-    from privaudit.record import Chance
+    from privaudit.record import Chance, SequentialPath
     from privaudit.settings import AuditSettings
 
 __all__ = ["Audit"]
@@ -124,6 +124,7 @@ class Audit:
     def scorer(self, experiment: Experiment) -> Scorer:
         """Return what asks the questions of one scenario."""
         return Scorer(
+            base=self.setup.calibration_base,
             measurement=self.setup.measurement,
             settings=self.settings,
             store=self.store,
@@ -155,7 +156,15 @@ class Audit:
                 scorer.task(labelled.target),
                 scorer.queries(labelled.samples),
             )
+            base = self.setup.calibration_base
+            if base is not None:
+                estimate.add(
+                    f"base_model of {self.name}",
+                    scorer.task(base),
+                    scorer.queries(labelled.samples),
+                )
         estimate.at_most |= self.settings.sequential
+        estimate.notes += [f"{self.name}: {note}" for note in self.setup.settings_notes()]
         return estimate
 
     # -- what it finds
@@ -205,16 +214,13 @@ class Audit:
         """How often this gate errs at this size; ``None`` of a sequential audit."""
         if self.settings.sequential:
             return None
+        setup, settings = self.setup, self.settings
+        members, non_members, share = setup.members, setup.non_members, settings.calibration
         sizes = [
-            n_evaluated(
-                SCENARIOS[name],
-                len(self.setup.members),
-                len(self.setup.non_members),
-                self.settings.calibration,
-            )
-            for name in self.setup.scenarios
+            n_evaluated(SCENARIOS[name], len(members), len(non_members), share)
+            for name in setup.scenarios
         ]
-        return chance(sizes, len(self.settings.attacks), self.settings.budget)
+        return chance(sizes, len(settings.attacks), settings.budget)
 
     def _score(self, experiment: Experiment, attack: str) -> Scores:
         """Score the evaluation set once."""
@@ -234,8 +240,8 @@ class Audit:
             sides = experiment.evaluation
             results = {
                 attack: {
-                    "members": _by_id(sides.members, found.members),
-                    "non_members": _by_id(sides.non_members, found.non_members),
+                    "members": by_id(sides.members, found.members),
+                    "non_members": by_id(sides.non_members, found.non_members),
                 }
                 for attack, found in scores.items()
             }
@@ -247,13 +253,25 @@ class Audit:
     def _n_results(self) -> int:
         return max(1, len(self.setup.scenarios)) * len(self.settings.attacks)
 
-    def _run(self, experiment: Experiment, attack: str) -> AttackResult:
+    def _decide(
+        self, experiment: Experiment, attack: str
+    ) -> tuple[LabelledSet, Scores, SequentialPath | None, Decision, float]:
+        """Score, look at what was answered, and decide.
+
+        Returns
+        -------
+        tuple
+            The evaluation set as far as it was asked, its scores, the end of a sequential audit,
+            what was decided, and the confidence of one bound.
+        """
         settings = self.settings
         if settings.sequential and settings.max_tpr is not None:
             msg = "max_tpr needs all samples: a sequential audit stops when the AUC tells it to"
             raise SettingError(msg)
         calibration, evaluation = experiment.calibration, experiment.evaluation
         end = None
+        self._check_conduct(self.scorer(experiment), calibration, evaluation)
+        self.setup.check_settings()
         if settings.sequential:
             level = 1 - (1 - settings.confidence) / self._n_results  # Bonferroni
             scorer = self.scorer(experiment)
@@ -265,65 +283,47 @@ class Audit:
             scores = self._score(experiment, attack)
         self._count_asked(experiment, calibration, evaluation)
         self._check_answers(experiment, scores)
+        self._check_base(experiment, attack, evaluation)
         if end is not None:
-            decision = decide_sequential(end, settings)
-        else:
-            among = self._multiplicity(experiment)
-            decision, level = decide_fixed(scores, settings, among), among.confidence
-        n_known = len(calibration.members)
-        tpr = judge_tpr(scores, n_known, settings, self._n_results)
-        success, points = rates(scores, len(calibration.members), settings.confidence)
-        epsilon, refused = bound_epsilon(
-            experiment.scenario,
+            return evaluation, scores, end, decide_sequential(end, settings), level
+        among = self._multiplicity(experiment)
+        decision = decide_fixed(scores, settings, among)
+        return evaluation, scores, None, decision, among.confidence
+
+    def _run(self, experiment: Experiment, attack: str) -> AttackResult:
+        evaluation, scores, end, decision, level = self._decide(experiment, attack)
+        return written_result(
+            self.setup,
+            experiment,
             attack,
             evaluation,
             scores,
-            self.setup.inputs,
-            settings,
-            self.setup.scenarios,
-        )
-        m, n = len(scores.members), len(scores.non_members)
-        by_id = (
-            _by_id(evaluation.members, scores.members),
-            _by_id(evaluation.non_members, scores.non_members),
-        )
-        result = AttackResult(
-            scenario=experiment.scenario.name,
-            attack=attack,
-            auc=decision.auc,
-            verdict=worst(decision.verdict, "pass" if tpr is None else tpr.verdict),
-            auc_verdict=decision.verdict,
-            interval=Interval(low=decision.low, high=decision.high, confidence=settings.confidence),
+            decision,
+            end,
+            level=level,
             n_results=self._n_results,
-            supported=decision.supported,
-            samples_needed=decision.samples_needed,
-            clean_rate=decision.clean_rate,
-            budget=settings.budget,
-            budget_source=settings.source("budget"),
-            gate=settings.gate,
-            evaluation=Counts(members=m, non_members=n),
-            calibration=Counts(
-                members=len(calibration.members), non_members=len(calibration.non_members)
-            ),
-            n_queries=settings.queries * (len(calibration.samples) + m + n),
-            success_rate=success,
-            threshold=scores.threshold,
-            operating_points=points,
-            tpr_budget=tpr,
-            detectable=DetectableAUC(
-                from_half=detectable_auc(m, n, 0.5, level, two_sided=False),
-                from_budget=detectable_auc(m, n, settings.budget, level, two_sided=False),
-            ),
-            sequential=end,
-            epsilon=epsilon,
-            epsilon_refused=refused,
-            claim=self.setup.inputs.claim,
-            exposed=exposed(*by_id, settings.confidence),
-            groups=group_aucs(*by_id, self.setup.groups, settings.confidence),
-            member_scores=by_id[0],
-            non_member_scores=by_id[1],
         )
-        return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
+
+    def _check_base(self, experiment: Experiment, attack: str, evaluation: LabelledSet) -> None:
+        """Refuse to conclude anything from sets that the base model tells apart."""
+        scorer, name = self.scorer(experiment), f"{experiment.scenario.name}-{attack}"
+        if scorer.base is None or not reads_base(attack):
+            return
+        scores = scorer.on_base(attack, experiment.calibration, evaluation)
+        level = 1 - (1 - self.settings.confidence) / self._n_results  # Bonferroni
+        bounds = auc_interval(scores.members, scores.non_members, level)
+        found = BlindBaseline(
+            auc=bounds.auc, interval=Interval(low=bounds.low, high=bounds.high, confidence=level)
+        )
+        self._note(Validity(base={name: found}, reasons=judge_base(name, found)))
+
+    def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
+        """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
+        for labelled in sets:
+            role = self._role(labelled)
+            conduct = conduct_of(scorer, labelled)
+            reasons = judge_conduct(role, conduct)
+            self._note(Validity(conduct={role: conduct}, reasons=reasons))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
@@ -334,10 +334,13 @@ class Audit:
             which = "calibration" if labelled is experiment.calibration else "evaluation"
             counted = {f"{role} by {words}, {which}": answers}
             reasons = judge_answers(role, answers)
-            found = Validity(answers=counted, reasons=reasons)
-            self._validity = self._validity.merged(found)
-            if reasons:
-                raise InvalidAuditError("\n".join(reasons))
+            self._note(Validity(answers=counted, reasons=reasons))
+
+    def _note(self, found: Validity) -> None:
+        """Keep what a check found, and conclude nothing if it found a reason not to."""
+        self._validity = self._validity.merged(found)
+        if found.reasons:
+            raise InvalidAuditError("\n".join(found.reasons))
 
     # -- what is written down
 
@@ -374,6 +377,7 @@ class Audit:
             validity=self._validity,
             chance=self.chance,
             results=results,
+            notes=self.setup.notes(),
         )
 
     def _role(self, labelled: LabelledSet) -> str:
@@ -383,15 +387,15 @@ class Audit:
         words = "caption" if experiment.scenario.knows_captions else "captioner"
         asked: dict[str, int] = {}
         for labelled in sets:
-            unit = f"{self._role(labelled)} by {words}"
-            asked[unit] = asked.get(unit, 0) + self.settings.queries * len(labelled.samples)
+            n = self.settings.queries * len(labelled.samples)
+            roles = [self._role(labelled)]
+            if self.setup.calibration_base is not None:
+                roles.append("base_model")
+            for unit in (f"{role} by {words}" for role in roles):
+                asked[unit] = asked.get(unit, 0) + n
         for unit, n in asked.items():
             self._asked[unit] = max(n, self._asked.get(unit, 0))
 
     def _made(self, n: int) -> None:
         self._generated += n
         self._progress(n)
-
-
-def _by_id(samples: Any, scores: Any) -> dict[str, float]:
-    return {sample.id: float(score) for sample, score in zip(samples, scores, strict=True)}

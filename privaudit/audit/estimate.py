@@ -19,10 +19,19 @@ __all__ = ["Estimate", "Unmade", "duration"]
 
 
 class Unmade:
-    """Stands for a shadow model that the audit will fine-tune: nothing of it can be stored yet."""
+    """Stands for a shadow model that the audit will fine-tune: nothing of it can be stored yet.
+
+    Parameters
+    ----------
+    why_again
+        Why it is made again in each session, if it is known to be.
+    """
 
     fingerprint = "unmade"
     persistent = False
+
+    def __init__(self, why_again: str | None = None) -> None:
+        self.why_again = why_again
 
 
 @dataclass
@@ -56,6 +65,8 @@ class Estimate:
         self.store = store
         self._speedup = speedup
         self._parts: dict[str, _Part] = {}
+        self.notes: list[str] = []
+        """What else the user should know before the work begins, a sentence each."""
         self.at_most = False
         """Whether a sequential audit may stop before it has asked for all."""
 
@@ -130,7 +141,7 @@ class Estimate:
         return None if measure is None else measure()
 
     def lines(self) -> Iterator[str]:
-        """Yield the estimate in words: the sum, then each model, then what will not be kept."""
+        """Yield the estimate in words: the sum, each model, what will not be kept, and notes."""
         seconds = self.seconds() if self.n_new else 0.0
         most = "at most " if self.at_most else ""
         if not self.n_new:
@@ -151,11 +162,14 @@ class Estimate:
         for part in self._parts.values():
             if isinstance(part.target, Unmade):
                 yield f"  {part.label} is fine-tuned first, which takes time of its own"
+                if part.target.why_again is not None:
+                    yield f"  {part.label} is made again in each session: {part.target.why_again}"
             elif not part.target.persistent:
                 yield (
                     f"  images of {part.label} are not kept: give it an attribute fingerprint, a "
                     "string that changes whenever its images would"
                 )
+        yield from (f"  {note}" for note in dict.fromkeys(self.notes))
 
 
 def duration(seconds: float) -> str:

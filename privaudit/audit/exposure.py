@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit import statistics
+from privaudit.errors import SampleError
 from privaudit.record import Counts, ExposedMember, GroupAUC, Interval
+from privaudit.samples import Canaries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-__all__ = ["exposed", "group_aucs"]
+    from privaudit.samples import Sample
+
+__all__ = ["exposed", "group_aucs", "groups_of"]
 
 LEAST = 2
 """Samples of each class from which a group has an AUC with an interval."""
@@ -92,3 +97,33 @@ def group_aucs(
             )
         )
     return found
+
+
+def groups_of(given: Any, samples: Sequence[Sample], coin_split: Any) -> dict[str, str]:
+    """Return the group of each sample, by id.
+
+    Parameters
+    ----------
+    given
+        What the user says: a mapping from ids; ``None`` for nothing.
+    samples
+        The audit's members and non-members.
+    coin_split
+        Canaries are grouped by their exposure, if nothing else was said.
+
+    Raises
+    ------
+    SampleError
+        If it is no mapping, or knows no sample of the audit.
+    """
+    if given is None:
+        exposures = coin_split.exposures if isinstance(coin_split, Canaries) else {}
+        return {name: f"exposure {times}" for name, times in exposures.items()}
+    ids = {sample.id for sample in samples}
+    if not isinstance(given, Mapping) or not ids & set(given):
+        msg = (
+            f"sample_groups is a {type(given).__name__} that knows none of {len(ids)} samples: "
+            "return a dictionary from the id of each sample to its group"
+        )
+        raise SampleError(msg)
+    return {str(name): str(group) for name, group in given.items() if group is not None}

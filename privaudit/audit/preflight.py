@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit import statistics
+from privaudit.attacks.registry import reads_base
 from privaudit.audit import validity
 from privaudit.audit.blind import blind_test, sample_features
 from privaudit.audit.experiment import LabelledSet
@@ -17,9 +19,11 @@ from privaudit.audit.scoring import Scorer
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.local import LocalEngine
 from privaudit.fingerprint import fingerprint_code, fingerprint_pixels, fingerprint_values
+from privaudit.measurements.pixels import structural_similarity
 from privaudit.record import BlindBaseline, BlindFinding, NearDuplicate, Validity
-from privaudit.samples import ImagesByDigest
+from privaudit.samples import ImagesByDigest, as_rgb
 from privaudit.targets import CopyingTarget
+from privaudit.targets.graded import GRADES, ROUND_TRIP, GradedTarget, round_trip
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
@@ -39,6 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["Preflight"]
 
 POOLED_AT_ONCE = 64
+COMPARED_WITH_VAE = 8
+RECOGNISABLE = 0.5
+"""Mean structural similarity above which an autoencoder gives back what it was given."""
 COMPARED_WITH_BASE = 2
 """Queries that the target and its base are both asked."""
 
@@ -71,7 +78,12 @@ class Preflight:
 
     def check(self, experiment: Experiment, attack: str) -> Validity:
         """Ask whether one attack of one scenario can say anything; no image is generated."""
+        name = f"{experiment.scenario.name}-{attack}"
+        # One attack a scenario: a ladder of controls takes time, and the best one says it all.
+        telling = attack == max(self.settings.attacks, key=reads_base)
         return validity.judge(
+            sensitivity={name: self._ladder(experiment, attack)} if telling else None,
+            budget=self.settings.budget,
             blind_image=self.blind_image,
             blind_caption=self.blind_caption,
             blind_facts=self.blind_facts,
@@ -79,7 +91,7 @@ class Preflight:
             duplicates=self._duplicates(experiment),
             evaluation_ids=[sample.id for sample in experiment.evaluation.samples],
             is_base=self.is_base,
-            controls={f"{experiment.scenario.name}-{attack}": self._control(experiment, attack)},
+            controls={name: self._control(experiment, attack, CopyingTarget)},
         )
 
     @functools.cached_property
@@ -195,11 +207,16 @@ class Preflight:
         )
         return [NearDuplicate(**pair) for pair in found]
 
-    def _control(self, experiment: Experiment, attack: str) -> float:
+    def _control(
+        self,
+        experiment: Experiment,
+        attack: str,
+        make: Callable[[Sequence[Sample], Sequence[Sample]], Target],
+    ) -> float:
         """AUC of the attack on a target that returns its training images, whatever it is asked."""
         sets = [
             LabelledSet(
-                CopyingTarget(labelled.members, labelled.non_members),
+                make(labelled.members, labelled.non_members),
                 labelled.members,
                 labelled.non_members,
             )
@@ -217,6 +234,41 @@ class Preflight:
         )
         scores = scorer.scores(attack, *sets)
         return statistics.auc(scores.members, scores.non_members)
+
+    def _ladder(self, experiment: Experiment, attack: str) -> dict[str, float]:
+        """AUC of the attack on fainter and fainter copies, up to the first it does not see."""
+
+        def on(name: str, change: Any) -> float:
+            return self._control(
+                experiment, attack, partial(GradedTarget, name=name, change=change)
+            )
+
+        def ask() -> float | None:
+            pipeline = getattr(self.target, "pipeline", None)
+            change = None if pipeline is None else round_trip(pipeline)
+            if change is None:
+                return None
+            pictures = [s.image for s in experiment.evaluation.members[:COMPARED_WITH_VAE]]
+            alike = [structural_similarity(p, change(as_rgb(p), as_rgb(p))) for p in pictures]
+            if not np.mean(alike) > RECOGNISABLE:
+                return None  # an untrained autoencoder can draw nobody
+            return on(f"{ROUND_TRIP} {self.target.fingerprint}", change)
+
+        sets = (experiment.calibration, experiment.evaluation)
+        own = self._remembered(
+            ask,
+            what=ROUND_TRIP,
+            target=self.target.fingerprint,
+            measurement=self.measurement.identity,
+            attack=attack,
+            sets=[[s.digest for s in side] for e in sets for side in (e.members, e.non_members)],
+        )
+        found = {} if own is None else {ROUND_TRIP: float(own)}
+        for name, change in GRADES.items():
+            found[name] = on(name, change)
+            if not found[name] > self.settings.budget:
+                break
+        return found
 
     def _remembered(self, make: Callable[[], Any], **causes: Any) -> Any:
         identity, persistent = encoder_identity(self.encoder)

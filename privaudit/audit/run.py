@@ -94,12 +94,13 @@ def run_audit(
     ...     def encode(self, images):
     ...         return np.stack([np.float32(image).reshape(8, 24) / 255 for image in images])
     >>> random = np.random.default_rng(0)
-    >>> pictures = random.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
-    >>> samples = [privaudit.Sample(Image.fromarray(p), f"{i:02}") for i, p in enumerate(pictures)]
+    >>> pictures = random.integers(0, 256, (80, 8, 8, 3), dtype=np.uint8)
+    >>> captions = [f"picture {number:02}" for number in random.permutation(80)]
+    >>> samples = [privaudit.Sample(Image.fromarray(p), c) for p, c in zip(pictures, captions)]
     >>> record = privaudit.run_audit(
-    ...     privaudit.MemorizingTarget(samples[::2]),
-    ...     samples[::2],
-    ...     samples[1::2],
+    ...     privaudit.MemorizingTarget(samples[:40]),
+    ...     samples[:40],
+    ...     samples[40:],
     ...     image_encoder=Pixels(),
     ...     scenarios="I",
     ...     attacks="threshold",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from privaudit.engines.task import Task
 from privaudit.errors import StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import Features
+from privaudit.measurements.copies import best_structure, copy_threshold
 from privaudit.measurements.liveness import count_flat, count_repeated
-from privaudit.record import Answers
+from privaudit.record import Answers, NearCopies
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Scores:
         Scores of the evaluation set, in the order of the samples.
     answers
         How many of the answers were pictures, for the calibration and for the evaluation set.
+    near_copies
+        How many samples of the evaluation set were redrawn nearly exactly; ``None`` where that was
+        not measured.
     """
 
     threshold: float
@@ -55,6 +59,7 @@ class Scores:
     members: NDArray[np.float64]
     non_members: NDArray[np.float64]
     answers: tuple[Answers, Answers]
+    near_copies: NearCopies | None = None
 
 
 @dataclass
@@ -73,6 +78,9 @@ class Scorer:
         Query budget: images a sample.
     progress
         Called with the number of images generated since the last call.
+    base
+        The model that all targets were fine-tuned from, which is then asked the same; ``None``
+        to ask the targets alone.
     """
 
     measurement: Measurement
@@ -83,6 +91,7 @@ class Scorer:
     m: int
     progress: Callable[[int], None]
     batch_size: int | None
+    base: Target | None = None
 
     def queries(self, samples: Sequence[Sample]) -> list[Query]:
         """List the m queries of each sample."""
@@ -99,11 +108,18 @@ class Scorer:
         for labelled in sets:
             asked = samples.setdefault(labelled.target.fingerprint, (labelled.target, []))
             asked[1].extend(labelled.samples)
+            if self.base is not None:
+                both = samples.setdefault(self.base.fingerprint, (self.base, []))
+                both[1].extend(labelled.samples)
         for target, wanted in samples.values():
             self._run(self.task(target), self.queries(wanted))
 
     def features(self, target: Target | Any, samples: Sequence[Sample]) -> Features:
-        """Measure m answers to each sample, and aggregate."""
+        """Measure m answers to each sample, and aggregate; with the base's beside them."""
+        own = self._features(target, samples)
+        return own if self.base is None else own.over(self._features(self.base, samples))
+
+    def _features(self, target: Target | Any, samples: Sequence[Sample]) -> Features:
         task, parts = self.task(target), []
         for start in range(0, len(samples), AT_ONCE):
             part = samples[start : start + AT_ONCE]
@@ -120,9 +136,11 @@ class Scorer:
     def scores(self, attack: str, calibration: LabelledSet, evaluation: LabelledSet) -> Scores:
         """Fit on one set and score the other; what an earlier run found is not fitted again."""
         sets = (calibration, evaluation)
+        models = [*(s.target for s in sets), *([] if self.base is None else [self.base])]
         asked = [self.task(s.target).keys(self.queries(s.samples))[1] for s in sets]
         key = fingerprint_values(
             scores=asked,
+            base=None if self.base is None else self.base.fingerprint,
             sizes=[len(labelled.members) for labelled in sets],
             m=self.m,
             aggregation=self.settings.aggregation,
@@ -147,9 +165,12 @@ class Scorer:
                 "members": scores[:n].tolist(),
                 "non_members": scores[n:].tolist(),
                 "answers": [count.to_dict() for count in counts],
+                "near_copies": self._near_copies(
+                    known, len(calibration.members), asked, len(evaluation.members)
+                ),
             }
 
-        persistent = all(self.task(labelled.target).persistent for labelled in sets)
+        persistent = all(self.task(model).persistent for model in models)
         kept = self.store.remembered(key, score, persistent=persistent)
         return Scores(
             threshold=kept["threshold"],
@@ -157,7 +178,42 @@ class Scorer:
             members=np.asarray(kept["members"]),
             non_members=np.asarray(kept["non_members"]),
             answers=(Answers(**kept["answers"][0]), Answers(**kept["answers"][1])),
+            near_copies=None if kept["near_copies"] is None else NearCopies(**kept["near_copies"]),
         )
+
+    def _near_copies(
+        self, known: Features, n_known: int, asked: Features, n_asked: int
+    ) -> dict[str, Any] | None:
+        """Count the samples of an evaluation set that were redrawn nearly exactly.
+
+        The first so many samples of each set are its members.
+        """
+        before, after = best_structure(known), best_structure(asked)
+        if before is None or after is None:
+            return None
+        threshold = copy_threshold(before[n_known:])
+        copied = after > threshold
+        return NearCopies(
+            threshold=threshold,
+            members=int(copied[:n_asked].sum()),
+            non_members=int(copied[n_asked:].sum()),
+        ).to_dict()
+
+    def on_base(self, attack: str, calibration: LabelledSet, evaluation: LabelledSet) -> Scores:
+        """Fit and score as :meth:`scores` does, with the base in place of every target.
+
+        It was not fine-tuned on anybody: if it tells members from non-members, the sets differ.
+
+        Raises
+        ------
+        ValueError
+            If no base is known.
+        """
+        if self.base is None:
+            msg = "no base model is known"
+            raise ValueError(msg)
+        sets = (replace(labelled, target=self.base) for labelled in (calibration, evaluation))
+        return replace(self, base=None).scores(attack, *sets)
 
     def answers(self, features: Features, samples: Sequence[Sample]) -> Answers:
         """Count the answers to samples that are no pictures."""

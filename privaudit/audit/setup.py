@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from privaudit.attacks.registry import reads_base
 from privaudit.audit.estimate import Unmade
 from privaudit.audit.experiment import (
     Experiment,
@@ -15,15 +15,18 @@ from privaudit.audit.experiment import (
     unknown_members,
     write_captions,
 )
+from privaudit.audit.exposure import groups_of
 from privaudit.audit.provenance import sample_set
 from privaudit.audit.scenarios import SCENARIOS
+from privaudit.audit.shadow import ShadowRecipe
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.errors import SampleError, SettingError
-from privaudit.measurements import ReconstructionSimilarity
-from privaudit.samples import Canaries, CoinSplit, as_samples, check_disjoint, check_set
-from privaudit.targets import as_target, without_effect
+from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
+from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
+from privaudit.targets import as_target, base_of, without_effect
 from privaudit.targets.acceleration import Acceleration
+from privaudit.targets.convert import pipeline_in
 
 if TYPE_CHECKING:
     from privaudit.audit.inputs import AuditInputs
@@ -110,15 +113,7 @@ class Setup:
         SettingError
             If the audit file sets what cannot reach it.
         """
-        refused = [n for n in self.without_effect() if self.settings.source(n) == "marker"]
-        if refused:
-            given = type(self.inputs.target_model).__name__
-            msg = (
-                f"{', '.join(refused)} of privacy_budget(…) cannot reach what it is for: this "
-                f"audit has {'an image_encoder fixture' if refused[0] == 'encoder' else given}; "
-                "remove it, or set it where that is made"
-            )
-            raise SettingError(msg)
+        self.check_settings()
         return self._as_target(self.inputs.target_model)
 
     @functools.cached_property
@@ -126,6 +121,19 @@ class Setup:
         """The model that the target was fine-tuned from, if it was given."""
         given = self.inputs.base_model
         return None if given is None else self._as_target(given)
+
+    @functools.cached_property
+    def calibration_base(self) -> Target | None:
+        """The base model that is asked what the target is asked, if it is known.
+
+        It is the one given, or the one that the target's own pipeline was made of; ``None`` where
+        no inference model of the audit reads its answers, or the settings leave it out.
+        """
+        settings = self.settings
+        if not settings.base_calibration or not any(map(reads_base, settings.attacks)):
+            return None
+        own = None if self.base is not None else base_of(self.inputs.target_model)
+        return self.base if own is None else self._as_target(own)
 
     @functools.cached_property
     def encoder(self) -> Encoder:
@@ -149,7 +157,14 @@ class Setup:
             msg = "III and IV calibrate on a shadow model, and there is none"
             raise SampleError(msg)
         members, non_members = self._auxiliary
-        return LabelledSet(self._as_target(inputs.fine_tune(members)), members, non_members)
+        return LabelledSet(self._as_target(self._recipe(members)), members, non_members)
+
+    @functools.cached_property
+    def _recipe(self) -> ShadowRecipe:
+        given = self.inputs.fine_tune
+        if isinstance(given, ShadowRecipe):
+            return given
+        return ShadowRecipe(cast("Any", given), self._store, self.inputs.base_model)
 
     @functools.cached_property
     def _auxiliary(self) -> tuple[list[Sample], list[Sample]]:
@@ -198,21 +213,8 @@ class Setup:
         SampleError
             If they are no mapping, or it knows no sample of the audit.
         """
-        given = self.inputs.sample_groups
-        if given is None:
-            split = self.inputs.coin_split
-            return {
-                name: f"exposure {times}"
-                for name, times in (split.exposures if isinstance(split, Canaries) else {}).items()
-            }
-        ids = {sample.id for sample in (*self.members, *self.non_members)}
-        if not isinstance(given, Mapping) or not ids & set(given):
-            msg = (
-                f"sample_groups is a {type(given).__name__} that knows none of {len(ids)} samples: "
-                "return a dictionary from the id of each sample to its group"
-            )
-            raise SampleError(msg)
-        return {str(name): str(group) for name, group in given.items() if group is not None}
+        samples = (*self.members, *self.non_members)
+        return groups_of(self.inputs.sample_groups, samples, self.inputs.coin_split)
 
     @functools.cached_property
     def features(self) -> FeatureCache:
@@ -220,11 +222,13 @@ class Setup:
         return FeatureCache(self.encoder)
 
     @functools.cached_property
-    def measurement(self) -> ReconstructionSimilarity:
+    def measurement(self) -> AnswerSimilarity:
         """What is measured of each answer."""
         settings = self.settings
-        return ReconstructionSimilarity(
-            self.encoder, settings.similarity, settings.similarity_axis, self.features
+        return AnswerSimilarity(
+            ReconstructionSimilarity(
+                self.encoder, settings.similarity, settings.similarity_axis, self.features
+            )
         )
 
     # -- what it asks
@@ -257,7 +261,7 @@ class Setup:
         if what.knows_members:
             sets = known_members(self.target, self.members, self.non_members, self.settings)
         else:
-            shadow = LabelledSet(Unmade(), *self._auxiliary) if unmade else self.shadow
+            shadow = self._unmade() if unmade else self.shadow
             sets = unknown_members(
                 self.target,
                 self.members,
@@ -272,7 +276,22 @@ class Setup:
 
     @property
     def _must_make_shadow(self) -> bool:
-        return self.inputs.shadow_model is None and "shadow" not in self.__dict__
+        if self.inputs.shadow_model is not None or "shadow" in self.__dict__:
+            return False
+        return self._recipe.kept(self._auxiliary[0]) is None
+
+    def _unmade(self) -> LabelledSet:
+        why = self._recipe.why_again(self._auxiliary[0])
+        return LabelledSet(Unmade(why), *self._auxiliary)
+
+    def notes(self) -> list[str]:
+        """Say what else a reader of the record should know, one sentence each."""
+        notes = self.settings_notes()
+        if "shadow" in self.__dict__ and "_recipe" in self.__dict__:
+            why = self._recipe.why_again(self._auxiliary[0])
+            if why is not None:
+                notes.append(f"the shadow model is made again in each session: {why}")
+        return notes
 
     def _prompts(self, what: Scenario, sets: tuple[LabelledSet, LabelledSet]) -> dict[str, str]:
         samples = [sample for labelled in sets for sample in labelled.samples]
@@ -300,6 +319,46 @@ class Setup:
         wanted = {name: getattr(self.settings, name) for name in PIPELINE}
         return [*names, *without_effect(self.inputs.target_model, wanted)]
 
+    def check_settings(self) -> None:
+        """Refuse a setting of the audit file that reaches nothing.
+
+        Asked again once a :class:`privaudit.SavedPipeline` is loaded, which tells more then.
+
+        Raises
+        ------
+        SettingError
+            If there is one.
+        """
+        refused = [n for n in self.without_effect() if self.settings.source(n) == "marker"]
+        if refused:
+            msg = (
+                f"{', '.join(refused)} of privacy_budget(…) cannot reach what it is for: "
+                f"{self._why_without_effect(refused[0])}; remove it, or set it where that is made"
+            )
+            raise SettingError(msg)
+
+    def settings_notes(self) -> list[str]:
+        """Say which settings of an ini file or a command line reach nothing, and why."""
+        said = [
+            (name, self.settings.source(name))
+            for name in self.without_effect()
+            if self.settings.source(name) not in ("default", "marker")
+        ]
+        return [
+            f"{name}={getattr(self.settings, name)} ({source}) has no effect: "
+            f"{self._why_without_effect(name)}"
+            for name, source in said
+        ]
+
+    def _why_without_effect(self, name: str) -> str:
+        if name == "encoder":
+            return "this audit has an image_encoder fixture"
+        given = self.inputs.target_model
+        kind = type(pipeline_in(given) or given).__name__
+        if pipeline_in(given) is None:
+            return f"target_model is a {kind}, which comes with its own"
+        return f"the call of this {kind} has its own, or no place for it"
+
     def recorded_settings(self) -> dict[str, Any]:
         """Return the settings as a record has them, without the values that reached nothing."""
         without = self.without_effect()
@@ -314,6 +373,8 @@ class Setup:
             "image_encoder": self.encoder,
             "measurement": self.measurement,
         }
+        if self.__dict__.get("calibration_base") is not None:
+            models["base_model"] = self.calibration_base
         if "shadow" in self.__dict__:
             models["shadow_model"] = self.shadow.target
         if "_captioner" in self.__dict__:

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from privaudit.record import Answers, BlindBaseline, Interval, NearDuplicate, Validity
 from privaudit.statistics import auc_interval
+from privaudit.targets.graded import ROUND_TRIP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 
     from privaudit.record import BlindFinding
 
-__all__ = ["blind_baseline", "blind_caption_baseline", "judge", "judge_answers", "near_duplicates"]
+__all__ = [
+    "blind_baseline",
+    "blind_caption_baseline",
+    "judge",
+    "judge_answers",
+    "judge_base",
+    "near_duplicates",
+]
 
 FOLDS = 5
 LEAST = 2 * FOLDS
@@ -178,6 +186,26 @@ def near_duplicates(
     return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
 
 
+def judge_base(name: str, found: BlindBaseline) -> list[str]:
+    """Say why nothing can be concluded if the base model tells members from non-members.
+
+    Parameters
+    ----------
+    name
+        The attack, such as ``"attack-I-combined"``.
+    found
+        Its AUC on the base, which was fine-tuned on neither.
+    """
+    if found.interval.low <= 0.5:
+        return []
+    return [
+        f"base AUC {found.auc:.3f} (at least {found.interval.low:.3f}) by {name}: the base model, "
+        "which was fine-tuned on nobody, tells members from non-members\ntake both from one "
+        "source, and decide membership by privaudit.split_by_coin; if the base was trained on the "
+        "members, it is no base of this audit"
+    ]
+
+
 def judge_answers(role: str, answers: Answers) -> list[str]:
     """Say why nothing can be concluded from answers, if too many of them are no pictures.
 
@@ -228,6 +256,8 @@ def judge(
     evaluation_ids: Sequence[str],
     is_base: bool,
     controls: Mapping[str, float],
+    sensitivity: Mapping[str, Mapping[str, float]] | None = None,
+    budget: float = CONTROL_AUC,
 ) -> Validity:
     """Decide whether an audit may conclude anything.
 
@@ -247,6 +277,10 @@ def judge(
         Whether the target draws exactly what its base model draws.
     controls
         AUC of the positive control, by the name of the attack.
+    sensitivity
+        AUC on changed copies, by the name of the attack and what was done to them.
+    budget
+        The largest AUC that is accepted of a model.
     """
     reasons = []
     if is_base:
@@ -281,7 +315,20 @@ def judge(
                 "similarity do not see even an exact copy\nuse another --privaudit-encoder or "
                 "--privaudit-similarity"
             )
+    graded = {name: dict(aucs) for name, aucs in (sensitivity or {}).items()}
+    for name, aucs in graded.items():
+        if ROUND_TRIP in aucs and not aucs[ROUND_TRIP] > budget:
+            reasons.append(
+                f"sensitivity control AUC {aucs[ROUND_TRIP]:.3f} <= {budget:g} by {name}: this "
+                "audit would pass a model that returns its training images as its own autoencoder "
+                "draws them\n"
+                "use another --privaudit-encoder, or more samples"
+            )
     return Validity(
+        sensitivity={
+            name: {grade: auc if math.isfinite(auc) else None for grade, auc in aucs.items()}
+            for name, aucs in graded.items()
+        },
         blind_image=blind_image,
         blind_caption=blind_caption,
         blind_facts=blind_facts,

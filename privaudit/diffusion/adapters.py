@@ -6,6 +6,7 @@ the base would pass for one of the fine-tune. Here a file is used whole, or it i
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from privaudit.diffusion.lora_files import layout_of, read_lora, renamed
 from privaudit.errors import GeneratorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["ADAPTER_STATES", "adapters_of", "check_active", "fuse_adapter"]
@@ -124,15 +125,10 @@ def fuse_adapter(pipeline: Any, source: str | Path) -> list[dict[str, Any]]:
         raise GeneratorError(msg)
     file, tensors, config = read_lora(source)
     named = renamed(tensors, config, _modules(pipeline), str(file))
-    understood = _load(pipeline, file, tensors, named)
-    unused = _unused(pipeline, understood)
-    n_values, n_understood = (
-        sum(value.numel() for key, value in part.items() if not _is_alpha(key))
-        for part in (named, understood)
-    )
-    if unused or n_understood < n_values:
-        wrong = unused or sorted(set(named) - set(understood)) or list(named)
-        _refuse(file, name, wrong, named)
+    understood, lost = _load(pipeline, file, tensors, named)
+    unused = lost or _unused(pipeline, understood)
+    if unused or not understood:
+        _refuse(file, name, unused or list(named), named)
     components = sorted({adapter["component"] for adapter in adapters_of(pipeline)})
     before = {part: _adapted(getattr(pipeline, part)) for part in components}
     pipeline.fuse_lora(components=components, safe_fusing=True)
@@ -155,14 +151,17 @@ def _load(
     file: Path,
     tensors: Mapping[str, torch.Tensor],
     named: Mapping[str, torch.Tensor],
-) -> dict[str, torch.Tensor]:
-    """Have diffusers load it, and return what diffusers made of its keys."""
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Have diffusers load it, and return what diffusers made of its keys, and those it dropped."""
     understood: dict[str, torch.Tensor] = {}
+    lost: list[str] = []
+    convert = type(pipeline).lora_state_dict
 
     def overheard(*given: Any, **options: Any) -> Any:
-        answer = type(pipeline).lora_state_dict(*given, **options)
-        state = answer[0] if isinstance(answer, tuple) else answer
-        understood.update(state)
+        answer = convert(*given, **options)
+        understood.update(_state(answer))
+        options.pop("weight_name", None)
+        lost.extend(_lost(named, functools.partial(convert, **options)))
         return answer
 
     pipeline.lora_state_dict = overheard
@@ -182,7 +181,32 @@ def _load(
         raise GeneratorError(msg) from error
     finally:
         del pipeline.lora_state_dict
-    return understood
+    return understood, lost
+
+
+def _state(answer: Any) -> dict[str, torch.Tensor]:
+    """Return the weights among what ``lora_state_dict`` returned."""
+    return dict(answer[0] if isinstance(answer, tuple) else answer)
+
+
+def _lost(named: Mapping[str, torch.Tensor], convert: Callable[..., Any]) -> list[str]:
+    """Return the keys whose values are in nothing that a conversion makes of a file.
+
+    Gradients tell: a converter renames, cuts, joins and scales tensors, some it repeats, and some
+    it drops with a warning that nobody sees.
+    """
+    leaves = {
+        key: value.detach().float().requires_grad_()
+        for key, value in named.items()
+        if not _is_alpha(key)
+    }
+    with torch.enable_grad():
+        # Not the leaves themselves: a converter may scale a tensor in its place.
+        copies = {key: leaves[key] * 1 if key in leaves else named[key] for key in named}
+        made = [value for value in _state(convert(copies)).values() if value.requires_grad]
+        if made:
+            torch.stack([value.sum() for value in made]).sum().backward()  # type: ignore[no-untyped-call]
+    return [key for key, leaf in leaves.items() if leaf.grad is None]
 
 
 def _unused(pipeline: Any, understood: Mapping[str, torch.Tensor]) -> list[str]:

@@ -228,7 +228,7 @@ def finetune(
     for module in modules:
         module.eval().requires_grad_(requires_grad=False)
     return FineTuned(
-        pipeline=_with_parts(pipeline, unet=unet, text_encoder=text_encoder),
+        pipeline=with_parts(pipeline, unet=unet, text_encoder=text_encoder),
         losses=tuple(losses),
         trained_parameters=sum(p.numel() for p in parameters),
         epsilon=None if private is None else private.spent(),
@@ -360,7 +360,7 @@ def _check_loss(losses: Sequence[float], batch_size: int, learning_rate: float) 
         raise FineTuneError(msg)
 
 
-def _with_parts(pipeline: Any, **parts: Any) -> Any:
+def with_parts(pipeline: Any, **parts: Any) -> Any:
     """Build a pipeline of the same class with some parts replaced."""
     components = pipeline.components | parts
     # Not a component, but an argument all the same: without it diffusers warns at every load.

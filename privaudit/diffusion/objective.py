@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from privaudit.samples import Sample
 
-__all__ = ["denoising_errors", "denoising_loss", "latents_of", "tokens_of", "training_scheduler"]
+__all__ = [
+    "denoising_errors",
+    "denoising_loss",
+    "errors_at",
+    "latents_of",
+    "tokens_of",
+    "training_scheduler",
+]
 
 
 def training_scheduler(pipeline: Any) -> Any:
@@ -70,12 +77,35 @@ def denoising_errors(
     states: torch.Tensor,
     draws: torch.Generator,
 ) -> torch.Tensor:
-    """Squared error of each sample's prediction, shape (n,): equation 14 of Ho et al. 2020."""
-    n = len(latents)
+    """Squared error of each sample's prediction at a random timestep, shape (n,)."""
     noise = torch.randn(latents.shape, generator=draws).to(latents.device)
-    timesteps = torch.randint(scheduler.config.num_train_timesteps, (n,), generator=draws).to(
-        latents.device
-    )
+    timesteps = torch.randint(
+        scheduler.config.num_train_timesteps, (len(latents),), generator=draws
+    ).to(latents.device)
+    return errors_at(unet, scheduler, latents, states, noise, timesteps)
+
+
+def errors_at(
+    unet: Any,
+    scheduler: Any,
+    latents: torch.Tensor,
+    states: torch.Tensor,
+    noise: torch.Tensor,
+    timesteps: torch.Tensor,
+) -> torch.Tensor:
+    """Squared error of each sample's prediction, shape (n,): equation 14 of Ho et al. 2020.
+
+    Parameters
+    ----------
+    unet, scheduler
+        The denoiser, and the noising process that it was trained with.
+    latents, noise
+        Scaled latents and as much standard normal noise, shape (n, channels, height, width).
+    states
+        Text states, shape (n, tokens, width).
+    timesteps
+        How much noise is added to each, shape (n,), whole numbers from 0.
+    """
     noisy = scheduler.add_noise(latents, noise, timesteps)
     if scheduler.config.prediction_type == "v_prediction":
         target = scheduler.get_velocity(latents, noise, timesteps)

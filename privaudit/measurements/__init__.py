@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from privaudit.measurements.base import Access, Measurement
+from privaudit.measurements.blocks import AnswerSimilarity
 from privaudit.measurements.features import Features, aggregate
 from privaudit.measurements.reconstruction import ReconstructionSimilarity
 
-__all__ = ["Access", "Features", "Measurement", "ReconstructionSimilarity", "aggregate"]
+__all__ = [
+    "Access",
+    "AnswerSimilarity",
+    "Features",
+    "Measurement",
+    "ReconstructionSimilarity",
+    "aggregate",
+]

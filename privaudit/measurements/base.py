@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Access", "Measurement"]
 
-Access = Literal["black-box", "weights"]
+Access = Literal["black-box", "white-box"]
 """What an attacker must have: answers to queries, or the model itself."""
 
 
@@ -30,7 +30,7 @@ class Measurement(Protocol):
     name
         What the record calls it.
     access
-        What it takes. A measurement of ``"weights"`` access gets no images, and measures the
+        What it takes. A measurement of ``"white-box"`` access gets no images, and measures the
         target itself.
     identity
         Changes whenever a row would: the key of what is stored.
@@ -55,7 +55,7 @@ class Measurement(Protocol):
         queries
             By position.
         images
-            The target's answers, by the position of their query; none for ``"weights"`` access.
+            The target's answers, by the position of their query; none for ``"white-box"`` access.
 
         Returns
         -------

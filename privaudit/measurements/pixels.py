@@ -1,4 +1,4 @@
-"""How alike a sample and an answer are to the eye: pixels, at several resolutions."""
+"""How alike a sample and an answer are to the eye: pixels at several resolutions, structure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
-from privaudit.measurements.features import Features, aggregate
+from privaudit.measurements.features import Features, aggregate, mean_and_best
 from privaudit.samples import as_rgb
 
 if TYPE_CHECKING:
@@ -19,10 +19,19 @@ if TYPE_CHECKING:
     from privaudit.measurements.base import Access
     from privaudit.targets import Query, Target
 
-__all__ = ["RESOLUTIONS", "PixelSimilarity", "pixel_similarities", "scaled_pixels"]
+__all__ = [
+    "RESOLUTIONS",
+    "STRUCTURE",
+    "PixelSimilarity",
+    "pixel_similarities",
+    "scaled_pixels",
+    "structural_similarity",
+]
 
 RESOLUTIONS = (8, 16, 32)
 """Edges, in pixels, of the squares that pictures are compared at: layout, shapes, details."""
+STRUCTURE = 32
+"""Edge, in pixels, of the squares whose structure is compared."""
 FLAT = 1e-6
 """Least norm of centred pixels: a picture of one colour correlates with nothing."""
 
@@ -93,13 +102,40 @@ def pixel_similarities(
     return np.asarray(values)
 
 
+def structural_similarity(query: Image.Image, generated: Image.Image) -> float:
+    """Return the structural similarity index of two images, in [−1, 1]; a copy has 1.
+
+    Wang et al. (2004), as scikit-image computes it: windows of 7 × 7 pixels, the mean over windows
+    and colours. Both images are brought to 32 × 32 pixels first.
+
+    Parameters
+    ----------
+    query, generated
+        Images of any size.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> ramp = Image.linear_gradient("L")
+    >>> structural_similarity(ramp, ramp)
+    1.0
+    >>> structural_similarity(ramp, ramp.transpose(Image.Transpose.ROTATE_180)) < 0.5
+    True
+    """
+    from skimage.metrics import structural_similarity as index
+
+    shape = (STRUCTURE, STRUCTURE, 3)
+    pair = (scaled_pixels(image, STRUCTURE).reshape(shape) for image in (query, generated))
+    return float(index(*pair, channel_axis=2, data_range=1.0))
+
+
 class PixelSimilarity:
-    """Pixel similarity of each answer to the sample that was asked about.
+    """Pixel and structural similarity of each answer to the sample that was asked about.
 
     From the answers that the paper's measurement reads anyway: it generates nothing. A row holds
-    the values of :func:`pixel_similarities`; a sample's features hold their mean over its m
-    answers and, beside it, their best, whatever the audit's aggregation: a model that redraws a
-    member once in three times has memorised it.
+    the values of :func:`pixel_similarities`, then that of :func:`structural_similarity`. A sample's
+    blocks hold their mean over its m answers and, beside it, their best, whatever the audit's
+    aggregation: ``"pixels"``, shape (n, 4 · resolutions), and ``"structure"``, shape (n, 2).
 
     Parameters
     ----------
@@ -113,7 +149,9 @@ class PixelSimilarity:
 
     def __init__(self, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
         self._resolutions = resolutions
-        self.identity = fingerprint_values(pixels=list(resolutions), version=1)
+        self.width = 2 * len(resolutions) + 1
+        """Values in a row."""
+        self.identity = fingerprint_values(pixels=list(resolutions), structure=STRUCTURE, version=2)
 
     def rows(
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
@@ -124,22 +162,35 @@ class PixelSimilarity:
         for i, query in queries.items():
             pair = query.sample.digest, fingerprint_pixels(images[i])
             if pair not in known:  # a model may draw one picture again and again
-                known[pair] = pixel_similarities(
-                    query.sample.image, images[i], self._resolutions
-                ).astype(np.float32)
+                known[pair] = self._compare(query.sample.image, images[i])
             rows.append(known[pair])
         return rows
 
-    def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
-        """Put mean and best of m side by side; the one similarity is the mean of the former's.
+    def _compare(self, query: Image.Image, generated: Image.Image) -> NDArray[np.float32]:
+        pixels = pixel_similarities(query, generated, self._resolutions)
+        structure = structural_similarity(query, generated)
+        return np.append(pixels, structure).astype(np.float32)
 
-        The vectors have shape (n, 4 · resolutions): all means, then all bests. The one similarity
-        is the mean correlation over resolutions, aggregated as the audit asks.
+    def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
+        """Make the blocks; the vectors are all of them.
+
+        The one similarity is the mean correlation over resolutions, aggregated as the audit asks.
         """
-        both = [aggregate(rows, how, axis=1) for how in ("mean", "max")]
-        correlations = aggregate(rows[:, :, 0::2], aggregation, axis=1)
-        return Features(vectors=np.concatenate(both, axis=1), similarity=correlations.mean(axis=1))
+        correlations = aggregate(rows[:, :, 0:-1:2], aggregation, axis=1)
+        blocks = {
+            "pixels": mean_and_best(rows[:, :, :-1]),
+            "structure": mean_and_best(rows[:, :, -1:]),
+        }
+        return Features(
+            vectors=np.concatenate(list(blocks.values()), axis=1),
+            similarity=correlations.mean(axis=1),
+            blocks=blocks,
+        )
 
     def describe(self) -> dict[str, object]:
         """Return what is compared, and how."""
-        return {"name": self.name, "resolutions": list(self._resolutions)}
+        return {
+            "name": self.name,
+            "resolutions": list(self._resolutions),
+            "structure": STRUCTURE,
+        }

@@ -9,7 +9,7 @@ import numpy as np
 from privaudit.encoders.base import encoder_identity
 from privaudit.encoders.cache import FeatureCache
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
-from privaudit.measurements.features import Features, aggregate
+from privaudit.measurements.features import Features, aggregate, mean_and_best
 from privaudit.measurements.liveness import FACTS, answer_facts
 from privaudit.measurements.similarity import patch_similarity, similarity_vector
 from privaudit.samples import ImagesByDigest
@@ -62,7 +62,7 @@ class ReconstructionSimilarity:
             similarity=similarity,
             axis=axis,
             special=self._n_special,
-            first="facts of the answer, mean over patches",
+            first="spread and cells of the answer, mean over patches",
         )
 
     def rows(
@@ -81,15 +81,24 @@ class ReconstructionSimilarity:
             compared = patches if self._axis == "token" else pair
             vector = similarity_vector(*compared, self._similarity, self._axis)
             mean = patch_similarity(*patches, self._similarity)
-            facts = answer_facts(images[i], digests[i])
+            facts = answer_facts(images[i])
             rows.append(np.concatenate([facts, mean[None], vector]).astype(np.float32))
         return rows
 
     def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
-        """Aggregate over the answers, see :class:`Measurement`."""
+        """Aggregate over the answers, see :class:`Measurement`.
+
+        The block ``"encoder"``, shape (n, 2), holds the mean over patches: its mean over the
+        answers and its best, whatever the aggregation.
+        """
         facts, measured = rows[..., :FACTS], rows[..., FACTS:]
         reduced = aggregate(measured, aggregation, axis=1)
-        return Features(vectors=reduced[:, 1:], similarity=reduced[:, 0], facts=facts)
+        return Features(
+            vectors=reduced[:, 1:],
+            similarity=reduced[:, 0],
+            facts=facts,
+            blocks={"encoder": mean_and_best(measured[..., :1])},
+        )
 
     def describe(self) -> dict[str, object]:
         """Return what is compared, and how."""

@@ -66,7 +66,7 @@ class Runner:
         self.engine: Engine = make_engine(session)
         self._settings, self._strict, self._progress = audit, session.strict, progress
         self._audits: dict[str, Audit] = {}
-        self._shadows = ShadowModels(folder)
+        self._shadows = ShadowModels(self.store, folder)
         self._decided: dict[str, str] = {}
         """What decided each sequential audit that needs nothing more."""
 
@@ -173,7 +173,8 @@ class Runner:
         if inputs.fine_tune is not None:
             indices = item_indices(request.node)
             del indices[FIXTURE]
-            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, indices)
+            base = given["base_model"]
+            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, indices, base)
         claim = item_claim(request.node)
         if claim is not None:
             given["claim"] = Claim(**claim)

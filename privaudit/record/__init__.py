@@ -6,7 +6,7 @@ from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
-from privaudit.record.validity import BlindBaseline, BlindFinding, NearDuplicate, Validity
+from privaudit.record.validity import BlindBaseline, BlindFinding, Conduct, NearDuplicate, Validity
 from privaudit.record.values import (
     Answers,
     Chance,
@@ -17,6 +17,7 @@ from privaudit.record.values import (
     ExposedMember,
     GroupAUC,
     Interval,
+    NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
@@ -33,6 +34,7 @@ __all__ = [
     "BlindFinding",
     "Chance",
     "Claim",
+    "Conduct",
     "Counts",
     "DetectableAUC",
     "EpsilonBound",
@@ -40,6 +42,7 @@ __all__ = [
     "GroupAUC",
     "Images",
     "Interval",
+    "NearCopies",
     "NearDuplicate",
     "NotCompleted",
     "OperatingPoint",

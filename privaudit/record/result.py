@@ -10,6 +10,7 @@ from privaudit.record.values import (
     ExposedMember,
     GroupAUC,
     Interval,
+    NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
@@ -76,6 +77,9 @@ class AttackResult(Value):
         A lower bound on ε, or why there is none.
     claim
         What a ``privacy_claim`` marker claims.
+    near_copies
+        How many samples were redrawn nearly exactly; of a sequential audit, and where that was not
+        measured, ``None``.
     exposed
         The members who stand out from the non-members one by one, the highest score first: the
         expected share of those named by chance is 1 − confidence at most.
@@ -110,6 +114,7 @@ class AttackResult(Value):
     epsilon: EpsilonBound | None = None
     epsilon_refused: str = ""
     claim: Claim | None = None
+    near_copies: NearCopies | None = None
     exposed: list[ExposedMember] = []
     groups: list[GroupAUC] = []
     member_scores: dict[str, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.record.values import Answers, Interval, Value
 
-__all__ = ["BlindBaseline", "BlindFinding", "NearDuplicate", "Validity"]
+__all__ = ["BlindBaseline", "BlindFinding", "Conduct", "NearDuplicate", "Validity"]
 
 SHOWN = 10
 """Near-duplicate pairs that a record names."""
@@ -52,6 +52,25 @@ class NearDuplicate(Value):
     cosine: float
 
 
+class Conduct(Value):
+    """How a target takes what it is asked.
+
+    Attributes
+    ----------
+    seeds_honoured
+        Whether one query, asked twice, gave one picture; ``None`` where that was not asked: a
+        pipeline is given its noise.
+    prompts
+        Pairs of prompts that were asked with one seed.
+    ignored
+        Those that gave one picture.
+    """
+
+    seeds_honoured: bool | None = None
+    prompts: int = 0
+    ignored: int = 0
+
+
 class Validity(Value):
     """Whether an audit can say anything at all.
 
@@ -69,9 +88,19 @@ class Validity(Value):
     controls
         AUC of each attack, by name such as ``"attack-I-threshold"``, when a target that returns
         its members takes the model's place.
+    sensitivity
+        AUC of the most telling attack of a scenario, by its name, when a target that returns
+        changed copies of its members takes the model's place: by what was done to them, such as
+        ``"1/4 mixed into another"``. A grade after the first that stays within the budget is not
+        tried.
+    base
+        AUC of an attack, by its name, when the base model takes the place of every other: found
+        while the audit ran.
     answers
         How many answers are no pictures, by the name of the attack and the set: found while the
         audit ran.
+    conduct
+        Whether seeds and prompts decide what is drawn, by the role of the model.
     reasons
         Why nothing may be concluded; empty when something may.
     """
@@ -82,7 +111,10 @@ class Validity(Value):
     near_duplicates: list[NearDuplicate] = []
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
+    sensitivity: dict[str, dict[str, float | None]] = {}
+    base: dict[str, BlindBaseline] = {}
     answers: dict[str, Answers] = {}
+    conduct: dict[str, Conduct] = {}
     reasons: list[str] = []
 
     def merged(self, other: Validity) -> Validity:
@@ -96,6 +128,9 @@ class Validity(Value):
             near_duplicates=alike[:SHOWN],
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),
+            sensitivity=dict(sorted({**self.sensitivity, **other.sensitivity}.items())),
+            base=dict(sorted({**self.base, **other.base}.items())),
             answers=dict(sorted({**self.answers, **other.answers}.items())),
+            conduct=dict(sorted({**self.conduct, **other.conduct}.items())),
             reasons=list(dict.fromkeys((*self.reasons, *other.reasons))),
         )

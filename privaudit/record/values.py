@@ -17,6 +17,7 @@ __all__ = [
     "ExposedMember",
     "GroupAUC",
     "Interval",
+    "NearCopies",
     "OperatingPoint",
     "Rate",
     "SequentialPath",
@@ -79,7 +80,7 @@ class Answers(Value):
     flat
         Those that are one colour, or nearly so.
     repeated
-        Those that were also given to another prompt.
+        Those that were also, or nearly, given to another prompt.
     """
 
     n: int = 0
@@ -114,6 +115,23 @@ class Chance(Value):
     leak: float
     n_results: int
     evaluated: Counts
+
+
+class NearCopies(Value):
+    """How many samples of the evaluation set were redrawn nearly exactly.
+
+    Attributes
+    ----------
+    threshold
+        Structural similarity of the best answer from which it counts as a copy: halfway between
+        the highest of a calibration non-member and 1.
+    members, non_members
+        How many are above it.
+    """
+
+    threshold: float
+    members: int
+    non_members: int
 
 
 class Counts(Value):

@@ -73,6 +73,36 @@ def _validity(found: Validity) -> Iterator[str]:
         f"positive control: AUC {control}; near-duplicates across sets: "
         f"{found.n_near_duplicates} evaluated samples"
     )
+    for role, conduct in found.conduct.items():
+        if conduct.seeds_honoured is False:
+            yield (
+                f"seeds are not honoured by {role}: one query, asked twice, got two pictures. Each "
+                "answer is a draw: the first is kept, and another session may find another AUC"
+            )
+
+
+def _sensitivity(found: Validity, budget: float) -> Iterator[str]:
+    """Say how faint a copy would still be red, by the scenario that sees least."""
+    seen: dict[str, list[str]] = {
+        name: [grade for grade, auc in aucs.items() if auc is not None and auc > budget]
+        for name, aucs in found.sensitivity.items()
+    }
+    if seen:
+        name = min(seen, key=lambda attack: len(seen[attack]))
+        faintest = seen[name][-1] if seen[name] else "none but an exact one"
+        yield f"sensitivity: the faintest copy that {name} still sees: {faintest}"
+
+
+def _near_copies(results: Sequence[AttackResult]) -> Iterator[str]:
+    """Say how many members were redrawn, by the scenario that shows most of them."""
+    counted = [(r.near_copies, r) for r in results if r.near_copies is not None]
+    if counted:
+        copies, result = max(counted, key=lambda pair: pair[0].members / pair[1].evaluation.members)
+        n = result.evaluation
+        yield (
+            f"{copies.members} of {n.members} members were redrawn nearly exactly "
+            f"({copies.non_members} of {n.non_members} non-members), asked as in {result.scenario}"
+        )
 
 
 def _power(results: Sequence[AttackResult]) -> Iterator[str]:
@@ -174,6 +204,8 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield _legend(audit.results[0])
             if audit.validity is not None:
                 yield from _validity(audit.validity)
+                yield from _sensitivity(audit.validity, audit.results[0].budget)
+            yield from _near_copies(audit.results)
             yield from _power(audit.results)
             yield from _false_red(audit)
             yield from _epsilon(audit.results)

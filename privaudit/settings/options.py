@@ -230,6 +230,13 @@ OPTIONS: tuple[Option, ...] = (
         switch=True,
     ),
     Option(
+        "base_calibration",
+        parsers.flag,
+        default=True,
+        help="let inference models that can (combined) read what the base model answers, where "
+        "that model is known; it is asked as many images as the target, which are kept",
+    ),
+    Option(
         "blind_limit",
         parsers.number(0.5, 1),
         0.55,

@@ -126,6 +126,7 @@ class AuditSettings(_Settings):
     confidence: float
     interval: str
     sequential: bool
+    base_calibration: bool
     blind_limit: float
     duplicate_limit: float
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from privaudit.errors import StoreError
 from privaudit.store.claims import Claims
 from privaudit.store.faults import ELSEWHERE
 from privaudit.store.images import ImageFolder, as_file
+from privaudit.store.models import ModelFolder
 from privaudit.store.table import Table
 
 if TYPE_CHECKING:
@@ -48,7 +50,13 @@ class Store:
         Where to keep entries; ``None`` keeps values for the life of this object, and no images.
     limit
         Bytes that the folder may take, ``None`` for no limit. When there are more, images go
-        first, the longest unused before others: the values computed from them stay useful.
+        first, the longest unused before others: the values computed from them stay useful. Shadow
+        models go when no image is left.
+
+    Attributes
+    ----------
+    models
+        Where shadow models are kept, ``None`` without a folder.
 
     Raises
     ------
@@ -62,6 +70,7 @@ class Store:
         self._own: dict[str, bytes] = {}
         """Values that mean nothing to another process, or have no folder to go to."""
         self._written = 0
+        self.models: ModelFolder | None = None
         if folder is None:
             return
         try:
@@ -72,6 +81,7 @@ class Store:
         self._images = ImageFolder(folder / "images")
         self._table = Table(folder / "values.sqlite")
         self._claims = Claims(folder / "claims")
+        self.models = ModelFolder(folder / "models")
 
     # -- images
 
@@ -157,30 +167,37 @@ class Store:
     # -- size
 
     def usage(self) -> dict[str, tuple[int, int]]:
-        """Return number and bytes of the stored images and values."""
-        if self.folder is None:
-            return {"images": (0, 0), "values": (0, 0)}
-        sizes = [size for _, size, _ in self._images.files()]
-        return {"images": (len(sizes), sum(sizes)), "values": self._table.usage()}
+        """Return number and bytes of the stored images, values and models."""
+        if self.models is None:
+            return dict.fromkeys(("images", "values", "models"), (0, 0))
+        images, models = (
+            [size for _, size, _ in kept] for kept in (self._images.files(), self.models.entries())
+        )
+        return {
+            "images": (len(images), sum(images)),
+            "values": self._table.usage(),
+            "models": (len(models), sum(models)),
+        }
 
     def evict(self, *, values_too: bool = False) -> int:
-        """Bring the folder under its limit, and return the number of images removed.
+        """Bring the folder under its limit, and return the number of images and models removed.
 
         Parameters
         ----------
         values_too
-            Whether values may go as well, should they alone be over the limit; not while
-            anything still reads them.
+            Whether values may go as well, should they alone be over the limit, and models; not
+            while anything still reads them.
         """
-        if self.folder is None or self.limit is None:
+        if self.models is None or self.limit is None:
             return 0
         self._written = 0
         values = self._table.usage()[1]
         if values_too and values > self.limit:
             self._table.drop_oldest(1 - 0.9 * self.limit / values)
             values = self._table.usage()[1]
-        files = sorted(self._images.files())
-        total = values + sum(size for _, size, _ in files)
+        models = sorted(self.models.entries())
+        files = [*sorted(self._images.files()), *(models if values_too else [])]
+        total = values + sum(size for _, size, _ in {*files, *models})
         removed = 0
         # A tenth below, so that the next image does not evict again.
         goal = 0.9 * self.limit if total > self.limit else total
@@ -189,7 +206,10 @@ class Store:
             if total <= goal:
                 break
             try:
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
             except OSError as error:  # a colleague's: the next may be ours
                 left = left or error
             else:
@@ -198,7 +218,7 @@ class Store:
         if left is not None and total > self.limit:
             warnings.warn(
                 f"{self.folder} holds {total / 1e6:,.1f} MB, over its limit of "
-                f"{self.limit / 1e6:,.1f} MB, and images cannot be removed ({left}): make it "
+                f"{self.limit / 1e6:,.1f} MB, and files cannot be removed ({left}): make it "
                 f"writable to you, or {ELSEWHERE}",
                 stacklevel=2,
             )
@@ -212,9 +232,10 @@ class Store:
         StoreError
             If anything of it is left.
         """
-        if self.folder is None:
+        if self.models is None:
             return
         self._images.remove()
+        self.models.remove()
         self._table.remove()
         self._claims.remove()
         self._own.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.targets.base import CallableTarget, Target
 from privaudit.targets.controls import CopyingTarget, MemorizingTarget, ObliviousTarget
-from privaudit.targets.convert import as_target, without_effect
+from privaudit.targets.convert import as_target, base_of, without_effect
 from privaudit.targets.loading import load_pipeline
 from privaudit.targets.pipeline import PipelineTarget
 from privaudit.targets.queries import Answer, Query
@@ -22,6 +22,7 @@ __all__ = [
     "SavedTarget",
     "Target",
     "as_target",
+    "base_of",
     "load_pipeline",
     "without_effect",
 ]

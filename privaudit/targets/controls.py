@@ -145,6 +145,8 @@ class ObliviousTarget:
     """
 
     persistent = True
+    ignores_prompts = True
+    """On purpose. Any other target that does makes an audit invalid."""
     worth_storing = False
     """Drawing an image is quicker than reading it."""
 

@@ -15,7 +15,31 @@ if TYPE_CHECKING:
 
     from privaudit.targets.acceleration import Acceleration
 
-__all__ = ["as_target", "without_effect"]
+__all__ = ["as_target", "base_of", "pipeline_in", "without_effect"]
+
+
+def base_of(given: Any) -> Any:
+    """Return the base model that a pipeline itself knows, or ``None``.
+
+    Parameters
+    ----------
+    given
+        As of :func:`as_target`.
+
+    Returns
+    -------
+    SavedPipeline, pipeline or None
+        A base that :func:`privaudit.load_pipeline` put the fine-tuned part into is loaded now.
+    """
+    given = _untuned(given)
+    if isinstance(given, SavedPipeline):
+        return given.base
+    known = getattr(given, "privaudit_base", None)
+    if known is None:
+        return None
+    from privaudit.targets.loading import load_pipeline
+
+    return load_pipeline(**known, device=given.device)
 
 
 def as_target(
@@ -95,13 +119,12 @@ def without_effect(given: Any, wanted: Mapping[str, Any]) -> list[str]:
     """
     names = [name for name, value in wanted.items() if value is not None and value is not False]
     overruled: set[str] = set()
-    given = _untuned(given)
     if isinstance(given, SavedPipeline):
         overruled = set(given.call)
-        given = vars(given).get("pipeline")
-        if given is None:
+        if pipeline_in(given) is None:
             return [name for name in names if name in overruled]
-    if not hasattr(given, "components"):
+    given = pipeline_in(given)
+    if given is None:
         return names
     accepted, others = parameters_of(type(given))
     lacking = overruled | {name for name in ON_CALL if name not in accepted and not others}
@@ -110,6 +133,25 @@ def without_effect(given: Any, wanted: Mapping[str, Any]) -> list[str]:
     if not any(getattr(given, name, None) for name in ("unet", "transformer")):
         lacking.add("compile")
     return [name for name in names if name in lacking]
+
+
+def pipeline_in(given: Any) -> Any:
+    """Return the pipeline that is called with an audit's settings.
+
+    Parameters
+    ----------
+    given
+        What a ``target_model`` fixture returned.
+
+    Returns
+    -------
+    diffusers.DiffusionPipeline or None
+        ``None`` for what brings its own settings, and for a saved one until it is loaded.
+    """
+    given = _untuned(given)
+    if isinstance(given, SavedPipeline):
+        return vars(given).get("pipeline")
+    return given if hasattr(given, "components") else None
 
 
 def _untuned(given: Any) -> Any:

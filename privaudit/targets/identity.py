@@ -18,10 +18,11 @@ __all__ = ["PROBES", "component_identity", "plain"]
 
 PROBES = (
     ("Zoë's 3 cats, PLAYING <b>chess</b> &amp; tea — 100% of the time", 1),
-    (" ".join(f"a picture of {n} small things," for n in range(14)), 2),
+    (" ".join(f"a picture of {n} small things," for n in range(14)), 1),
 )
 """Prompts and seeds of the probe: marks, capitals and entities that a tokenizer may treat in its
-own way, and a text that is longer than any text encoder reads."""
+own way, and a text that is longer than any text encoder reads. They have one seed: who draws one
+picture for both ignores the prompt."""
 
 
 def component_identity(component: Any) -> Any:

@@ -13,7 +13,7 @@ from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.errors import GeneratorError
 
-__all__ = ["DTYPES", "load_pipeline"]
+__all__ = ["DTYPES", "dtype_argument", "load_pipeline"]
 
 DTYPES = ("dtype", "torch_dtype")
 """What newer and older versions of diffusers call a dtype."""
@@ -70,7 +70,7 @@ def load_pipeline(
 
     device = chosen_device(device)
     if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
-        from_pretrained[_dtype_argument()] = torch.float32
+        from_pretrained[dtype_argument()] = torch.float32
     parts = (unet, transformer, lora, biases)
     origin = {"base": base, **from_pretrained} if any(p is not None for p in parts) else None
     fused: list[dict[str, Any]] = []
@@ -130,7 +130,7 @@ def _check_used(pipeline: Any, parts: dict[str, Any]) -> None:
             raise GeneratorError(msg)
 
 
-def _dtype_argument() -> str:
+def dtype_argument() -> str:
     """Name it as the installed diffusers does: 0.42 warns of the older name."""
     major, minor = importlib.metadata.version("diffusers").split(".")[:2]
     return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"

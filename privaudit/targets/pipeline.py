@@ -119,14 +119,20 @@ class PipelineTarget:
 
         Two targets with one probe draw the same, whatever they are made of.
         """
-        digests = [fingerprint_pixels(picture) for picture in self._probe_pictures]
+        digests = [fingerprint_pixels(picture) for picture in self.probe_pictures]
         return fingerprint_values(pictures=digests)
 
     @functools.cached_property
-    def _probe_pictures(self) -> list[Image.Image]:
+    def probe_pictures(self) -> list[Image.Image]:
+        """The pictures of the probe, RGB."""
         prompts, seeds = [prompt for prompt, _ in PROBES], [seed for _, seed in PROBES]
         with _quietly():
             return pictures_of(self._name, self._run(prompts, seeds), prompts)
+
+    def ignores_probe_prompts(self) -> bool:
+        """Tell whether the two texts of the probe, which have one seed, gave one picture."""
+        levels = LEVELS.get(self._given.device.type, LEVELS_ELSEWHERE)
+        return difference(self.probe_pictures[:1], self.probe_pictures[1:]) <= levels
 
     def draws_as_base(self, base: Any = None) -> bool | None:
         """Tell whether it draws exactly what the model it was fine-tuned from draws.
@@ -163,7 +169,7 @@ class PipelineTarget:
             **self._call,
         )
         levels = LEVELS.get(self._given.device.type, LEVELS_ELSEWHERE)
-        pairs = zip(self._probe_pictures, other._probe_pictures, strict=True)
+        pairs = zip(self.probe_pictures, other.probe_pictures, strict=True)
         return all(
             one.size == two.size and difference([one], [two]) <= levels for one, two in pairs
         )
@@ -171,6 +177,11 @@ class PipelineTarget:
     def __getstate__(self) -> dict[str, Any]:
         """Take the fingerprint along: another machine might draw its own."""
         return {**self.__dict__, "fingerprint": self.fingerprint}
+
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline that draws, for measurements that take the weights."""
+        return self._pipeline
 
     @functools.cached_property
     def _pipeline(self) -> Any:

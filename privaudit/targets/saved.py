@@ -104,10 +104,36 @@ class SavedPipeline:
         self.device = chosen_device(device)
         """Where it runs, or will."""
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what makes the same object again, on a device of the same kind, in plain values.
+
+        A dtype of torch is its name; paths are absolute.
+        """
+        return {
+            **{name: str(path.absolute()) for name, path in self._paths.items()},
+            **{
+                name: value
+                if value is None or isinstance(value, (bool, int, float))
+                else str(value).removeprefix("torch.")
+                for name, value in self._from_pretrained.items()
+            },
+            "device": self.device.type,
+            "call": self.call,
+        }
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hash of the files, and of how they are loaded."""
         return self._read()
+
+    @property
+    def base(self) -> SavedPipeline | None:
+        """The same without what was fine-tuned; ``None`` if nothing was put into the base."""
+        if len(self._paths) == 1:
+            return None
+        return SavedPipeline(
+            self._paths["base"], device=self.device, call=self.call, **self._from_pretrained
+        )
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -219,9 +245,18 @@ class SavedTarget:
         return self._saved.describe() | {"call": given} | loaded | {"identity": self.fingerprint}
 
     @property
+    def pipeline(self) -> Any:
+        """As of :class:`privaudit.PipelineTarget`: the pipeline is loaded for it."""
+        return self._target.pipeline
+
+    @property
     def probe(self) -> str:
         """As of :class:`privaudit.PipelineTarget`: the pipeline is loaded for it."""
         return self._target.probe
+
+    def ignores_probe_prompts(self) -> bool:
+        """As of :class:`privaudit.PipelineTarget`: the pipeline is loaded for it."""
+        return self._target.ignores_probe_prompts()
 
     def draws_as_base(self, base: Any = None) -> bool | None:
         """As of :class:`privaudit.PipelineTarget`: both pipelines are loaded for it."""

@@ -54,21 +54,22 @@ def ingredients(emoji: dict[str, Any], model: Any, encoder: Any, n: int = 40) ->
     )
 
 
-class Failing:
+class Failing(ObliviousTarget):
     """Draws pictures, but for one prompt, with which it does something else."""
 
-    fingerprint = "failing-1"
+    worth_storing = True
 
     def __init__(self, prompt: str, *, dies: bool) -> None:
+        super().__init__()
         self.prompt, self.dies = prompt, dies
 
-    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+    def generate(self, prompts: Any, seeds: Any) -> list[Image.Image]:
         if self.prompt in prompts:
             if self.dies:
                 os._exit(1)
             msg = "no picture of that"
             raise ValueError(msg)
-        return ObliviousTarget().generate(prompts, seeds)
+        return super().generate(prompts, seeds)
 
 
 def test_what_a_model_raises_on_a_worker_is_raised_here(
@@ -76,7 +77,7 @@ def test_what_a_model_raises_on_a_worker_is_raised_here(
 ) -> None:
     model = as_target(Failing(emoji["member"][7].caption, dies=False))
     given = ingredients(emoji, model, PixelEncoder())
-    said = "Failing raised ValueError on a batch of 16 prompts, .* no picture of that"
+    said = "Failing raised ValueError on a batch of 16 queries, .* no picture of that"
     with pytest.raises(GeneratorError, match=said):
         one_result("I", "threshold", given, SETTINGS, Store(tmp_path), RayEngine())
 
@@ -127,20 +128,21 @@ def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
     assert ended == one_result("I", "threshold", healthy, SETTINGS, Store(None))
 
 
-class Small:
+class Small(ObliviousTarget):
     """Draws pictures, up to twenty at once, and writes down how many it was asked for."""
 
-    fingerprint = "small-1"
+    worth_storing = True
 
     def __init__(self, file: Path) -> None:
+        super().__init__()
         self.file = file
 
-    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+    def generate(self, prompts: Any, seeds: Any) -> list[Image.Image]:
         with self.file.open("a") as file:
             file.write(f"{len(prompts)}\n")
         if len(prompts) > 20:
             raise MemoryError
-        return ObliviousTarget().generate(prompts, seeds)
+        return super().generate(prompts, seeds)
 
 
 def test_the_batch_size_is_found_by_all_workers_together(

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image, ImageFilter
 
 from privaudit import ObliviousTarget
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
-from privaudit.measurements import ReconstructionSimilarity
-from privaudit.measurements.pixels import PixelSimilarity, pixel_similarities
+from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSimilarity
+from privaudit.measurements.pixels import (
+    PixelSimilarity,
+    pixel_similarities,
+    structural_similarity,
+)
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
 from tests.parts.encoders import PixelEncoder
@@ -40,9 +45,8 @@ def test_another_measurement_asks_the_target_nothing(emoji: dict[str, Any], tmp_
     keys = second.keys(queries)[1]
     rows = np.stack([store.arrays(keys)[key] for key in keys]).reshape(6, 3, -1)
     features = PixelSimilarity().features(rows, "mean")
-    assert features.vectors.shape[0] == len(features) == 6
-    half = features.vectors.shape[1] // 2
-    assert (features.vectors[:, half:] >= features.vectors[:, :half]).all()  # best, and mean
+    assert features.vectors.shape == (6, 14)
+    assert len(features) == 6
 
 
 def test_a_copy_is_most_alike_then_a_blurred_one_then_another_picture(
@@ -60,3 +64,60 @@ def test_a_picture_of_one_colour_is_like_nothing(emoji: dict[str, Any]) -> None:
     values = pixel_similarities(emoji["member"][0].image, Image.new("RGB", (32, 32), "white"))
     assert np.isfinite(values).all()
     assert np.allclose(values[0::2], 0.0)
+
+
+def test_structure_sees_a_copy_then_a_blurred_one_then_another_picture(
+    emoji: dict[str, Any],
+) -> None:
+    image, other = emoji["member"][0].image, emoji["member"][1].image
+    blurred = image.filter(ImageFilter.GaussianBlur(1))
+    copy, near, far = (structural_similarity(image, i) for i in (image, blurred, other))
+    assert copy == pytest.approx(1.0)
+    assert copy > near > far
+    large = image.resize((96, 96), Image.Resampling.LANCZOS)
+    assert structural_similarity(image, large) > near
+
+
+def test_blocks_hold_mean_and_best_whatever_the_aggregation(emoji: dict[str, Any]) -> None:
+    samples = emoji["member"][:2]
+    queries = dict(enumerate(plan_queries(samples, ["a", "b"], 3, 0)))
+    others = [sample.image for sample in emoji["non_member"][:6]]
+    others[1] = samples[0].image  # one answer in three is a copy
+    measurement = PixelSimilarity()
+    rows: Any = measurement.rows(None, queries, dict(enumerate(others)))  # type: ignore[arg-type]
+    stacked = np.stack(rows).reshape(2, 3, measurement.width)
+    features = measurement.features(stacked, "min")
+    assert {name: block.shape for name, block in features.blocks.items()} == {
+        "pixels": (2, 12),
+        "structure": (2, 2),
+    }
+    np.testing.assert_allclose(
+        features.blocks["pixels"][:, :6], stacked[..., :6].mean(axis=1), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        features.blocks["pixels"][:, 6:], stacked[..., :6].max(axis=1), atol=1e-6
+    )
+    assert features.blocks["structure"][0, 1] == pytest.approx(1.0)
+    assert features.blocks["structure"][0, 0] < 0.9
+
+
+def test_the_papers_models_read_the_encoder_alone_and_the_combined_one_all(
+    emoji: dict[str, Any],
+) -> None:
+    samples = emoji["member"][:4]
+    queries = dict(enumerate(plan_queries(samples, list("abcd"), 2, 0)))
+    images = {i: emoji["non_member"][i].image for i in queries}
+    paper = ReconstructionSimilarity(PixelEncoder(), "cosine", "token")
+    both = AnswerSimilarity(paper)
+    alone, together = (
+        m.features(np.stack(m.rows(None, queries, images)).reshape(4, 2, -1), "mean")  # type: ignore[arg-type]
+        for m in (paper, both)
+    )
+    np.testing.assert_array_equal(together.vectors, alone.vectors)
+    np.testing.assert_array_equal(together.similarity, alone.similarity)
+    np.testing.assert_array_equal(together.facts, alone.facts)
+    assert list(together.blocks) == ["encoder", "pixels", "structure"]
+    assert together.side_by_side.shape == (4, 2 + 12 + 2)
+    joined = Features.joined([together, together])
+    np.testing.assert_array_equal(joined.side_by_side[4:], together.side_by_side)
+    assert both.identity != paper.identity

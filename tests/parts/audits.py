@@ -18,6 +18,7 @@ def one_result(
     engine: Any = None,
     progress: Any = lambda _: None,
 ) -> AttackResult:
-    """Make an audit, and compute one of its results."""
-    audit = Audit(inputs, settings, store, engine, progress=progress)
+    """Make an audit of one result, and compute it: what is decided together costs its fits."""
+    only = settings.replace(scenarios=(scenario,), attacks=(attack,))
+    audit = Audit(inputs, only, store, engine, progress=progress)
     return audit.result(scenario, attack)

@@ -97,3 +97,37 @@ def tiny_sdxl() -> Any:
         )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def tiny_flux() -> Any:
+    """Build a Flux pipeline of one block of each kind; its second text encoder is left out."""
+    from diffusers import (
+        FlowMatchEulerDiscreteScheduler,
+        FluxPipeline,
+        FluxTransformer2DModel,
+    )
+
+    small = tiny_pipeline()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        transformer = FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=4,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=16,
+            axes_dims_rope=(4, 4, 8),
+            guidance_embeds=False,
+        )
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=small.vae,
+        text_encoder=small.text_encoder,
+        tokenizer=small.tokenizer,
+        text_encoder_2=None,
+        tokenizer_2=None,
+        transformer=transformer.eval(),
+    )

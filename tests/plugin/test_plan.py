@@ -61,7 +61,7 @@ GATED_WITH_POWER = [
 UNNAMED = """
 @pytest.fixture(scope="session")
 def target_model():
-    return lambda prompts, seeds: privaudit.ObliviousTarget().generate(prompts, seeds)
+    return privaudit.MemorizingTarget(emoji_sets.twemoji("member")[:1]).generate
 """
 EAGER = "import privaudit.plugin.progress as p; p.EVERY = 0.0; p.POLL = 0.01\n"
 

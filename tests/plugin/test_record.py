@@ -230,7 +230,7 @@ TRIES = []
 def target_model(members):
     TRIES.append(1)
     leaks = len(TRIES) <= 2  # the plan, and the first try
-    return (privaudit.MemorizingTarget(members) if leaks else privaudit.ObliviousTarget()).generate
+    return privaudit.MemorizingTarget(members if leaks else members[:1]).generate
 """
     plain_folder.write(at_first, GATED)
     result = plain_folder.run(*ONE, "--reruns=3", "--privaudit-budget=0.95", subprocess=True)

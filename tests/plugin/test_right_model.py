@@ -20,8 +20,7 @@ def base_model():
 """
 OTHER_THAN_BASE = SAME_AS_BASE.replace(
     "return privaudit.ObliviousTarget().generate",
-    "return lambda prompts, seeds: privaudit.ObliviousTarget().generate(prompts, "
-    "[s + 1 for s in seeds])",
+    "return privaudit.MemorizingTarget(emoji_sets.twemoji('member')[:1]).generate",
 )
 
 
@@ -54,6 +53,18 @@ ALWAYS_ONE = """
 def target_model(members):
     return lambda prompts, seeds: [members[0].image] * len(prompts)
 """
+NEARLY_ONE = """
+import numpy as np
+from PIL import Image
+
+@pytest.fixture(scope="session")
+def target_model(members):
+    def draw(seed):
+        noise = np.random.default_rng(seed).integers(-2, 3, (32, 32, 3))
+        return Image.fromarray(np.uint8(np.clip(np.int64(members[0].image) + noise, 0, 255)))
+
+    return lambda prompts, seeds: [draw(hash(pair) % 2**32) for pair in zip(prompts, seeds)]
+"""
 SOME_BLACK = """
 from PIL import Image
 
@@ -76,7 +87,11 @@ def target_model(members):
     ("target", "said"),
     [
         (BLACK, "* of 12 answers of target_model are of one colour"),
-        (ALWAYS_ONE, "* of 12 answers of target_model are the same picture as the answer to *"),
+        (
+            ALWAYS_ONE,
+            "* of * pairs of prompts, each with one seed, got one picture of target_model*",
+        ),
+        (NEARLY_ONE, "* of 12 answers of target_model are the same picture as the answer to *"),
         (SOME_BLACK, "* of 12 answers of target_model are of one colour"),
     ],
 )

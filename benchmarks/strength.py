@@ -1,0 +1,226 @@
+"""How much of a leak the black-box attacks see: the tables of docs/strength.md.
+
+``python benchmarks/strength.py make --folder F --sets S [NAME …]`` fine-tunes the targets and has
+them answer; nothing is made twice. ``… report …`` prints the tables from what was made; targets
+that were not are left out. The image sets are described in ``strength_sets.py``.
+
+White-box: the AUC of the denoising loss, no calibration needed. Black-box: scenario I, mean AUC
+over 20 draws of 40 + 40 known samples of the target, the other 40 + 40 evaluated. Capture is
+(black-box AUC − 0.5) / (white-box AUC − 0.5).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import strength_targets as targets
+from common import show
+
+from privaudit import RetrievalCaptioner, Sample, load_encoder
+from privaudit.attacks import make_attack
+from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSimilarity
+from privaudit.measurements.denoising import DenoisingLoss
+from privaudit.measurements.pixels import PixelSimilarity
+from privaudit.statistics import auc
+
+if TYPE_CHECKING:
+    from strength_targets import Asked, Yard
+
+SPLITS, KNOWN = 20, 40
+METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "threshold": ("threshold", ()),
+    "distribution": ("distribution", ()),
+    "classifier": ("classifier", ()),
+    "combined: tokens": ("combined", ()),
+    "combined: encoder, pixels": ("combined", ("encoder", "pixels")),
+    "combined: all blocks": ("combined", ("encoder", "pixels", "structure")),
+    "combined: all and over base": (
+        "combined",
+        tuple(
+            f"{block}{end}"
+            for block in ("encoder", "pixels", "structure")
+            for end in ("", " over base")
+        ),
+    ),
+}
+"""Inference model, and the blocks it reads: without any, the encoder's patch-wise vector."""
+PRODUCT = "combined: all blocks"
+"""What an audit's ``combined`` is where no base model is known."""
+LEAKS = 0.75
+"""White-box AUC from which a capture is worth a number."""
+
+
+def make(yards: list[Yard], folder: Path, sets: Path) -> None:
+    """Fine-tune and ask the targets that were not yet."""
+    for yard in yards:
+        started = time.process_time()
+        asked = targets.Asked.of(yard, folder, sets)
+        asked.features(PixelSimilarity(), make=True)
+        asked.features(DenoisingLoss(), targets.DRAWS, make=True)
+        took = time.process_time() - started
+        print(f"{yard.name}: white-box AUC {white_box(asked):.3f}, {took:.0f} s of CPU", flush=True)
+
+
+def white_box(asked: Asked) -> float | None:
+    """AUC of the denoising loss; ``None`` if it was not measured."""
+    losses = asked.features(DenoisingLoss(), targets.DRAWS)
+    if losses is None:
+        return None
+    return auc(losses.similarity[: asked.members], losses.similarity[asked.members :])
+
+
+def known_members(
+    features: Features, members: int, method: str, splits: int = SPLITS, seed: int = 0
+) -> list[float]:
+    """AUC of scenario I in each of the splits."""
+    attack, _ = METHODS[method]
+    labels = np.arange(len(features)) < members
+    found = []
+    for split in range(seed, seed + splits):
+        draws = np.random.default_rng(split)
+        sides = draws.permutation(members), members + draws.permutation(len(labels) - members)
+        known = np.concatenate([side[:KNOWN] for side in sides])
+        others = np.concatenate([side[KNOWN:] for side in sides])
+        model = make_attack(attack, 0).fit(part(features, known), labels[known])
+        scores, of = model.score(part(features, others)), labels[others]
+        found.append(auc(scores[of], scores[~of]))
+    return found
+
+
+def shadow(on: Features, n_on: int, of: Features, n_of: int, method: str) -> float:
+    """AUC of scenario III: fitted on the shadow's samples, asked of the target's."""
+    model = make_attack(METHODS[method][0], 0).fit(on, np.arange(len(on)) < n_on)
+    scores = model.score(of)
+    return auc(scores[:n_of], scores[n_of:])
+
+
+def part(features: Features, rows: np.ndarray) -> Features:
+    """Return some samples of several."""
+    return Features(
+        vectors=features.vectors[rows],
+        similarity=features.similarity[rows],
+        blocks={name: block[rows] for name, block in features.blocks.items()},
+    )
+
+
+def chosen(features: Features, method: str) -> Features | None:
+    """Keep the blocks that a method reads; ``None`` if one is not there."""
+    names = METHODS[method][1]
+    if not set(names) <= set(features.blocks):
+        return None
+    return dataclasses.replace(features, blocks={name: features.blocks[name] for name in names})
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A target's answers, measured, where members come first."""
+
+    yard: Yard
+    words: str
+    white_box: float
+    features: Features
+    members: int
+
+    def cells(self) -> list[str]:
+        """Return the row of scenario I or II: each method, then the capture of the last."""
+        cells, best = [], 0.0
+        for method in METHODS:
+            features = chosen(self.features, method)
+            if features is None:
+                cells.append("–")
+                continue
+            found = known_members(features, self.members, method)
+            best = float(np.mean(found))
+            cells.append(f"{best:.3f} ± {np.std(found):.3f}")
+        leaks = self.white_box >= LEAKS and self.words == "captions"
+        return [*cells, f"{(best - 0.5) / (self.white_box - 0.5):.2f}" if leaks else "–"]
+
+
+def measure(yard: Yard, folder: Path, sets: Path, encoder: Any, words: str) -> Measured | None:
+    """Measure a target's answers and, where they are there, those of its base."""
+    if yard.recipe != "none" and not targets.is_made(yard, folder):
+        return None
+    asked = targets.Asked.of(yard, folder, sets)
+    white = white_box(asked)
+    if words == "captioner":
+        captioner = RetrievalCaptioner.from_pretrained(targets.MODELS / "captioner", encoder)
+        written = captioner.caption([sample.image for sample in asked.samples])
+        samples = [
+            Sample(sample.image, caption, id=sample.id)
+            for sample, caption in zip(asked.samples, written, strict=True)
+        ]
+        asked = dataclasses.replace(asked, samples=samples)
+    measurement = AnswerSimilarity(ReconstructionSimilarity(encoder, "cosine", "token"))
+    own = asked.features(measurement)
+    if own is None or white is None:
+        return None
+    base = targets.Asked.of(targets.base_of(yard), folder, sets, asked.samples)
+    theirs = None if yard.recipe == "none" else base.features(measurement)
+    both = own if theirs is None else own.over(theirs)
+    return Measured(yard, words, white, both, asked.members)
+
+
+def relabelled(found: Measured) -> str:
+    """Mean AUC of the product's combined model when coins decide who is called a member."""
+    features = chosen(found.features, PRODUCT)
+    aucs = []
+    for seed in range(SPLITS):
+        order = np.random.default_rng(1000 + seed).permutation(len(features))
+        n = len(order) // 2
+        aucs += known_members(part(features, order), n, PRODUCT, splits=1, seed=seed)
+    return f"{np.mean(aucs):.3f} ± {np.std(aucs):.3f}"
+
+
+def report(yards: list[Yard], folder: Path, sets: Path) -> None:
+    """Print what was found, of what was made."""
+    encoder = load_encoder("efficientnet-lite0", device="cpu")
+    found = [
+        one
+        for words in ("captions", "captioner")
+        for yard in yards
+        if (one := measure(yard, folder, sets, encoder, words)) is not None
+    ]
+    print("\nScenario I (captions) and II (captioner)\n")
+    show(
+        [[m.yard.name, m.yard.purpose, m.words, f"{m.white_box:.3f}", *m.cells()] for m in found],
+        ["target", "for", "asked by", "white-box", *METHODS, "capture"],
+    )
+    thirds = []
+    for of, on in itertools.product(found, found):
+        if (of.yard.images, on.yard.name) not in targets.SHADOWS or of.words != on.words:
+            continue
+        aucs = []
+        for method in METHODS:
+            a, b = chosen(on.features, method), chosen(of.features, method)
+            both = a is not None and b is not None
+            aucs.append(f"{shadow(a, on.members, b, of.members, method):.3f}" if both else "–")
+        thirds.append([of.yard.name, on.yard.name, of.words, *aucs])
+    print("\nScenario III (captions) and IV (captioner)\n")
+    show(thirds, ["target", "shadow", "asked by", *METHODS])
+    print("\nNull: the answers of models that leak nothing, members chosen by 20 coins\n")
+    nulls = [m for m in found if m.yard.recipe in ("none", "dp")]
+    show([[m.yard.name, m.words, relabelled(m)] for m in nulls], ["target", "asked by", PRODUCT])
+
+
+def main() -> None:
+    """Make targets, or report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=["make", "report"])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--sets", type=Path, required=True)
+    arguments = parser.parse_args()
+    names = arguments.names
+    yards = [yard for yard in targets.YARDS if not names or yard.name in names]
+    {"make": make, "report": report}[arguments.step](yards, arguments.folder, arguments.sets)
+
+
+if __name__ == "__main__":
+    main()

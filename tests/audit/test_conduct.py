@@ -1,0 +1,121 @@
+"""Whether seeds and prompts decide what a target draws: asked with two images, and written down."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from privaudit import (
+    Audit,
+    AuditInputs,
+    AuditSettings,
+    MemorizingTarget,
+    ObliviousTarget,
+    PipelineTarget,
+)
+from privaudit.audit.conduct import judge_conduct
+from privaudit.errors import InvalidAuditError
+from privaudit.record import Conduct
+from privaudit.store import Store
+from tests.parts.encoders import PixelEncoder
+from tests.parts.pipelines import tiny_pipeline
+
+SETTINGS = AuditSettings(
+    budget=1.0, queries=1, duplicate_limit=2.0, attacks=("threshold",), scenarios=("I",)
+)
+
+
+class Asked:
+    """A callable that writes down what it is asked."""
+
+    def __init__(self, draw: Any, fingerprint: str | None = None) -> None:
+        self.draw, self.queries = draw, []  # type: ignore[var-annotated]
+        if fingerprint is not None:
+            self.fingerprint = fingerprint
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        self.queries += zip(prompts, seeds, strict=True)
+        return [self.draw(p, s) for p, s in zip(prompts, seeds, strict=True)]
+
+
+def picture(*key: object) -> Image.Image:
+    [image] = ObliviousTarget((32, 32)).generate(["?"], [hash(key) % 2**32])
+    return image
+
+
+def audit(emoji: dict[str, Any], target: Any, store: Store | None = None) -> Audit:
+    sets = {"members": emoji["member"][:12], "non_members": emoji["non_member"][:12]}
+    given = AuditInputs(target_model=target, image_encoder=PixelEncoder(), **sets)
+    return Audit(given, SETTINGS, store)
+
+
+def honest(prompt: str, seed: int) -> Image.Image:
+    return picture(prompt, seed)
+
+
+def test_a_target_that_honours_both_costs_two_images_more(
+    emoji: dict[str, Any], tmp_path: Any
+) -> None:
+    target = Asked(honest, "v1")
+    one = audit(emoji, target, Store(tmp_path))
+    one.result("I", "threshold")
+    assert one.record().validity.conduct == {  # type: ignore[union-attr]
+        "target_model": Conduct(seeds_honoured=True, prompts=1)
+    }
+    assert len(target.queries) == 24 + 2
+    assert len(set(target.queries)) == 24 + 1
+    assert one.record().provenance.images.generated == 24  # type: ignore[union-attr]
+    audit(emoji, target, Store(tmp_path)).result("I", "threshold")
+    assert len(target.queries) == 24 + 2  # known in later sessions
+
+
+def test_seeds_that_are_not_honoured_are_noted_and_the_first_answer_kept(
+    emoji: dict[str, Any], tmp_path: Any
+) -> None:
+    draws = itertools.count()
+    target = Asked(lambda prompt, seed: picture(prompt, seed, next(draws)), "v1")
+    one = audit(emoji, target, Store(tmp_path))
+    first = one.result("I", "threshold")
+    assert one.record().validity.conduct["target_model"].seeds_honoured is False  # type: ignore[union-attr]
+    assert len(target.queries) == 24 + 1
+    again = audit(emoji, target, Store(tmp_path))
+    assert again.result("I", "threshold") == first
+    assert again.record().validity.conduct["target_model"].seeds_honoured is False  # type: ignore[union-attr]
+    assert len(target.queries) == 24 + 1
+
+
+def test_a_target_that_ignores_its_prompt_is_invalid(emoji: dict[str, Any]) -> None:
+    target = Asked(lambda prompt, seed: picture(seed))
+    one = audit(emoji, target)
+    with pytest.raises(
+        InvalidAuditError, match=r"1[0-9] of 1[0-9] pairs of prompts, each with one"
+    ):
+        one.result("I", "threshold")
+    assert one.record().validity.conduct["target_model"].ignored >= 10  # type: ignore[union-attr]
+    assert len(target.queries) < 24  # long before all is drawn
+
+
+def test_one_prompt_of_many_that_is_ignored_is_in_the_record() -> None:
+    assert judge_conduct("target_model", Conduct(prompts=20, ignored=1)) == []
+    (reason,) = judge_conduct("target_model", Conduct(prompts=20, ignored=2))
+    assert reason.startswith("2 of 20 pairs of prompts, each with one seed, got one picture of")
+
+
+def test_a_control_that_ignores_prompts_says_so(emoji: dict[str, Any]) -> None:
+    one = audit(emoji, ObliviousTarget())
+    one.result("I", "threshold")
+    assert one.record().validity.conduct["target_model"] == Conduct()  # type: ignore[union-attr]
+    two = audit(emoji, MemorizingTarget(emoji["member"][:12]))
+    two.result("I", "threshold")
+    assert two.record().validity.conduct["target_model"].prompts == 1  # type: ignore[union-attr]
+
+
+def test_a_pipeline_is_judged_by_its_probe() -> None:
+    pipeline = tiny_pipeline()
+    assert not PipelineTarget(pipeline, num_inference_steps=2).ignores_probe_prompts()
+    encode = pipeline.text_encoder.forward
+    pipeline.text_encoder.forward = lambda ids, *rest, **named: encode(ids * 0, *rest, **named)
+    assert PipelineTarget(pipeline, num_inference_steps=2).ignores_probe_prompts()
