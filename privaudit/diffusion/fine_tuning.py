@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from privaudit.diffusion.adapters import adapters_of
 from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
 from privaudit.diffusion.objective import (
+    check_trainable,
     denoising_errors,
     latents_of,
     tokens_of,
@@ -311,18 +312,7 @@ def _check(
     caption_dropout: float,
     train_text_encoder: bool,
 ) -> None:
-    missing = [
-        part
-        for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-        if getattr(pipeline, part, None) is None
-    ]
-    if missing:
-        msg = (
-            f"{type(pipeline).__name__} has no {', '.join(missing)}: finetune trains latent "
-            "diffusion pipelines with a U-Net; train others with their own script and pass the "
-            "result as shadow_model"
-        )
-        raise FineTuneError(msg)
+    check_trainable(pipeline)
     trained = ("unet", "text_encoder") if train_text_encoder else ("unet",)
     adapters = [a["name"] for a in adapters_of(pipeline) if a["component"] in trained]
     if adapters:

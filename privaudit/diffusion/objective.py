@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from privaudit.samples import Sample
 
 __all__ = [
+    "check_trainable",
     "denoising_errors",
     "denoising_loss",
     "errors_at",
@@ -21,6 +22,46 @@ __all__ = [
     "tokens_of",
     "training_scheduler",
 ]
+
+
+def check_trainable(pipeline: Any) -> None:
+    """Check that a pipeline is of the kind whose loss is computed here.
+
+    Raises
+    ------
+    FineTuneError
+        If it lacks a part, or one of them is of another kind: training would end in an error of
+        a library, or in a model that cannot draw.
+    """
+    name = type(pipeline).__name__
+    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    missing = [part for part in parts if getattr(pipeline, part, None) is None]
+    why = f"has no {', '.join(missing)}" if missing else _why_not_trainable(pipeline)
+    if why is not None:
+        msg = (
+            f"{name} {why}: finetune trains latent diffusion pipelines with a U-Net; train others "
+            "with their own script and pass the result as shadow_model"
+        )
+        raise FineTuneError(msg)
+    for part in ("vae", "text_encoder"):
+        dtype = getattr(pipeline, part).dtype
+        if dtype != torch.float32:
+            msg = (
+                f"the {part} of {name} is {str(dtype).removeprefix('torch.')}, and finetune trains "
+                "in float32: call pipeline.to(torch.float32), or load it with dtype=torch.float32"
+            )
+            raise FineTuneError(msg)
+
+
+def _why_not_trainable(pipeline: Any) -> str | None:
+    """Say which part of a pipeline is of another kind."""
+    if getattr(pipeline.unet.config, "addition_embed_type", None) is not None:
+        return "has a U-Net that wants more than a text (addition_embed_type)"
+    if not hasattr(pipeline.vae, "quant_conv"):
+        return f"has a {type(pipeline.vae).__name__}, which gives no distribution of latents"
+    if not hasattr(pipeline.scheduler, "alphas_cumprod"):
+        return f"has a {type(pipeline.scheduler).__name__}, which predicts no noise"
+    return None
 
 
 def training_scheduler(pipeline: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import importlib.metadata
+import importlib.util
 import logging
 import sys
 import sysconfig
@@ -18,7 +20,7 @@ from privaudit.fingerprint import fingerprint_code, fingerprint_files, fingerpri
 from privaudit.samples import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 __all__ = ["function_identity"]
 
@@ -139,43 +141,50 @@ class _Reading:
         return found
 
     def _function(self, function: Any) -> Any:
-        name = function.__qualname__
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        inner = {name: cell.cell_contents for name, cell in cells}
-        known = function.__globals__
-        outer = {
-            name: known[name] for name in sorted(set(_globals(function.__code__))) if name in known
+        name, code, known = function.__qualname__, function.__code__, function.__globals__
+        inner = {
+            variable: cell.cell_contents
+            for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
+            if cell != types.CellType()  # one that is still empty
         }
+        read = sorted(set(_named(code, ("LOAD_GLOBAL", "LOAD_NAME"))))
+        outer = {variable: known[variable] for variable in read if variable in known}
+        imported = [
+            self._imported(module, known.get("__package__"))
+            for module in sorted(set(_named(code, ("IMPORT_NAME",))))
+        ]
         return [
-            self.of(function.__code__, name),
-            *(
-                self.of(part, f"a default of {name}")
-                for part in (function.__defaults__, function.__kwdefaults__)
-            ),
+            self.of(code, name),
+            self.of(function.__defaults__, f"a default of {name}"),
+            self.of(function.__kwdefaults__, f"a default of {name}"),
             {
                 key: self.of(value, f"{key}, which {name} refers to,")
                 for key, value in (inner | outer).items()
             },
+            imported,
         ]
 
+    def _imported(self, name: str, package: str | None) -> Any:
+        """Read a module that a function imports when it runs, if it is the user's."""
+        names = (name, f"{package}.{name}") if package else (name,)
+        found = next((full for full in names if _file_of(full) is not None), None)
+        if found is None:
+            return name
+        return _library(found) or self.of(importlib.import_module(found), found)
+
     def _class(self, kind: Any) -> Any:
-        parts = {
-            name: part
-            for name, part in vars(kind).items()
-            if isinstance(part, (types.FunctionType, staticmethod, classmethod, property))
-        }
-        functions = {
-            name: [
-                self.of(f, f"{kind.__qualname__}.{name}")
-                for f in (
-                    (part.fget, part.fset)
-                    if isinstance(part, property)
-                    else [getattr(part, "__func__", part)]
-                )
-            ]
-            for name, part in parts.items()
-        }
-        return [kind.__qualname__, functions, [self.of(base, where="") for base in kind.__bases__]]
+        where = kind.__qualname__
+        parts: dict[str, Any] = {}
+        for name, part in vars(kind).items():
+            if isinstance(part, property):
+                parts[name] = [self.of(f, f"{where}.{name}") for f in (part.fget, part.fset)]
+            elif isinstance(part, (staticmethod, classmethod)):
+                parts[name] = self.of(part.__func__, f"{where}.{name}")
+            elif isinstance(part, functools.cached_property):
+                parts[name] = self.of(part.func, f"{where}.{name}")
+            elif isinstance(part, types.FunctionType) or not name.startswith("__"):
+                parts[name] = self.of(part, f"{where}.{name}")
+        return [where, parts, [self.of(base, where) for base in kind.__bases__]]
 
     def _module(self, module: types.ModuleType) -> Any:
         known = _library(module.__name__)
@@ -246,14 +255,14 @@ class _Reading:
         return [self.of(kind, where), self.of(vars(value), f"an attribute of {where}")]
 
 
-def _globals(code: types.CodeType) -> Iterator[str]:
-    """Yield the global names that code reads, that of functions in it included."""
+def _named(code: types.CodeType, steps: Container[str]) -> Iterator[str]:
+    """Yield the names in steps of a kind, those of functions in the code included."""
     for step in dis.get_instructions(code):
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+        if step.opname in steps:
             yield step.argval
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            yield from _globals(inner)
+            yield from _named(inner, steps)
 
 
 def _text(value: str | PurePath) -> Any:
@@ -285,13 +294,23 @@ def _distributions() -> dict[str, list[str]]:
     return dict(importlib.metadata.packages_distributions())
 
 
+def _file_of(name: str) -> str | None:
+    """Return the file of a module, imported or not."""
+    if name in sys.modules:
+        return getattr(sys.modules[name], "__file__", None)
+    with contextlib.suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec(name)
+        return spec.origin if spec is not None and spec.has_location else None
+    return None
+
+
 @functools.cache
 def _library(name: str) -> tuple[str, ...] | None:
     """Return the name and version of an installed module; ``None`` for a user's own."""
     top = name.partition(".")[0]
     if top == "privaudit":
         return name, fingerprint_code()
-    file = getattr(sys.modules.get(name), "__file__", None)
+    file = _file_of(name)
     if file is not None:
         path = Path(file).resolve()
         installed = {"site-packages", "dist-packages"} & set(path.parts)

@@ -13,10 +13,12 @@ from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.errors import GeneratorError
 
-__all__ = ["DTYPES", "dtype_argument", "load_pipeline"]
+__all__ = ["DTYPES", "check_used", "dtype_argument", "load_pipeline"]
 
 DTYPES = ("dtype", "torch_dtype")
 """What newer and older versions of diffusers call a dtype."""
+ON_HUB = ("cache_dir", "revision", "token", "local_files_only")
+"""Arguments that say where on a hub something is."""
 
 
 def load_pipeline(
@@ -66,8 +68,6 @@ def load_pipeline(
     >>> type(pipeline).__name__
     'StableDiffusionPipeline'
     """
-    from diffusers import AutoPipelineForText2Image
-
     device = chosen_device(device)
     if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
         from_pretrained[dtype_argument()] = torch.float32
@@ -81,8 +81,8 @@ def load_pipeline(
                 from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
             elif part is not None:
                 from_pretrained[name] = part
-        pipeline = AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
-        _check_used(pipeline, from_pretrained)
+        pipeline = _loaded(base, from_pretrained)
+        check_used(pipeline, from_pretrained)
         if lora is not None:
             fused = fuse_adapter(pipeline, lora)
         if biases is not None:
@@ -109,6 +109,33 @@ def load_pipeline(
     return pipeline.to(device)
 
 
+def _loaded(base: str | Path, from_pretrained: dict[str, Any]) -> Any:
+    """Load a pipeline as text-to-image; one that diffusers lists for no task, by its own class."""
+    import diffusers
+
+    if Path(base).is_file():
+        msg = (
+            f"pipeline {str(base)!r} is a single file, which does not say what it is: load it with "
+            "from_single_file of its class in diffusers, and return that pipeline, or save it "
+            "with save_pretrained and name the folder"
+        )
+        raise GeneratorError(msg)
+    try:
+        return diffusers.AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
+    except ValueError:
+        about = {name: from_pretrained[name] for name in ON_HUB if name in from_pretrained}
+        named = diffusers.DiffusionPipeline.load_config(base, **about).get("_class_name")
+        kind = getattr(diffusers, str(named), None)
+        if kind is None:
+            msg = (
+                f"pipeline {str(base)!r} is a {named}, which diffusers {diffusers.__version__} "
+                "does not have: where its class is your own, load it there and return the "
+                "pipeline itself; otherwise update diffusers"
+            )
+            raise GeneratorError(msg) from None
+        return kind.from_pretrained(base, **from_pretrained)
+
+
 def _model_class(folder: Path) -> Any:
     """Return the class of diffusers that a folder was saved by."""
     import diffusers
@@ -118,7 +145,7 @@ def _model_class(folder: Path) -> Any:
     return getattr(diffusers, named, diffusers.UNet2DConditionModel)
 
 
-def _check_used(pipeline: Any, parts: dict[str, Any]) -> None:
+def check_used(pipeline: Any, parts: dict[str, Any]) -> None:
     """Check that a pipeline took the models it was given: diffusers passes over others."""
     for name, part in parts.items():
         if isinstance(part, torch.nn.Module) and getattr(pipeline, name, None) is not part:

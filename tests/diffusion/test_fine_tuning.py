@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import (
+    AutoencoderTiny,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DConditionModel,
+)
 
-from privaudit import DifferentialPrivacy, PipelineTarget
+from privaudit import DifferentialPrivacy, PipelineTarget, Sample
 from privaudit.diffusion.fine_tuning import finetune
 from privaudit.diffusion.objective import denoising_loss
 from privaudit.errors import FineTuneError, GeneratorError, SettingError
 from privaudit.fingerprint import fingerprint_module
 from privaudit.targets import load_pipeline
-from tests.parts.pipelines import tiny_pipeline
+from tests.parts.pipelines import tiny_flux, tiny_pipeline, tiny_sdxl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +126,48 @@ def test_dp_sgd_spends_what_it_was_given(method: Any, emoji: dict[str, Any]) -> 
         hasattr(p, "grad_sample") and p.grad_sample is not None
         for p in tuned.pipeline.unet.parameters()
     )
+
+
+def with_part(**parts: Any) -> Any:
+    pipeline = tiny_pipeline()
+    pipeline.register_modules(**parts)
+    return pipeline
+
+
+def autoencoder_tiny() -> Any:
+    blocks = {f"{side}_block_out_channels": (8, 8) for side in ("encoder", "decoder")}
+    counts = {f"num_{side}_blocks": (1, 1) for side in ("encoder", "decoder")}
+    return AutoencoderTiny(**blocks, **counts)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (tiny_sdxl, "has a U-Net that wants more than a text"),
+        (tiny_flux, "FluxPipeline has no unet: finetune trains latent diffusion pipelines with"),
+        (
+            lambda: tiny_pipeline().to(torch.float16),
+            "the vae of .* is float16, and finetune trains",
+        ),
+        (lambda: tiny_pipeline().to(torch.bfloat16), "is bfloat16, .*pipeline.to"),
+        (lambda: with_part(vae=autoencoder_tiny()), "has a AutoencoderTiny, which gives no distr"),
+        (
+            lambda: with_part(scheduler=FlowMatchEulerDiscreteScheduler()),
+            "has a FlowMatchEulerDiscreteScheduler, which predicts no noise",
+        ),
+    ],
+    ids=["SDXL", "Flux", "float16", "bfloat16", "AutoencoderTiny", "flow matching"],
+)
+def test_what_cannot_be_trained_here_is_refused_before_it_is(
+    make: Any, said: str, emoji: dict[str, Any]
+) -> None:
+    with pytest.raises(FineTuneError, match=said):
+        finetune(make(), emoji["member"][:2], progress=False)
+
+
+def test_rectangular_samples_are_trained_on(emoji: dict[str, Any]) -> None:
+    wide = [Sample(s.image.resize((48, 32)), s.caption) for s in emoji["member"][:2]]
+    assert len(finetune(tiny_pipeline(), wide, **{**STEPS, "steps": 1}).losses) == 1
 
 
 @pytest.mark.parametrize(

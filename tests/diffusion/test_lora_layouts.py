@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.errors import GeneratorError
+from privaudit.targets.loading import check_used
 from tests.parts.pipelines import tiny_flux, tiny_pipeline, tiny_sdxl
 
 RANK, ALPHA = 2, 1.0
@@ -124,7 +125,7 @@ def test_kohya_files_of_sdxl_with_stabilitys_names(bases: dict[str, Any], tmp_pa
     check(base.unet, fused(base, tensors, tmp_path).unet, layers, ALPHA / RANK)
 
 
-FLUX = (".attn.to_q", ".attn.to_out.0", ".attn.add_k_proj", ".ff.net.2")
+FLUX = (".attn.to_q", ".attn.to_out.0", ".attn.add_k_proj")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,13 @@ def test_layouts_of_flux_trainers(
     layers = layers_of(base.transformer, FLUX)
     pipeline = fused(base, layout(layers), tmp_path)
     check(base.transformer, pipeline.transformer, layers, scale)
+
+
+def test_a_unet_for_a_pipeline_without_one_is_an_error(bases: dict[str, Any]) -> None:
+    unet = bases["sd"].unet
+    with pytest.raises(GeneratorError, match="FluxPipeline has no unet, so the one given would"):
+        check_used(bases["flux"], {"unet": unet})
+    check_used(bases["sd"], {"unet": unet})
 
 
 def flux_kohya(width: int = 32) -> Tensors:

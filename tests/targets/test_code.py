@@ -52,8 +52,24 @@ def test_the_same_text_is_the_same_function() -> None:
             "class M:\n    def go(self): return 1\ndef tune(s): return M().go()",
             "class M:\n    def go(self): return 2\ndef tune(s): return M().go()",
         ),
+        (
+            "class M:\n    n = 1\ndef tune(s): return M.n",
+            "class M:\n    n = 2\ndef tune(s): return M.n",
+        ),
+        ("def tune(s): import json", "def tune(s): import pickle"),
     ],
-    ids=["constant", "callee", "name", "default", "keyword", "inner", "global", "class"],
+    ids=[
+        "constant",
+        "callee",
+        "name",
+        "default",
+        "keyword",
+        "inner",
+        "global",
+        "class",
+        "attribute",
+        "import",
+    ],
 )
 def test_another_function_is_another(before: str, after: str) -> None:
     assert function_identity(made(before)) != function_identity(made(after))
@@ -139,10 +155,13 @@ def test_a_script_and_a_module_of_the_user_are_read(
     (tmp_path / "my_own_part.py").write_text("N = 1\n")
     modules = importlib.import_module("my_own_trainer"), sys.modules["my_own_part"]
     text = "def tune(s): return my_own_trainer.train(s)"
+    late = "def tune(s):\n    import my_own_trainer\n    return my_own_trainer.train(s)"
+    within = function_identity(made(late))
     script = made(f"def tune(s): return ['python', {str(file)!r}]")
     before = function_identity(made(text, my_own_trainer=modules[0])), function_identity(script)
     (tmp_path / "my_own_part.py").write_text("N = 2\n")
     assert function_identity(made(text, my_own_trainer=modules[0])) != before[0]
+    assert function_identity(made(late)) != within
     file.write_text("def train(s): return 3\n")
     assert function_identity(script) != before[1]
 

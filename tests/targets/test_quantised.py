@@ -64,5 +64,3 @@ def test_what_is_quantised_or_offloaded_is_known_and_asked(change: Any) -> None:
     assert one.fingerprint == same.fingerprint != other.fingerprint
     images = one.generate(["a fox", "a hen"], [1, 2])
     assert images == same.generate(["a fox", "a hen"], [1, 2])
-    whole = PipelineTarget(tiny_pipeline(), num_inference_steps=1)
-    assert whole.fingerprint != one.fingerprint or change is offloaded
