@@ -52,8 +52,8 @@ def ingredients(emoji: dict[str, Any], model: Any, n: int = 30, **changes: Any) 
     return AuditInputs(**values)
 
 
-@pytest.mark.parametrize("encoder", ["pixels", "vit"])
-@pytest.mark.parametrize("scenario", ["I", "III"])
+@pytest.mark.parametrize("encoder", ["pixels", pytest.param("vit", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scenario", ["I", pytest.param("III", marks=pytest.mark.slow)])
 def test_the_memorising_control_is_always_found(
     scenario: str, encoder: str, emoji: dict[str, Any]
 ) -> None:

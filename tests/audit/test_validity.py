@@ -52,6 +52,7 @@ def dimmed(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image.convert("RGB")) * 0.98).astype(np.uint8))
 
 
+@pytest.mark.slow
 def test_two_sources_are_told_apart_and_two_halves_of_one_are_not(
     encoder: Any, emoji: dict[str, Any]
 ) -> None:

@@ -205,6 +205,7 @@ def test_a_fine_tune_of_a_pipeline_with_an_adapter_is_refused(emoji: dict[str, A
     finetune(tuned.pipeline, emoji["member"][:2], **{**STEPS, "steps": 1})
 
 
+@pytest.mark.slow
 def test_the_adapter_of_a_compiled_unet_is_written_as_any(
     made: Path, tmp_path: Path, emoji: dict[str, Any]
 ) -> None:

@@ -215,7 +215,7 @@ def test_passes_that_are_counted_once_are_found() -> None:
     assert [one.check for one in found] == ["gradients"]
 
 
-@pytest.mark.parametrize("physical", [None, 3])
+@pytest.mark.parametrize("physical", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_our_own_loop_has_no_fault(physical: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opacus, as ``finetune`` uses it, with and without virtual steps."""
     from opacus.accountants import utils

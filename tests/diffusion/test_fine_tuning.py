@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 STEPS = {"steps": 40, "batch_size": 8, "learning_rate": 5e-3, "progress": False}
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(
+    "prediction_type", ["epsilon", pytest.param("v_prediction", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("method", ["lora", "full", "bias"])
 def test_the_loss_falls_and_the_original_is_left_alone(
     method: Any, prediction_type: str, emoji: dict[str, Any]
@@ -63,6 +65,7 @@ def assert_restored(original: Any, tuned: Any, loaded: Any) -> None:
     assert abs(images[0] - images[1]).max() > 2
 
 
+@pytest.mark.slow
 def test_a_saved_adapter_gives_the_same_images(tmp_path: Path, emoji: dict[str, Any]) -> None:
     pipeline = tiny_pipeline()
     tuned = finetune(pipeline, emoji["member"][:8], lora_rank=4, **STEPS)
@@ -72,6 +75,7 @@ def test_a_saved_adapter_gives_the_same_images(tmp_path: Path, emoji: dict[str, 
     assert_restored(pipeline, tuned.pipeline, loaded)
 
 
+@pytest.mark.slow
 def test_saved_biases_give_the_same_images(tmp_path: Path, emoji: dict[str, Any]) -> None:
     pipeline = tiny_pipeline()
     tuned = finetune(pipeline, emoji["member"][:8], method="bias", **STEPS)
@@ -106,7 +110,7 @@ def test_the_text_encoder_can_be_trained_too(emoji: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["bias", *(pytest.param(m, marks=pytest.mark.slow) for m in ("lora", "full"))],
+    [pytest.param(m, marks=pytest.mark.slow) for m in ("bias", "lora", "full")],
 )
 def test_dp_sgd_spends_what_it_was_given(method: Any, emoji: dict[str, Any]) -> None:
     tuned = finetune(

@@ -55,6 +55,7 @@ def test_a_row_is_the_error_written_out(emoji: dict[str, Any]) -> None:
                 assert row[i] == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_real_fine_tune_denoises_its_members_better_and_its_base_does_not(
     emoji: dict[str, Any],
 ) -> None:

@@ -113,6 +113,7 @@ class TestLeak(unittest.TestCase):
     assert "unittest's methods take no fixtures" in result.stderr.str()
 
 
+@pytest.mark.slow
 def test_the_command_of_a_red_item_has_no_group_of_xdist(plain_folder: AuditFolder) -> None:
     plain_folder.write(LEAKING, '@pytest.mark.xdist_group("gpu0")', GATED)
     result = plain_folder.run(*ONE, "-n1", "--dist=loadgroup", subprocess=True)

@@ -236,6 +236,7 @@ def calls(folder: AuditFolder) -> int:
     return len((folder.path / "calls").read_text().split())
 
 
+@pytest.mark.slow
 def test_a_later_session_fine_tunes_nothing_and_asks_nothing(audit_folder: AuditFolder) -> None:
     tuned(audit_folder, TUNED)
     assert calls(audit_folder) == 1

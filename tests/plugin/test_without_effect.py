@@ -51,7 +51,7 @@ def test_a_marker_that_reaches_nothing_is_an_error(plain_folder: AuditFolder, ca
         ("ready-made", "command line"),
         ("encoder", "ini"),
         ("encoder", "command line"),
-        ("no guidance", "command line"),
+        pytest.param("no guidance", "command line", marks=pytest.mark.slow),
     ],
 )
 def test_what_a_session_sets_in_vain_is_said(

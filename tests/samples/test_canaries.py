@@ -50,6 +50,7 @@ def test_no_two_look_alike_to_an_encoder() -> None:
     assert cosines.max() < AuditSettings().duplicate_limit
 
 
+@pytest.mark.slow
 def test_an_audit_reads_them_as_the_split_and_refutes_a_broken_promise() -> None:
     """A model that keeps every canary is no (8, 1e-5)-private one: fewer than 500 show it."""
     canaries, shadow = make_canaries(490, seed=1, size=32), make_canaries(60, seed=2, size=32)

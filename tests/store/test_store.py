@@ -165,7 +165,7 @@ def test_clearing_removes_what_a_store_keeps_and_nothing_else(tmp_path: Path) ->
     assert store.texts(["a"]) == {}
 
 
-@pytest.mark.parametrize("n", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)])
 def test_processes_that_hammer_one_store_neither_lose_nor_double(tmp_path: Path, n: int) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=hammer, args=(tmp_path, i)) for i in range(n)]

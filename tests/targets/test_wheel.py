@@ -240,6 +240,10 @@ def tokenizer_length(pipeline: Any) -> None:
     pipeline.tokenizer.model_max_length = 8
 
 
+def prefixed(text: Any) -> Any:
+    return f"x{text}" if isinstance(text, str) else [f"x{one}" for one in text]
+
+
 @way
 def tokenizer_wrapped(pipeline: Any) -> None:
     kind = type(pipeline.tokenizer)
@@ -247,7 +251,7 @@ def tokenizer_wrapped(pipeline: Any) -> None:
     pipeline.tokenizer.__class__ = type(
         kind.__name__,
         (kind,),
-        {"__call__": lambda s, text, *a, **k: plain(s, ["x" + t for t in text], *a, **k)},
+        {"__call__": lambda s, text, *a, **k: plain(s, prefixed(text), *a, **k)},
     )
 
 
