@@ -178,21 +178,34 @@ def relabelled(found: Measured) -> str:
     return f"{np.mean(aucs):.3f} ± {np.std(aucs):.3f}"
 
 
-def report(yards: list[Yard], folder: Path, sets: Path) -> None:
-    """Print what was found, of what was made."""
+def measure_all(yards: list[Yard], folder: Path, sets: Path) -> list[Measured]:
+    """Measure what was made, asked by captions and then by a captioner's."""
     encoder = load_encoder("efficientnet-lite0", device="cpu")
-    found = [
+    return [
         one
         for words in ("captions", "captioner")
         for yard in yards
         if (one := measure(yard, folder, sets, encoder, words)) is not None
     ]
+
+
+def report(yards: list[Yard], folder: Path, sets: Path) -> None:
+    """Print scenarios I and II, and what is found where there is nothing to find."""
+    found = measure_all(yards, folder, sets)
     print("\nScenario I (captions) and II (captioner)\n")
     show(
         [[m.yard.name, m.yard.purpose, m.words, f"{m.white_box:.3f}", *m.cells()] for m in found],
         ["target", "for", "asked by", "white-box", *METHODS, "capture"],
     )
-    thirds = []
+    print("\nNull: the answers of models that leak nothing, members chosen by 20 coins\n")
+    nulls = [m for m in found if m.yard.recipe in ("none", "dp")]
+    show([[m.yard.name, m.words, relabelled(m)] for m in nulls], ["target", "asked by", PRODUCT])
+
+
+def shadows(yards: list[Yard], folder: Path, sets: Path) -> None:
+    """Print scenarios III and IV."""
+    found = measure_all(yards, folder, sets)
+    rows = []
     for of, on in itertools.product(found, found):
         if (of.yard.images, on.yard.name) not in targets.SHADOWS or of.words != on.words:
             continue
@@ -201,25 +214,23 @@ def report(yards: list[Yard], folder: Path, sets: Path) -> None:
             a, b = chosen(on.features, method), chosen(of.features, method)
             both = a is not None and b is not None
             aucs.append(f"{shadow(a, on.members, b, of.members, method):.3f}" if both else "–")
-        thirds.append([of.yard.name, on.yard.name, of.words, *aucs])
+        rows.append([of.yard.name, on.yard.name, of.words, *aucs])
     print("\nScenario III (captions) and IV (captioner)\n")
-    show(thirds, ["target", "shadow", "asked by", *METHODS])
-    print("\nNull: the answers of models that leak nothing, members chosen by 20 coins\n")
-    nulls = [m for m in found if m.yard.recipe in ("none", "dp")]
-    show([[m.yard.name, m.words, relabelled(m)] for m in nulls], ["target", "asked by", PRODUCT])
+    show(rows, ["target", "shadow", "asked by", *METHODS])
 
 
 def main() -> None:
-    """Make targets, or report."""
+    """Make targets, or print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=["make", "report"])
+    parser.add_argument("step", choices=["make", "report", "shadows"])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
     arguments = parser.parse_args()
     names = arguments.names
     yards = [yard for yard in targets.YARDS if not names or yard.name in names]
-    {"make": make, "report": report}[arguments.step](yards, arguments.folder, arguments.sets)
+    steps = {"make": make, "report": report, "shadows": shadows}
+    steps[arguments.step](yards, arguments.folder, arguments.sets)
 
 
 if __name__ == "__main__":

@@ -287,8 +287,7 @@ class Audit:
         if end is not None:
             return evaluation, scores, end, decide_sequential(end, settings), level
         among = self._multiplicity(experiment)
-        decision = decide_fixed(scores, settings, among)
-        return evaluation, scores, None, decision, among.confidence
+        return evaluation, scores, None, decide_fixed(scores, settings, among), among.confidence
 
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
         evaluation, scores, end, decision, level = self._decide(experiment, attack)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Preflight"]
 
 POOLED_AT_ONCE = 64
+LADDER = 48
+"""Samples of each class that the sensitivity is found on."""
 COMPARED_WITH_VAE = 8
 RECOGNISABLE = 0.5
 """Mean structural similarity above which an autoencoder gives back what it was given."""
@@ -79,10 +81,8 @@ class Preflight:
     def check(self, experiment: Experiment, attack: str) -> Validity:
         """Ask whether one attack of one scenario can say anything; no image is generated."""
         name = f"{experiment.scenario.name}-{attack}"
-        # One attack a scenario: a ladder of controls takes time, and the best one says it all.
-        telling = attack == max(self.settings.attacks, key=reads_base)
         return validity.judge(
-            sensitivity={name: self._ladder(experiment, attack)} if telling else None,
+            sensitivity=self.sensitivity,
             budget=self.settings.budget,
             blind_image=self.blind_image,
             blind_caption=self.blind_caption,
@@ -91,7 +91,14 @@ class Preflight:
             duplicates=self._duplicates(experiment),
             evaluation_ids=[sample.id for sample in experiment.evaluation.samples],
             is_base=self.is_base,
-            controls={name: self._control(experiment, attack, CopyingTarget)},
+            controls={
+                name: self._control(
+                    attack,
+                    CopyingTarget,
+                    experiment.calibration,
+                    experiment.evaluation,
+                )
+            },
         )
 
     @functools.cached_property
@@ -209,18 +216,17 @@ class Preflight:
 
     def _control(
         self,
-        experiment: Experiment,
         attack: str,
         make: Callable[[Sequence[Sample], Sequence[Sample]], Target],
+        *around: LabelledSet,
     ) -> float:
-        """AUC of the attack on a target that returns its training images, whatever it is asked."""
+        """AUC of the attack on a target that returns its training images, whatever it is asked.
+
+        Calibration and evaluation set are given with the samples alone meant.
+        """
         sets = [
-            LabelledSet(
-                make(labelled.members, labelled.non_members),
-                labelled.members,
-                labelled.non_members,
-            )
-            for labelled in (experiment.calibration, experiment.evaluation)
+            LabelledSet(make(one.members, one.non_members), one.members, one.non_members)
+            for one in around
         ]
         scorer = Scorer(
             measurement=self.measurement,
@@ -235,26 +241,42 @@ class Preflight:
         scores = scorer.scores(attack, *sets)
         return statistics.auc(scores.members, scores.non_members)
 
-    def _ladder(self, experiment: Experiment, attack: str) -> dict[str, float]:
-        """AUC of the attack on fainter and fainter copies, up to the first it does not see."""
+    @functools.cached_property
+    def sensitivity(self) -> dict[str, dict[str, float]]:
+        """AUC of the most telling attack on fainter and fainter copies, to the first it misses.
 
+        Once for an audit, on at most ``LADDER`` samples of each class: a ladder on all samples of
+        each scenario would take a good part of the time that the audit itself takes.
+        """
+        attack = max(self.settings.attacks, key=reads_base)
+        drawn = [
+            sorted(samples, key=lambda sample: fingerprint_values(ladder=sample.id))[:LADDER]
+            for samples in (self.members, self.non_members)
+        ]
+        calibration, evaluation = (
+            LabelledSet(self.target, *(samples[start::2] for samples in drawn)) for start in (0, 1)
+        )
+        return {attack: self._ladder(attack, calibration, evaluation)}
+
+    def _ladder(
+        self, attack: str, calibration: LabelledSet, evaluation: LabelledSet
+    ) -> dict[str, float]:
         def on(name: str, change: Any) -> float:
-            return self._control(
-                experiment, attack, partial(GradedTarget, name=name, change=change)
-            )
+            make = partial(GradedTarget, name=name, change=change)
+            return self._control(attack, make, calibration, evaluation)
 
         def ask() -> float | None:
             pipeline = getattr(self.target, "pipeline", None)
             change = None if pipeline is None else round_trip(pipeline)
             if change is None:
                 return None
-            pictures = [s.image for s in experiment.evaluation.members[:COMPARED_WITH_VAE]]
+            pictures = [s.image for s in evaluation.members[:COMPARED_WITH_VAE]]
             alike = [structural_similarity(p, change(as_rgb(p), as_rgb(p))) for p in pictures]
             if not np.mean(alike) > RECOGNISABLE:
                 return None  # an untrained autoencoder can draw nobody
             return on(f"{ROUND_TRIP} {self.target.fingerprint}", change)
 
-        sets = (experiment.calibration, experiment.evaluation)
+        sets = (calibration, evaluation)
         own = self._remembered(
             ask,
             what=ROUND_TRIP,

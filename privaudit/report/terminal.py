@@ -44,15 +44,13 @@ def _legend(first: AttackResult) -> str:
     sure = f"with {first.interval.confidence:.0%} confidence"
     if first.n_results == 1:
         return f"gate {first.gate}; each bound holds {sure}{when}"
+    lower = f"the {first.n_results} lower bounds"
     if first.gate == "certify" and first.sequential is None:
         return (
             f"gate certify; each upper bound holds {sure}, since all must be under the budget, and "
-            f"all {first.n_results} lower ones together"
+            f"{lower} together"
         )
-    return (
-        f"gate {first.gate}; {sure} all {first.n_results} lower bounds hold together, and so do "
-        f"the upper ones{when}"
-    )
+    return f"gate {first.gate}; {lower} hold together {sure}, and so do the upper ones{when}"
 
 
 def _validity(found: Validity) -> Iterator[str]:
@@ -161,7 +159,8 @@ def _exposed(results: Sequence[AttackResult]) -> Iterator[str]:
         more = ", …" if len(most.exposed) > NAMED else ""
         yield (
             f"{len(most.exposed)} of {most.evaluation.members} members stand out one by one, "
-            f"{1 - most.interval.confidence:.0%} of them by chance ({most.name}): {names}{more}"
+            f"{1 - most.interval.confidence:.0%} of them by chance at most, on average "
+            f"({most.name}): {names}{more}"
         )
     highest = max(results, key=lambda result: result.auc)
     if highest.groups:

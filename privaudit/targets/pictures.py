@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pictures_of"]
 
+FIELDS = ("images", "image", "rgb")
+"""What diffusers' outputs call the pictures; ``rgb`` has a picture of depths beside it."""
 FLAGS = ("nsfw_content_detected", "nsfw_detected")
 """What diffusers' outputs call the safety checker's findings."""
 SLACK = 1e-3
@@ -87,9 +89,10 @@ def pictures_of(
 
 def _taken_apart(name: str, output: Any) -> tuple[Any, Sequence[Any]]:
     """Return the images and the safety checker's flags."""
-    if hasattr(output, "images"):
+    images = next((getattr(output, n) for n in FIELDS if hasattr(output, n)), None)
+    if images is not None:
         flags: Any = next((f for f in (getattr(output, n, None) for n in FLAGS) if f), [])
-        return output.images, flags
+        return images, flags
     if isinstance(output, tuple) and output and not isinstance(output[0], Image.Image):
         others = [other for other in output[1:] if other is not None]
         if all(isinstance(o, (list, tuple)) and all(_is_flag(f) for f in o) for o in others):

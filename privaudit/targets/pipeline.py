@@ -22,7 +22,14 @@ from privaudit.targets.identity import PROBES, component_identity, plain
 from privaudit.targets.loading import load_pipeline
 from privaudit.targets.pictures import pictures_of
 from privaudit.targets.queries import in_one_call
-from privaudit.targets.trial import LEVELS, LEVELS_ELSEWHERE, difference, draws_alike, mixes
+from privaudit.targets.trial import (
+    LEVELS,
+    LEVELS_ELSEWHERE,
+    Company,
+    company,
+    difference,
+    draws_alike,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +53,8 @@ class PipelineTarget:
     It is known by its weights, its settings and what it draws: two images of a probe, at its own
     settings, once for each object of this class. So hooks, replaced methods, the settings of a
     tokenizer and all else that changes its images make another model of it. Before the first
-    answer a few calls of two steps find out whether texts may be encoded once and mixed in a
-    batch; where not, the pipeline is called plainly, one prompt at a time.
+    answer a few calls of two steps find out whether texts may be encoded once, and which queries
+    may share a batch and are drawn as each is alone; where none may, each has a call of its own.
 
     Parameters
     ----------
@@ -125,9 +132,8 @@ class PipelineTarget:
     @functools.cached_property
     def probe_pictures(self) -> list[Image.Image]:
         """The pictures of the probe, RGB."""
-        prompts, seeds = [prompt for prompt, _ in PROBES], [seed for _, seed in PROBES]
-        with _quietly():
-            return pictures_of(self._name, self._run(prompts, seeds), prompts)
+        with _quietly():  # one by one: not every pipeline takes two
+            return [self._alone(prompt, seed) for prompt, seed in PROBES]
 
     def ignores_probe_prompts(self) -> bool:
         """Tell whether the two texts of the probe, which have one seed, gave one picture."""
@@ -188,23 +194,27 @@ class PipelineTarget:
         return self._acceleration.apply(self._given)
 
     @functools.cached_property
+    def _company(self) -> Company:
+        with _quietly():
+            return company(self._trial, self._given.device)
+
+    @functools.cached_property
     def _texts(self) -> PromptEncoder | None:
         """Texts encoded once each, if that is seen to change nothing."""
-        if not PromptEncoder.suits(self._pipeline, self._call):
+        if not PromptEncoder.suits(self._pipeline, self._call) or self._company != Company.ANY:
             return None
         texts = PromptEncoder(self._pipeline, self._call)
         with _quietly():
             return texts if draws_alike(self._trial, texts, self._given.device) else None
 
-    @functools.cached_property
-    def _mixes(self) -> bool:
-        with _quietly():
-            return mixes(self._trial, self._given.device)
-
-    def _trial(self, prompts: list[str], texts: PromptEncoder | None) -> NDArray[Any]:
-        steps = {"num_inference_steps": TRIAL_STEPS}
-        changes = {name: n for name, n in steps.items() if name in self._call}
-        output = self._run(prompts, [7] * len(prompts), texts, **changes)
+    def _trial(
+        self, prompts: list[str], seeds: list[int], texts: PromptEncoder | None = None
+    ) -> NDArray[Any]:
+        accepted, _ = parameters_of(type(self._given))
+        stages = {n for n in accepted if n.endswith("_num_inference_steps")}  # of a pipeline in two
+        few = {n for n in stages if n.replace("num_inference_steps", "timesteps") not in self._call}
+        few |= {"num_inference_steps"} & set(self._call)
+        output = self._run(prompts, seeds, texts, **dict.fromkeys(few, TRIAL_STEPS))
         return np.stack([np.asarray(p) for p in pictures_of(self._name, output, prompts)])
 
     def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
@@ -243,6 +253,8 @@ class PipelineTarget:
         if steps is None:
             return None
         batch, _ = padded([""], self._given.device)
+        if self._company == Company.NONE:
+            batch = [""]
         # The first call warms up; the difference of the others is steps alone.
         took = {n: self._time(batch, n) for n in (2, 2, 4)}
         step = max(0.0, (took[4] - took[2]) / 2)
@@ -264,19 +276,19 @@ class PipelineTarget:
         """Call the pipeline; what it raises is a GeneratorError."""
         accepted, others = parameters_of(type(self._given))
         try:
-            text = {"prompt": prompts} if texts is None else texts.encode(prompts)
+            noise: Any = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+            text: dict[str, Any] = {"prompt": prompts} if texts is None else texts.encode(prompts)
             call = self._call | changes
             negative = call.pop("negative_prompt", None)
             if texts is None and negative is not None:
                 call["negative_prompt"] = [negative] * len(prompts)
+            if texts is None and len(prompts) == 1:  # as anyone would ask, and some must be asked
+                text, noise = {"prompt": prompts[0]}, noise[0]
+                call |= {} if negative is None else {"negative_prompt": negative}
             if "output_type" in accepted or others:
                 call.setdefault("output_type", "np")
             with _evaluating(self._pipeline):
-                return self._pipeline(
-                    **text,
-                    generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-                    **call,
-                )
+                return self._pipeline(**text, generator=noise, **call)
         except GeneratorError:
             raise
         except Exception as error:
@@ -290,7 +302,8 @@ class PipelineTarget:
         """Generate in one call of the pipeline, each image from its own seeded noise.
 
         The noise is drawn on the CPU, so a seed means the same noise on every device. Where a
-        text changes what is drawn from another in its batch, each prompt has a call of its own.
+        query changes what is drawn for another in its batch, each has a call of its own; where
+        only another text does, each text.
 
         Raises
         ------
@@ -298,7 +311,9 @@ class PipelineTarget:
             If the pipeline raises, a pixel is not finite, or a safety checker blanked an image.
         """
         asked = list(zip(prompts, seeds, strict=True))
-        groups = dict.fromkeys(prompts) if self._texts is None and self._mixes else {None: None}
+        if self._company == Company.NONE:
+            return [self._alone(*one) for one in asked]
+        groups = dict.fromkeys(prompts if self._company == Company.ONE_TEXT else [None])
         drawn: dict[int, Image.Image] = {}
         for one in groups:
             places = [i for i, (prompt, _) in enumerate(asked) if one is None or prompt == one]
@@ -309,6 +324,10 @@ class PipelineTarget:
         batch, n = padded(asked, self._given.device)
         prompts, seeds = [prompt for prompt, _ in batch], [seed for _, seed in batch]
         return pictures_of(self._name, self._run(prompts, seeds, self._texts), prompts, n)
+
+    def _alone(self, prompt: str, seed: int) -> Image.Image:
+        (picture,) = pictures_of(self._name, self._run([prompt], [seed]), [prompt])
+        return picture
 
 
 @contextlib.contextmanager

@@ -61,14 +61,14 @@ def test_the_ladder_stops_at_the_first_grade_that_stays_within_the_budget(
     emoji: dict[str, Any],
 ) -> None:
     found = audited(emoji, ObliviousTarget()).validity.sensitivity
-    assert list(found) == ["attack-I-combined"]  # the most telling attack alone
-    grades = found["attack-I-combined"]
+    assert list(found) == ["combined"]  # the most telling attack alone
+    grades = found["combined"]
     assert list(grades) == list(GRADES)[: len(grades)]
     aucs = [math.nan if auc is None else auc for auc in grades.values()]
     assert all(auc > SETTINGS.budget for auc in aucs[:-1])
     assert aucs[0] > 0.9
     strict = audited(emoji, ObliviousTarget(), budget=1.0).validity.sensitivity
-    assert len(strict["attack-I-combined"]) == 1
+    assert len(strict["combined"]) == 1
 
 
 def test_the_table_says_the_faintest_copy_that_is_seen(emoji: dict[str, Any]) -> None:
@@ -76,9 +76,9 @@ def test_the_table_says_the_faintest_copy_that_is_seen(emoji: dict[str, Any]) ->
     audit.result("I", "threshold")
     record = audit.record()
     assert record.validity is not None
-    grades = record.validity.sensitivity["attack-I-threshold"]
+    grades = record.validity.sensitivity["threshold"]
     faintest = [name for name, auc in grades.items() if auc is not None and auc > 0.6][-1]
-    wanted = f"sensitivity: the faintest copy that attack-I-threshold still sees: {faintest}"
+    wanted = f"sensitivity: the faintest copy that threshold still sees: {faintest}"
     assert wanted in list(render([record], []))
 
 
@@ -94,7 +94,7 @@ def test_a_pipelines_own_autoencoder_is_the_first_grade(emoji: dict[str, Any]) -
     assert structural_similarity(copy, image) > 0.7
     target = PipelineTarget(pipeline, num_inference_steps=1)
     validity = audited(emoji, target, n=16, attacks="threshold").validity
-    grades = validity.sensitivity["attack-I-threshold"]
+    grades = validity.sensitivity["threshold"]
     assert next(iter(grades)) == ROUND_TRIP
     assert (grades[ROUND_TRIP] or 0.0) > 0.95
 
@@ -102,7 +102,7 @@ def test_a_pipelines_own_autoencoder_is_the_first_grade(emoji: dict[str, Any]) -
 def test_an_untrained_autoencoder_can_draw_nobody(emoji: dict[str, Any]) -> None:
     target = PipelineTarget(tiny_pipeline(), num_inference_steps=1)
     validity = audited(emoji, target, n=12, attacks="threshold").validity
-    assert ROUND_TRIP not in validity.sensitivity["attack-I-threshold"]
+    assert ROUND_TRIP not in validity.sensitivity["threshold"]
     assert not any("autoencoder" in reason for reason in validity.reasons)
 
 
@@ -118,7 +118,7 @@ def test_an_audit_that_cannot_see_a_round_trip_is_invalid(auc: float) -> None:
             evaluation_ids=["a"],
             is_base=False,
             controls={},
-            sensitivity={"attack-I-threshold": {ROUND_TRIP: value}},
+            sensitivity={"threshold": {ROUND_TRIP: value}},
             budget=0.6,
         ).reasons
 

@@ -145,4 +145,5 @@ def test_collecting_a_project_without_audits_imports_little(pytester: pytest.Pyt
         "privaudit.plugin.pytest_internals",
         "privaudit.settings",
         "privaudit.settings.options",
+        "privaudit.settings.parsers",
     }

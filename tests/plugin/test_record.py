@@ -47,8 +47,8 @@ def test_one_test_with_two_models_is_two_audits(audit_folder: AuditFolder) -> No
     assert len(identities) == 2
     result.stdout.fnmatch_lines(
         [
-            "test_model.py::test_leak?leaking?: 1 of 1 result over the budget of 0.6 (default)",
-            "test_model.py::test_leak?safe?: * result over the budget of 0.6 (default)",
+            "test_model.py::test_leak?leaking?: FAIL, 1 of 1 result over the budget of 0.6 (default), *",
+            "test_model.py::test_leak?safe?: *, * of 1 result over the budget of 0.6 (default)*",
         ]
     )
 

@@ -14,6 +14,7 @@ from privaudit import ObliviousTarget, PipelineTarget, SavedPipeline
 from privaudit.errors import GeneratorError
 from privaudit.targets import as_target, without_effect
 from privaudit.targets.pictures import pictures_of
+from privaudit.targets.trial import Company
 from tests.parts.pipelines import tiny_pipeline, tiny_sdxl
 
 
@@ -80,8 +81,9 @@ class Pads(StableDiffusionPipeline):
     """Draws each text as if the longest of the batch had been cut to its length."""
 
     def __call__(self, prompt: Any = None, **others: Any) -> Any:
-        longest = max(map(len, prompt))
-        return super().__call__([one + " fox" * (longest > 30) for one in prompt], **others)
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        longest = max(map(len, prompts))
+        return super().__call__([one + " fox" * (longest > 30) for one in prompts], **others)
 
 
 def drawn(pipeline: Any, prompts: list[str], **call: Any) -> list[bytes]:
@@ -164,8 +166,52 @@ def test_a_prompt_is_asked_alone_where_others_would_change_its_picture() -> None
     prompts = ["a fox", "a bear that dances on a wire in the snow at night"]
     together = drawn(as_class(Pads), prompts)
     assert together[0] == drawn(tiny_pipeline(), ["a fox"])[0]
-    assert PipelineTarget(as_class(Pads), num_inference_steps=1)._mixes
-    assert not PipelineTarget(tiny_pipeline(), num_inference_steps=1)._mixes
+    assert PipelineTarget(as_class(Pads), num_inference_steps=1)._company == Company.ONE_TEXT
+    assert PipelineTarget(tiny_pipeline(), num_inference_steps=1)._company == Company.ANY
+
+
+class RowsMixedUp(StableDiffusionPipeline):
+    """Gives each picture of a batch the noise of another, as a faulty loop over views does."""
+
+    def __call__(self, prompt: Any = None, generator: Any = None, **others: Any) -> Any:
+        noise = generator[::-1] if isinstance(generator, list) else generator
+        return super().__call__(prompt, generator=noise, **others)
+
+
+class OneAtATime(StableDiffusionPipeline):
+    def __call__(self, prompt: Any = None, generator: Any = None, **others: Any) -> Any:
+        if not isinstance(prompt, str) or isinstance(generator, list):
+            msg = "one prompt, please"
+            raise TypeError(msg)
+        return super().__call__(prompt, generator=generator, **others)
+
+
+@pytest.mark.parametrize("kind", [RowsMixedUp, OneAtATime])
+def test_what_a_batch_would_change_or_refuse_is_asked_one_at_a_time(kind: type) -> None:
+    prompts = ["a fox", "a fox", "a bear"]
+    target = PipelineTarget(as_class(kind), num_inference_steps=2)
+    pictures = [np.asarray(one, int) for one in target.generate(prompts, [0, 1, 2])]
+    expected = [
+        np.asarray(one, int)
+        for one in PipelineTarget(tiny_pipeline(), num_inference_steps=2).generate(
+            prompts, [0, 1, 2]
+        )
+    ]
+    assert np.abs(np.stack(pictures) - np.stack(expected)).max() <= 1
+    assert target._company == Company.NONE
+    assert target.seconds_per_image() is not None
+
+
+class NoMemory(StableDiffusionPipeline):
+    def __call__(self, prompt: Any = None, **others: Any) -> Any:
+        if not isinstance(prompt, str):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().__call__(prompt, **others)
+
+
+def test_a_lack_of_memory_is_no_reason_to_ask_one_at_a_time() -> None:
+    with pytest.raises(GeneratorError, match="out of memory"):
+        PipelineTarget(as_class(NoMemory), num_inference_steps=2).generate(["a fox"], [1])
 
 
 def test_a_pipeline_is_asked_as_its_owner_would_ask_it() -> None:
