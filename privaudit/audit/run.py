@@ -107,7 +107,7 @@ def run_audit(
     ...     store="none",
     ... )
     >>> [(result.name, result.auc, result.verdict) for result in record.results]
-    [('attack-I-threshold', 1.0, 'inconclusive')]
+    [('attack-I-threshold', 1.0, 'fail')]
     """
     known = {n for option in SessionSettings.options for n in option.names}
     session = SessionSettings(**{n: v for n, v in settings.items() if n in known})
