@@ -22,7 +22,7 @@ HEAD = """# What can be audited
 Any callable `generate(prompts, seeds)` can be, whatever is behind it. A diffusers pipeline can be
 as it is, which saves writing one. The table has the text-to-image classes of diffusers {diffusers} of
 which a tiny random pipeline is built from a configuration (with transformers {transformers}). For each,
-`pytest tests/zoo -m "slow or not slow"` looks at
+`pytest tests/zoo -m "slow or not slow"`, most of which CI leaves to the night, looks at
 
 - its pictures, compared with those of the pipeline called by hand, one prompt at a time;
 - each part's weights, each setting of a tokenizer, a scheduler and of the pipeline, changed alone:

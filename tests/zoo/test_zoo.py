@@ -24,22 +24,26 @@ from tests.zoo.looks import (
 )
 from tests.zoo.registry import Kind
 
-FAST = ("AmusedPipeline", "FluxPipeline", "StableDiffusionPipeline")
+FAST = "StableDiffusionPipeline"
+CI = ("AmusedPipeline", "FluxPipeline", FAST)
 """Of three kinds: one picture a call, batches, and batches of texts encoded once."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries, each its own
 
 
 def each(*fast: str) -> pytest.MarkDecorator:
-    """Test every pipeline, most of them in the slow suite."""
-    kinds = [
-        pytest.param(kind, id=name, marks=[] if name in fast else pytest.mark.slow)
-        for name, kind in ZOO.items()
-    ]
+    """Test every pipeline, most of them at night: all together they take more than an hour."""
+
+    def marks(name: str) -> list[pytest.MarkDecorator]:
+        if name in fast:
+            return []
+        return [pytest.mark.slow] if name in CI else [pytest.mark.slow, pytest.mark.nightly]
+
+    kinds = [pytest.param(kind, id=name, marks=marks(name)) for name, kind in ZOO.items()]
     return pytest.mark.parametrize("kind", kinds)
 
 
-@each(*FAST)
+@each(FAST)
 def test_answers_are_those_of_the_pipeline_alone(kind: Kind) -> None:
     pipeline = kind.build()
     alone = pixels(kind, pipeline)
@@ -50,7 +54,7 @@ def test_answers_are_those_of_the_pipeline_alone(kind: Kind) -> None:
     assert difference.max() <= 1
 
 
-@each(*FAST)
+@each(FAST)
 def test_the_second_run_draws_the_probe_alone_and_the_pipeline_is_left_as_it_was(
     kind: Kind, tmp_path: Any, emoji: dict[str, list[Sample]]
 ) -> None:
@@ -81,7 +85,7 @@ def test_the_second_run_draws_the_probe_alone_and_the_pipeline_is_left_as_it_was
     assert {"pipeline, configuration", *pipeline.components} <= set(before)
 
 
-@each("AmusedPipeline")
+@each()
 def test_whatever_changes_the_picture_is_noticed(kind: Kind) -> None:
     pipeline = kind.build()
     before, known = pixels(kind, pipeline, 2), target_of(kind, pipeline).fingerprint
