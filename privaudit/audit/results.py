@@ -92,10 +92,7 @@ def written_result(
         threshold=scores.threshold,
         operating_points=points,
         tpr_budget=tpr,
-        detectable=DetectableAUC(
-            from_half=detectable_auc(m, n, 0.5, level, two_sided=False),
-            from_budget=detectable_auc(m, n, settings.budget, level, two_sided=False),
-        ),
+        detectable=_detectable(m, n, settings.budget, level),
         sequential=end,
         epsilon=epsilon,
         epsilon_refused=refused,
@@ -107,6 +104,13 @@ def written_result(
         non_member_scores=sides[1],
     )
     return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
+
+
+def _detectable(m: int, n: int, budget: float, level: float) -> DetectableAUC:
+    return DetectableAUC(
+        from_half=detectable_auc(m, n, 0.5, level, two_sided=False),
+        from_budget=detectable_auc(m, n, budget, level, two_sided=False),
+    )
 
 
 def by_id(samples: Any, scores: Any) -> dict[str, float]:

@@ -246,6 +246,17 @@ def _told_by(found: BlindFinding | None, limit: float) -> list[str]:
     ]
 
 
+def _too_weak(graded: Mapping[str, Mapping[str, float]], budget: float) -> list[str]:
+    """Say which attacks do not see what a model's own autoencoder makes of its members."""
+    return [
+        f"sensitivity control AUC {aucs[ROUND_TRIP]:.3f} <= {budget:g} by {name}: this audit "
+        "would pass a model that returns its training images as its own autoencoder draws them\n"
+        "use another --privaudit-encoder, or more samples"
+        for name, aucs in graded.items()
+        if ROUND_TRIP in aucs and not aucs[ROUND_TRIP] > budget
+    ]
+
+
 def judge(
     *,
     blind_image: BlindBaseline | None,
@@ -316,14 +327,7 @@ def judge(
                 "--privaudit-similarity"
             )
     graded = {name: dict(aucs) for name, aucs in (sensitivity or {}).items()}
-    for name, aucs in graded.items():
-        if ROUND_TRIP in aucs and not aucs[ROUND_TRIP] > budget:
-            reasons.append(
-                f"sensitivity control AUC {aucs[ROUND_TRIP]:.3f} <= {budget:g} by {name}: this "
-                "audit would pass a model that returns its training images as its own autoencoder "
-                "draws them\n"
-                "use another --privaudit-encoder, or more samples"
-            )
+    reasons += _too_weak(graded, budget)
     return Validity(
         sensitivity={
             name: {grade: auc if math.isfinite(auc) else None for grade, auc in aucs.items()}
