@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import warnings
@@ -228,8 +229,10 @@ class Table:
 
 
 def _close(connection: sqlite3.Connection, process: int) -> None:
+    # The garbage collector may run in any thread, and SQLite's module closes in its own alone.
     if process == os.getpid():
-        connection.close()
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            connection.close()
 
 
 def _code(error: sqlite3.DatabaseError) -> int:
