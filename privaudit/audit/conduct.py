@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from privaudit.engines.task import generate
+from privaudit.engines.missing import Missing
+from privaudit.engines.task import files, generate
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements.liveness import is_flat
 from privaudit.record import Conduct
@@ -99,21 +100,25 @@ def _asked(scorer: Scorer, task: Task, queries: Sequence[Query]) -> Conduct:
 
 
 def _first(scorer: Scorer, task: Task, query: Query) -> Image.Image:
-    """Return the answer to the first query: the stored one, or a new one, which is kept."""
-    from privaudit.store import as_file
+    """Return the answer to the first query: the stored one, or a new one, which is kept.
 
-    (image,), (row,) = task.keys([query])
-    known = scorer.store.image(image) if task.keeps_images else None
-    if known is not None:
-        return known
-    drawn = _drawn(task, [query])[0]
-    if scorer.store.absent([row]):
-        scorer.progress(1)
-        if task.keeps_images:
-            scorer.store.put_image(image, as_file(drawn))
-        rows = task.measure({0: query}, {0: drawn})
-        scorer.store.put_arrays({row: rows[0]}, persistent=task.persistent)
-    return drawn
+    It is claimed as the engines claim theirs, so that two processes do not both draw it.
+    """
+    missing, drawn = Missing(task, [query], scorer.store), None
+    while missing:
+        with missing.claim(1) as part:
+            if not part:
+                continue
+            images = missing.stored(part)
+            if not images:
+                images = {0: _drawn(task, [query])[0]}
+                missing.keep(files(task, images))
+                scorer.progress(1)
+            missing.answer(part, task.measure({0: query}, images))
+            drawn = images[0]
+    if drawn is None and task.keeps_images:
+        drawn = scorer.store.image(task.keys([query])[0][0])
+    return _drawn(task, [query])[0] if drawn is None else drawn
 
 
 def _more(task: Task, queries: Sequence[Query], first: Image.Image) -> Conduct:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +18,9 @@ from privaudit import (
     ObliviousTarget,
     PipelineTarget,
 )
-from privaudit.audit.conduct import judge_conduct
+from privaudit.audit.conduct import conduct_of, judge_conduct
+from privaudit.engines.missing import Missing
+from privaudit.engines.task import files
 from privaudit.errors import InvalidAuditError
 from privaudit.record import Conduct
 from privaudit.store import Store
@@ -70,6 +74,32 @@ def test_a_target_that_honours_both_costs_two_images_more(
     assert one.record().provenance.images.generated == 24  # type: ignore[union-attr]
     audit(emoji, target, Store(tmp_path)).result("I", "threshold")
     assert len(target.queries) == 24 + 2  # known in later sessions
+
+
+def test_an_answer_that_another_process_is_drawing_is_waited_for(
+    emoji: dict[str, Any], tmp_path: Any
+) -> None:
+    """Two workers of one session look at a target at the same moment."""
+    target = Asked(honest, "v1")
+    first, second = (audit(emoji, target, Store(tmp_path)) for _ in range(2))
+    scorer = first.scorer(first.experiment("I"))
+    labelled = first.experiment("I").calibration
+    query = scorer.queries(labelled.samples)[0]
+    missing = Missing(scorer.task(labelled.target), [query], first.store)
+    looking = threading.Thread(target=lambda: looked.append(conduct_of(own, labelled)))
+    looked: list[Conduct] = []
+    own = second.scorer(second.experiment("I"))
+    with missing.claim(1) as part:
+        looking.start()
+        time.sleep(0.5)
+        assert target.queries == []  # it waits
+        image = honest(query.prompt, query.seed)
+        missing.keep(files(missing.task, {0: image}))
+        missing.answer(part, missing.task.measure({0: query}, {0: image}))
+    looking.join(30)
+    assert looked == [Conduct(seeds_honoured=True, prompts=1)]
+    # Once more, to see whether its seed is honoured; the first answer was there.
+    assert target.queries.count((query.prompt, query.seed)) == 1
 
 
 def test_seeds_that_are_not_honoured_are_noted_and_the_first_answer_kept(
