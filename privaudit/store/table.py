@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import warnings
@@ -194,7 +193,10 @@ class Table:
         if self._opened is None or self._process != os.getpid() or not self._exists():
             self.close()
             file = f"{self.file.absolute().as_uri()}?mode={mode}"
-            self._opened = sqlite3.connect(file, timeout=PATIENCE, uri=True)
+            # The garbage collector closes it, in whichever thread it runs.
+            self._opened = sqlite3.connect(
+                file, timeout=PATIENCE, uri=True, check_same_thread=False
+            )
             self._process = os.getpid()
             # Python 3.13 warns of a connection that is left to the garbage collector.
             self._end = weakref.finalize(self, _close, self._opened, self._process)
@@ -229,10 +231,8 @@ class Table:
 
 
 def _close(connection: sqlite3.Connection, process: int) -> None:
-    # The garbage collector may run in any thread, and SQLite's module closes in its own alone.
     if process == os.getpid():
-        with contextlib.suppress(sqlite3.ProgrammingError):
-            connection.close()
+        connection.close()
 
 
 def _code(error: sqlite3.DatabaseError) -> int:

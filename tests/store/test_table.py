@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -213,3 +214,17 @@ def test_what_is_written_after_another_process_cleared_is_not_lost(tmp_path: Pat
     assert store.texts(["a"]) == {}
     store.put_texts({"b": "two"})
     assert Store(tmp_path).texts(["a", "b"]) == {"b": "two"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_store_may_be_forgotten_in_another_thread(tmp_path: Path) -> None:
+    """The garbage collector runs where it likes: under Ray, in a thread of Ray's."""
+    held = [Store(tmp_path)]
+    held[0].put_texts({"a": "one"})
+    connection = held[0]._table._opened
+    assert connection is not None
+    forgetting = threading.Thread(target=held.clear)
+    forgetting.start()
+    forgetting.join()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        connection.execute("SELECT 1")
