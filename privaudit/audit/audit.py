@@ -253,6 +253,11 @@ class Audit:
     def _n_results(self) -> int:
         return max(1, len(self.setup.scenarios)) * len(self.settings.attacks)
 
+    @property
+    def _result_confidence(self) -> float:
+        """Confidence of one bound, so that all hold together whatever they share (Bonferroni)."""
+        return 1 - (1 - self.settings.confidence) / self._n_results
+
     def _decide(
         self, experiment: Experiment, attack: str
     ) -> tuple[LabelledSet, Scores, SequentialPath | None, Decision, float]:
@@ -273,7 +278,7 @@ class Audit:
         self._check_conduct(self.scorer(experiment), calibration, evaluation)
         self.setup.check_settings()
         if settings.sequential:
-            level = 1 - (1 - settings.confidence) / self._n_results  # Bonferroni
+            level = self._result_confidence
             scorer = self.scorer(experiment)
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
@@ -290,16 +295,11 @@ class Audit:
         return evaluation, scores, None, decide_fixed(scores, settings, among), among.confidence
 
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
-        evaluation, scores, end, decision, level = self._decide(experiment, attack)
         return written_result(
             self.setup,
             experiment,
             attack,
-            evaluation,
-            scores,
-            decision,
-            end,
-            level=level,
+            *self._decide(experiment, attack),
             n_results=self._n_results,
         )
 
@@ -309,7 +309,7 @@ class Audit:
         if scorer.base is None or not reads_base(attack):
             return
         scores = scorer.on_base(attack, experiment.calibration, evaluation)
-        level = 1 - (1 - self.settings.confidence) / self._n_results  # Bonferroni
+        level = self._result_confidence
         bounds = auc_interval(scores.members, scores.non_members, level)
         found = BlindBaseline(
             auc=bounds.auc, interval=Interval(low=bounds.low, high=bounds.high, confidence=level)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from privaudit.engines.missing import Missing
 from privaudit.engines.task import files, generate
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements.liveness import is_flat
 from privaudit.record import Conduct
+from privaudit.targets.pictures import largest_difference, mean_difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +33,8 @@ PAIRS = 20
 ALIKE = 1.0
 """Levels of 255 that two pictures of one query may differ by, on average: kernels of a GPU may
 round otherwise from call to call, and a new draw is tens of levels away."""
+SAME = 1.0
+"""Levels of 255 that no value of two equal pictures differs by more than: the last bit."""
 LARGEST_IGNORED_SHARE = 0.05
 AT_ONCE = 4
 
@@ -89,12 +90,12 @@ def _asked(scorer: Scorer, task: Task, queries: Sequence[Query]) -> Conduct:
         alike = target.ignores_probe_prompts()
         return _more(task, queries, _drawn(task, queries[:1])[0]) if alike else Conduct(prompts=1)
     first = _first(scorer, task, queries[0])
-    honoured = _apart(first, _drawn(task, queries[:1])[0]) <= ALIKE
+    honoured = mean_difference(first, _drawn(task, queries[:1])[0]) <= ALIKE
     others = _others(queries)
     if not honoured or not others or is_flat(first):  # flat answers have a reason of their own
         return Conduct(seeds_honoured=honoured)
     found = Conduct(prompts=1)
-    if _is_one(first, _drawn(task, others[:1])[0]):
+    if largest_difference(first, _drawn(task, others[:1])[0]) <= SAME:
         found = _more(task, queries, first)
     return found.model_copy(update={"seeds_honoured": True})
 
@@ -124,7 +125,7 @@ def _first(scorer: Scorer, task: Task, query: Query) -> Image.Image:
 def _more(task: Task, queries: Sequence[Query], first: Image.Image) -> Conduct:
     """Compare the first answer with those to more prompts, with its seed."""
     pictures = _drawn(task, _others(queries)[:PAIRS])
-    ignored = sum(_is_one(first, picture) for picture in pictures)
+    ignored = sum(largest_difference(first, picture) <= SAME for picture in pictures)
     return Conduct(prompts=len(pictures), ignored=ignored)
 
 
@@ -141,19 +142,3 @@ def _drawn(task: Task, queries: Sequence[Query]) -> list[Image.Image]:
     made: dict[int, Image.Image] = {}
     generate(task.target, dict(enumerate(queries)), AT_ONCE, made)
     return [made[i] for i in range(len(queries))]
-
-
-def _is_one(one: Image.Image, other: Image.Image) -> bool:
-    """Tell whether two pictures are the same, but for the last bit of a level."""
-    return one.size == other.size and bool(np.abs(_levels(one) - _levels(other)).max() <= 1)
-
-
-def _apart(one: Image.Image, other: Image.Image) -> float:
-    """Return how many levels two pictures differ by, on average."""
-    if one.size != other.size:
-        return float("inf")
-    return float(np.abs(_levels(one) - _levels(other)).mean())
-
-
-def _levels(image: Image.Image) -> Any:
-    return np.asarray(image, dtype=int)

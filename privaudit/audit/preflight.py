@@ -222,7 +222,7 @@ class Preflight:
     ) -> float:
         """AUC of the attack on a target that returns its training images, whatever it is asked.
 
-        Calibration and evaluation set are given with the samples alone meant.
+        Only the samples of the two sets count: the control takes the place of their targets.
         """
         sets = [
             LabelledSet(make(one.members, one.non_members), one.members, one.non_members)

@@ -27,10 +27,10 @@ def written_result(
     attack: str,
     evaluation: LabelledSet,
     scores: Scores,
-    decision: Decision,
     end: SequentialPath | None,
-    *,
+    decision: Decision,
     level: float,
+    *,
     n_results: int,
 ) -> AttackResult:
     """Write down a result.
@@ -43,10 +43,10 @@ def written_result(
         The scenario's sets, and the inference model.
     evaluation, scores
         What was evaluated, and its scores.
-    decision
-        The verdict with its bounds.
     end
         How a sequential audit ended.
+    decision
+        The verdict with its bounds.
     level
         Confidence of one bound.
     n_results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -108,6 +109,12 @@ class Sample:
         if self._facts is None:
             self._seen(self._opener)
         return cast("FileFacts", self._facts)
+
+    def recaptioned(self, caption: str) -> Sample:
+        """Return the same image with another caption, under the same id; nothing is opened."""
+        other = copy.copy(self)
+        other._set(caption=caption)
+        return other
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sample):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from privaudit.targets.acceleration import Acceleration
 
-__all__ = ["as_target", "base_of", "pipeline_in", "without_effect"]
+__all__ = ["as_target", "base_of", "is_pipeline", "pipeline_in", "untuned", "without_effect"]
 
 
 def base_of(given: Any) -> Any:
@@ -31,15 +31,12 @@ def base_of(given: Any) -> Any:
     SavedPipeline, pipeline or None
         A base that :func:`privaudit.load_pipeline` put the fine-tuned part into is loaded now.
     """
-    given = _untuned(given)
+    given = untuned(given)
     if isinstance(given, SavedPipeline):
         return given.base
-    known = getattr(given, "privaudit_base", None)
-    if known is None:
-        return None
-    from privaudit.targets.loading import load_pipeline
+    from privaudit.targets.loading import known_base
 
-    return load_pipeline(**known, device=given.device)
+    return known_base(given)
 
 
 def as_target(
@@ -66,7 +63,7 @@ def as_target(
     GeneratorError
         If it is none of these.
     """
-    given = _untuned(given)
+    given = untuned(given)
     if isinstance(given, Target):
         return given
     if isinstance(given, SavedPipeline):
@@ -76,9 +73,7 @@ def as_target(
             guidance_scale=guidance_scale,
             acceleration=acceleration,
         )
-    # Who has a pipeline has imported diffusers; nobody else should wait for it.
-    diffusers = sys.modules.get("diffusers")
-    if diffusers is not None and isinstance(given, diffusers.DiffusionPipeline):
+    if is_pipeline(given):
         from privaudit.targets.pipeline import PipelineTarget
 
         return PipelineTarget(
@@ -148,14 +143,23 @@ def pipeline_in(given: Any) -> Any:
     diffusers.DiffusionPipeline or None
         ``None`` for what brings its own settings, and for a saved one until it is loaded.
     """
-    given = _untuned(given)
+    given = untuned(given)
     if isinstance(given, SavedPipeline):
         return vars(given).get("pipeline")
     return given if hasattr(given, "components") else None
 
 
-def _untuned(given: Any) -> Any:
-    """Take the pipeline out of what ``finetune`` returned."""
+def is_pipeline(given: Any) -> bool:
+    """Tell whether it is a pipeline of diffusers.
+
+    Who has one has imported diffusers; nobody else should wait for it.
+    """
+    diffusers = sys.modules.get("diffusers")
+    return diffusers is not None and isinstance(given, diffusers.DiffusionPipeline)
+
+
+def untuned(given: Any) -> Any:
+    """Take the pipeline out of what ``finetune`` returned; anything else is returned as it is."""
     tuning = sys.modules.get("privaudit.diffusion.fine_tuning")
     tuned = tuning is not None and isinstance(given, tuning.FineTuned)
     return given.pipeline if tuned else given

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import GeneratorError, PrivauditError
+from privaudit.targets.convert import is_pipeline, untuned
 from privaudit.targets.loading import DTYPES, dtype_argument
 from privaudit.targets.saved import SavedPipeline
 
@@ -132,12 +132,8 @@ def _there(device: str | None) -> str | None:
 
 def _pipeline_of(model: Any) -> Any:
     """Return the diffusers pipeline that a model is, or has, or ``None``."""
-    diffusers = sys.modules.get("diffusers")
-    tuning = sys.modules.get("privaudit.diffusion.fine_tuning")
-    if tuning is not None and isinstance(model, tuning.FineTuned):
-        model = model.pipeline
-    is_pipeline = diffusers is not None and isinstance(model, diffusers.DiffusionPipeline)
-    return model if is_pipeline else None
+    model = untuned(model)
+    return model if is_pipeline(model) else None
 
 
 def _without_adapters(pipeline: Any) -> Any:
@@ -157,8 +153,7 @@ def _without_adapters(pipeline: Any) -> Any:
 
 def _check_same(pipeline: Any, saved: SavedPipeline) -> None:
     """Check that what was written draws what was given: a hook, say, is in no file."""
-    import numpy as np
-
+    from privaudit.targets.pictures import mean_difference
     from privaudit.targets.pipeline import PipelineTarget
 
     name = type(pipeline).__name__
@@ -175,8 +170,7 @@ def _check_same(pipeline: Any, saved: SavedPipeline) -> None:
         for one in (pipeline, loaded)
     )
     for one, other in zip(given, again, strict=True):
-        there = np.asarray(one, int)
-        apart = np.abs(there - np.asarray(other.resize(one.size), int)).mean()
+        apart = mean_difference(one, other.resize(one.size))
         if apart > ALIKE:
             msg = f"{name} draws something else once it is saved and loaded: a part of it is in no "
             msg += f"file (pictures are {apart:.1f} levels of 255 apart)"

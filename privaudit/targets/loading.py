@@ -13,7 +13,7 @@ from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.errors import GeneratorError
 
-__all__ = ["DTYPES", "check_used", "dtype_argument", "load_pipeline"]
+__all__ = ["DTYPES", "check_used", "dtype_argument", "known_base", "load_pipeline"]
 
 DTYPES = ("dtype", "torch_dtype")
 """What newer and older versions of diffusers call a dtype."""
@@ -107,6 +107,18 @@ def load_pipeline(
     # What the pipeline cannot tell by itself, for the record and for a comparison with the base.
     pipeline.privaudit_fused, pipeline.privaudit_base = fused, origin
     return pipeline.to(device)
+
+
+def known_base(pipeline: Any) -> Any:
+    """Load the model that :func:`load_pipeline` put a pipeline's fine-tuned part into.
+
+    Returns
+    -------
+    diffusers.DiffusionPipeline or None
+        ``None`` if it was put into none, or not by us.
+    """
+    known = getattr(pipeline, "privaudit_base", None)
+    return None if known is None else load_pipeline(**known, device=pipeline.device)
 
 
 def _loaded(base: str | Path, from_pretrained: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["pictures_of"]
+__all__ = ["largest_difference", "mean_difference", "pictures_of"]
 
 FIELDS = ("images", "image", "rgb")
 """What diffusers' outputs call the pictures; ``rgb`` has a picture of depths beside it."""
@@ -136,3 +136,20 @@ def _picture(name: str, pixels: NDArray[Any], *, tensors: bool) -> Image.Image:
     if not whole:
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
     return as_rgb(Image.fromarray(pixels))
+
+
+def largest_difference(one: Image.Image, other: Image.Image) -> float:
+    """Return the largest difference of two RGB pictures, in levels of 255; infinite by size."""
+    return float(_differences(one, other).max())
+
+
+def mean_difference(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean difference of two RGB pictures, in levels of 255; infinite by size."""
+    return float(_differences(one, other).mean())
+
+
+def _differences(one: Image.Image, other: Image.Image) -> NDArray[Any]:
+    if one.size != other.size:
+        return np.array(np.inf)
+    apart: NDArray[Any] = np.abs(np.asarray(one, int) - np.asarray(other, int))
+    return apart

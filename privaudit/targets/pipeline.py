@@ -19,15 +19,14 @@ from privaudit.fingerprint import fingerprint_pixels, fingerprint_values, librar
 from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.calls import call_of, parameters_of
 from privaudit.targets.identity import PROBES, component_identity, plain
-from privaudit.targets.loading import load_pipeline
-from privaudit.targets.pictures import pictures_of
+from privaudit.targets.loading import known_base
+from privaudit.targets.pictures import largest_difference, pictures_of
 from privaudit.targets.queries import in_one_call
 from privaudit.targets.trial import (
     LEVELS,
     LEVELS_ELSEWHERE,
     Company,
     company,
-    difference,
     draws_alike,
 )
 
@@ -138,7 +137,7 @@ class PipelineTarget:
     def ignores_probe_prompts(self) -> bool:
         """Tell whether the two texts of the probe, which have one seed, gave one picture."""
         levels = LEVELS.get(self._given.device.type, LEVELS_ELSEWHERE)
-        return difference(self.probe_pictures[:1], self.probe_pictures[1:]) <= levels
+        return largest_difference(*self.probe_pictures) <= levels
 
     def draws_as_base(self, base: Any = None) -> bool | None:
         """Tell whether it draws exactly what the model it was fine-tuned from draws.
@@ -162,9 +161,7 @@ class PipelineTarget:
         GeneratorError
             If the base cannot be loaded, or cannot draw.
         """
-        known = getattr(self._given, "privaudit_base", None)
-        if base is None and known is not None:
-            base = load_pipeline(**known, device=self._given.device)
+        base = known_base(self._given) if base is None else base
         base = getattr(base, "pipeline", base)  # of a SavedPipeline, or of a fine-tune
         if not hasattr(base, "components"):
             return None
@@ -176,9 +173,7 @@ class PipelineTarget:
         )
         levels = LEVELS.get(self._given.device.type, LEVELS_ELSEWHERE)
         pairs = zip(self.probe_pictures, other.probe_pictures, strict=True)
-        return all(
-            one.size == two.size and difference([one], [two]) <= levels for one, two in pairs
-        )
+        return all(largest_difference(one, two) <= levels for one, two in pairs)
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the fingerprint along: another machine might draw its own."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import SampleError
-from privaudit.samples.sample import Sample
 from privaudit.samples.sources.caption_files import SUFFIXES, read_caption_files
 from privaudit.samples.sources.captions_json import read_captions_json
 
 if TYPE_CHECKING:
+    from privaudit.samples.sample import Sample
     from privaudit.samples.sources.columns import Columns, Keep
 
 __all__ = ["read_kohya"]
@@ -78,7 +78,7 @@ def _subset(file: Path, settings: dict[str, Any], columns: Columns) -> list[Samp
     if not any(ends):
         return samples
     return [
-        Sample(s._opener, " ".join(part for part in (ends[0], s.caption, ends[1]) if part), s.id)
+        s.recaptioned(" ".join(part for part in (ends[0], s.caption, ends[1]) if part))
         for s in samples
     ]
 
