@@ -77,6 +77,8 @@ def test_what_onetrainers_configuration_tells(tmp_path: Path) -> None:
 def test_how_to_load_it_is_nothing_of_the_data(tmp_path: Path) -> None:
     plain = {"format": "pt", "ss_network_dim": "16", "modelspec.architecture": "sdxl/lora"}
     assert found(adapter(tmp_path, plain)) == {}
+    looks_like_a_file = {"modelspec.architecture": "stable-diffusion-xl/lora.v1"}
+    assert found(adapter(tmp_path, looks_like_a_file)) == {}
     assert found(adapter(tmp_path, {})) == {}
 
 

@@ -181,6 +181,25 @@ def test_each_kind_is_recognised_and_opened_late(
     assert sent.image.tobytes() == samples[0].image.tobytes()
 
 
+def test_captions_of_a_data_set_are_read_without_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = hub(tmp_path)
+    decoded: list[object] = []
+    decode = datasets.Image.decode_example
+    monkeypatch.setattr(
+        datasets.Image,
+        "decode_example",
+        lambda self, value, **more: decoded.append(value) or decode(self, value, **more),
+    )
+    samples = load_samples(rows)
+    assert [s.caption for s in samples] == [caption(c) for c in COLOURS]
+    assert decoded == []
+    assert samples[1].image.getpixel((0, 0)) == (0, 128, 0)
+    assert len(decoded) == 1
+
+
 @pytest.mark.parametrize("make", SOURCES)
 def test_a_limit_is_a_seeded_draw_in_order(make: Callable[[Path], Any], tmp_path: Path) -> None:
     source = make(tmp_path / "data")
