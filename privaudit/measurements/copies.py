@@ -32,8 +32,8 @@ def copy_threshold(non_members: NDArray[np.float64]) -> float:
 
     It lies halfway between what the luckiest of the calibration non-members reached and 1, the
     similarity of an exact copy: no model has to have seen a sample to draw it as well as the
-    former. On the over-fitted emoji model, whose non-members reach 0.68, it is 0.84; 77 of 154
-    members are above it and no non-member, and on the DP model nobody is.
+    former. On the over-fitted emoji model, asked as in attack-I, the non-members reach 0.68, so it
+    is 0.84: 48 of 94 evaluated members are above it and no non-member; on the DP model nobody is.
 
     Parameters
     ----------

@@ -193,12 +193,7 @@ def fine_tune():
     result.assert_outcomes(passed=1)
 
 
-TUNED = """
-from tests.parts.pipelines import tiny_pipeline
-
-STEPS = 1
-BASE = 0
-
+AUXILIARY = """
 @pytest.fixture(scope="session")
 def shadow_model():
     return None
@@ -206,7 +201,13 @@ def shadow_model():
 @pytest.fixture(scope="session")
 def auxiliary_samples(shadow_members, shadow_non_members):
     return (shadow_members + shadow_non_members)[:16]
+"""
+TUNED = f"""
+from tests.parts.pipelines import tiny_pipeline
 
+STEPS = 1
+BASE = 0
+{AUXILIARY}
 @pytest.fixture(scope="session")
 def fine_tune():
     base = tiny_pipeline(seed=BASE)
@@ -257,15 +258,7 @@ def test_whatever_determines_a_shadow_model_makes_another_one(plain_folder: Audi
         assert calls(plain_folder) == n
 
 
-UNKEPT = """
-@pytest.fixture(scope="session")
-def shadow_model():
-    return None
-
-@pytest.fixture(scope="session")
-def auxiliary_samples(shadow_members, shadow_non_members):
-    return (shadow_members + shadow_non_members)[:16]
-
+UNKEPT = f"""{AUXILIARY}
 @pytest.fixture(scope="session")
 def fine_tune():
     value = 1
