@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from privaudit.targets import (
         MemorizingTarget,
         ObliviousTarget,
+        PictureFolder,
         PipelineTarget,
         SavedPipeline,
         load_pipeline,
@@ -55,6 +56,7 @@ __all__ = [
     "DifferentialPrivacy",
     "MemorizingTarget",
     "ObliviousTarget",
+    "PictureFolder",
     "PipelineTarget",
     "PrivacyBudgetExceeded",
     "PrivacyClaimExceeded",
@@ -89,6 +91,7 @@ _HOMES = {
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
     "ObliviousTarget": "privaudit.targets",
+    "PictureFolder": "privaudit.targets",
     "PipelineTarget": "privaudit.targets",
     "PrivacyBudgetExceeded": "privaudit.plugin.failures",
     "PrivacyClaimExceeded": "privaudit.plugin.failures",

@@ -25,11 +25,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 if all was done, 1 if the store could not be read or cleared, or the
-        file gives something away.
+        The exit status: 0 if all was done, 1 if the store could not be read or cleared, the
+        file gives something away, or a list of queries could not be written.
     """
     given = _parser().parse_args(arguments)
-    return _inspect(given) if given.command == "inspect" else _store(given)
+    commands = {"inspect": _inspect, "queries": _queries, "store": _store}
+    return commands[given.command](given)
+
+
+def _queries(given: argparse.Namespace) -> int:
+    import pytest
+
+    from privaudit.audit.lists import QueryLists
+    from privaudit.errors import PrivauditError
+
+    lists = QueryLists()
+    options = ["--privaudit-plan", "--no-header", "--no-summary", "-q"]
+    code = pytest.main([*given.arguments, *options], plugins=[lists])
+    if code:
+        return _failed("the audits cannot be planned, so nothing was written")
+    if not lists:
+        return _failed(
+            "no audit there asks a privaudit.PictureFolder: return one from target_model, "
+            "shadow_model or base_model"
+        )
+    try:
+        print(*lists.write(), sep="\n")
+    except PrivauditError as error:
+        return _failed(str(error))
+    return 0
 
 
 def _inspect(given: argparse.Namespace) -> int:
@@ -103,6 +127,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("file", type=Path, help="an adapter, or any other file of weights")
     inspect.add_argument("--clean", type=Path, metavar="NEW", help="write a copy without it")
+    queries = commands.add_parser(
+        "queries", help="write the list of pictures that audits of a folder of pictures need"
+    )
+    queries.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        help="audit files or folders, and settings, as pytest has them",
+    )
     return parser
 
 

@@ -55,7 +55,8 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
     """
     target = labelled.target
     task, queries = scorer.task(target), scorer.queries(labelled.samples)
-    if not task.asks or getattr(target, "ignores_prompts", False):
+    freely = getattr(target, "answers_any", True)
+    if not (task.asks and freely) or getattr(target, "ignores_prompts", False):
         return Conduct()
     key = fingerprint_values(conduct=target.fingerprint, code=fingerprint_code())
 

@@ -124,11 +124,14 @@ class Preflight:
             return answer
         asked = sorted(self.members, key=lambda sample: sample.id)[:COMPARED_WITH_BASE]
         queries = plan_queries(asked, [s.caption for s in asked], 1, self.settings.seed)
+        models = (self.target, self.base)
+        for knows in (model.knows for model in models if hasattr(model, "knows")):
+            queries = [query for query in queries if knows(query)]
         pictures = [
             {query.sample.id: fingerprint_pixels(image) for query, image in model.answer(queries)}
-            for model in (self.target, self.base)
+            for model in models
         ]
-        return pictures[0] == pictures[1]
+        return bool(queries) and pictures[0] == pictures[1]
 
     @functools.cached_property
     def blind_image(self) -> BlindBaseline | None:
