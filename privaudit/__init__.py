@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         SavedPipeline,
         load_pipeline,
     )
+    from privaudit.targets.dialects import Automatic1111, ComfyUI, JSONTemplate, OpenAIImages
+    from privaudit.targets.endpoint import Endpoint
 
 __all__ = [
     "AttackResult",
@@ -50,12 +52,17 @@ __all__ = [
     "AuditInvalid",
     "AuditRecord",
     "AuditSettings",
+    "Automatic1111",
     "Canaries",
     "Claim",
     "CoinSplit",
+    "ComfyUI",
     "DifferentialPrivacy",
+    "Endpoint",
+    "JSONTemplate",
     "MemorizingTarget",
     "ObliviousTarget",
+    "OpenAIImages",
     "PictureFolder",
     "PipelineTarget",
     "PrivacyBudgetExceeded",
@@ -78,6 +85,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "OpenAIImages": "privaudit.targets.dialects",
+    "JSONTemplate": "privaudit.targets.dialects",
+    "Endpoint": "privaudit.targets.endpoint",
+    "ComfyUI": "privaudit.targets.dialects",
+    "Automatic1111": "privaudit.targets.dialects",
     "AttackResult": "privaudit.record",
     "Audit": "privaudit.audit",
     "AuditInconclusive": "privaudit.plugin.failures",

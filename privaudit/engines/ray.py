@@ -110,7 +110,8 @@ class RayEngine:
             If workers keep dying of one batch.
         """
         if getattr(task.target, "stays_here", False):
-            return LocalEngine().run(task, queries, store, report)
+            LocalEngine().run(task, queries, store, report)
+            return
         missing = Missing(task, queries, store)
         known = Pace.read(store, task.target.fingerprint)
         size = BatchSize(task.target, task.batch_size, known, self.n_workers)
@@ -122,7 +123,6 @@ class RayEngine:
         if size.pace is not None and task.keeps_images:
             seconds = size.pace.seconds * self.speedup / self.n_workers
             size.pace._replace(seconds=seconds).write(store, task.target.fingerprint)
-        return None
 
     def close(self) -> None:
         """Let go of all actors; the cluster goes on."""

@@ -44,6 +44,8 @@ class Answer(NamedTuple):
     query: Query
     image: Image.Image
     """RGB."""
+    refusal: str | None = None
+    """Why the target will not draw this, by a policy of its own; the image then stands for none."""
 
 
 def in_one_call(
