@@ -85,10 +85,8 @@ def without_refused(
             f"{name} refused {n} of {asked[name]} queries by a policy of its own "
             f"({code.most_common(1)[0][0]})"
         )
-        members, others = (
-            sum(sample.id in refusals for one in sets for sample in side(one))
-            for side in (lambda s: s.members, lambda s: s.non_members)
-        )
+        members = sum(sample.id in refusals for one in sets for sample in one.members)
+        others = len(refusals) - members
         notes.append(f"{said}: {members} members and {others} non-members are left out")
         if n > LARGEST_DEAD_SHARE * asked[name]:
             reasons.append(

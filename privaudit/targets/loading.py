@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,22 @@ import torch
 
 from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
+from privaudit.diffusion.inversions import add_inversion
 from privaudit.errors import GeneratorError
 
-__all__ = ["DTYPES", "check_used", "dtype_argument", "known_base", "load_pipeline"]
+__all__ = [
+    "DTYPES",
+    "Adapters",
+    "check_used",
+    "dtype_argument",
+    "known_base",
+    "load_pipeline",
+    "several",
+    "weighted",
+]
+
+Adapters = str | Path | Sequence[str | Path] | Mapping[str | Path, float] | None
+"""One adapter, several, or several with their scales."""
 
 DTYPES = ("dtype", "torch_dtype")
 """What newer and older versions of diffusers call a dtype."""
@@ -26,12 +40,13 @@ def load_pipeline(
     *,
     unet: Any = None,
     transformer: Any = None,
-    lora: str | Path | None = None,
+    lora: Adapters = None,
+    textual_inversion: str | Path | Sequence[str | Path] | None = None,
     biases: str | Path | None = None,
     device: str | torch.device | None = None,
     **from_pretrained: Any,
 ) -> Any:
-    """Load a diffusers text-to-image pipeline, with a LoRA adapter fused into it.
+    """Load a diffusers text-to-image pipeline, with LoRA adapters fused into it.
 
     Parameters
     ----------
@@ -41,7 +56,10 @@ def load_pipeline(
         Folder of a fine-tuned denoiser to put in place of the base's; or the denoiser itself.
     lora
         Hub name, folder or file of a LoRA, in the layout of diffusers, peft, kohya, or another
-        that diffusers converts.
+        that diffusers converts. Several in a list, or, each with its scale, in a mapping:
+        ``{"faces.safetensors": 0.8, "style.safetensors": 0.5}``.
+    textual_inversion
+        File of a textual inversion, or several: its token must be in the captions to be drawn.
     biases
         Folder that ``FineTuned.save_biases`` of :mod:`privaudit.diffusion.fine_tuning` wrote.
     device
@@ -58,7 +76,7 @@ def load_pipeline(
     ------
     GeneratorError
         If there is no such pipeline or adapter; if the pipeline has no such part; if a key of
-        the adapter is not used, or no weight changed by it.
+        an adapter is not used, or no weight changed by it; if a textual inversion adds no word.
 
     Examples
     --------
@@ -71,7 +89,7 @@ def load_pipeline(
     device = chosen_device(device)
     if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
         from_pretrained[dtype_argument()] = torch.float32
-    parts = (unet, transformer, lora, biases)
+    parts = (unet, transformer, lora, textual_inversion, biases)
     origin = {"base": base, **from_pretrained} if any(p is not None for p in parts) else None
     fused: list[dict[str, Any]] = []
     try:
@@ -83,8 +101,11 @@ def load_pipeline(
                 from_pretrained[name] = part
         pipeline = _loaded(base, from_pretrained)
         check_used(pipeline, from_pretrained)
-        if lora is not None:
-            fused = fuse_adapter(pipeline, lora)
+        for source, scale in weighted(lora).items():
+            fused += fuse_adapter(pipeline, source, scale)
+        for source in several(textual_inversion):
+            words = add_inversion(pipeline, source)
+            fused.append({"name": str(source), "component": "tokenizer", "tokens": words})
         if biases is not None:
             _put_biases(pipeline.unet, Path(biases))
     except (OSError, ValueError) as error:
@@ -94,6 +115,7 @@ def load_pipeline(
                 ("U-Net", unet),
                 ("transformer", transformer),
                 ("LoRA", lora),
+                ("textual inversion", textual_inversion),
                 ("biases", biases),
             )
             if isinstance(given, (str, Path))
@@ -107,6 +129,18 @@ def load_pipeline(
     # What the pipeline cannot tell by itself, for the record and for a comparison with the base.
     pipeline.privaudit_fused, pipeline.privaudit_base = fused, origin
     return pipeline.to(device)
+
+
+def weighted(lora: Adapters) -> dict[str | Path, float]:
+    """Return adapters with their scales, in their order; 1 for those that were given none."""
+    return dict(lora) if isinstance(lora, Mapping) else dict.fromkeys(several(lora), 1.0)
+
+
+def several(given: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+    """Return what was given as a list: one, several or none."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, (str, Path)) else list(given)
 
 
 def known_base(pipeline: Any) -> Any:

@@ -13,16 +13,17 @@ from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
 from privaudit.targets.identity import plain
-from privaudit.targets.loading import DTYPES, load_pipeline
+from privaudit.targets.loading import DTYPES, load_pipeline, several, weighted
 from privaudit.targets.pipeline import LIBRARIES, PipelineTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import torch
     from PIL import Image
 
     from privaudit.targets.acceleration import Acceleration
+    from privaudit.targets.loading import Adapters
     from privaudit.targets.queries import Answer, Query
 
 __all__ = ["SavedPipeline", "SavedTarget"]
@@ -45,7 +46,7 @@ class SavedPipeline:
     ----------
     base
         Folder of a whole pipeline.
-    unet, transformer, lora, biases, device
+    unet, transformer, lora, textual_inversion, biases, device
         As of :func:`privaudit.load_pipeline`, but files and folders only.
     call
         Further arguments of the pipeline's call, plain values, such as
@@ -66,7 +67,8 @@ class SavedPipeline:
         *,
         unet: str | Path | None = None,
         transformer: str | Path | None = None,
-        lora: str | Path | None = None,
+        lora: Adapters = None,
+        textual_inversion: str | Path | Sequence[str | Path] | None = None,
         biases: str | Path | None = None,
         device: str | torch.device | None = None,
         call: dict[str, Any] | None = None,
@@ -76,11 +78,12 @@ class SavedPipeline:
             "base": base,
             "unet": unet,
             "transformer": transformer,
-            "lora": lora,
             "biases": biases,
         }
         self._paths = {name: Path(path) for name, path in parts.items() if path is not None}
-        for name, path in self._paths.items():
+        self._loras = {Path(path): scale for path, scale in weighted(lora).items()}
+        self._inversions = [Path(path) for path in several(textual_inversion)]
+        for name, path in self._files.items():
             if not path.exists():
                 msg = (
                     f"{name} {str(path)!r} is no file or folder: of a model on the hub, give what "
@@ -111,6 +114,8 @@ class SavedPipeline:
         """
         return {
             **{name: str(path.absolute()) for name, path in self._paths.items()},
+            "lora": {str(path.absolute()): scale for path, scale in self._loras.items()},
+            "textual_inversion": [str(path.absolute()) for path in self._inversions],
             **{
                 name: value
                 if value is None or isinstance(value, (bool, int, float))
@@ -121,6 +126,17 @@ class SavedPipeline:
             "call": self.call,
         }
 
+    @property
+    def _files(self) -> dict[str, Path]:
+        """All files and folders, by what they are; of several of a kind, with a number."""
+
+        def named(name: str, paths: Collection[Path]) -> dict[str, Path]:
+            one = len(paths) == 1
+            return {name if one else f"{name} {n}": path for n, path in enumerate(paths, 1)}
+
+        adapters = named("lora", self._loras) | named("textual_inversion", self._inversions)
+        return self._paths | adapters
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hash of the files, and of how they are loaded."""
@@ -129,7 +145,7 @@ class SavedPipeline:
     @property
     def base(self) -> SavedPipeline | None:
         """The same without what was fine-tuned; ``None`` if nothing was put into the base."""
-        if len(self._paths) == 1:
+        if len(self._files) == 1:
             return None
         return SavedPipeline(
             self._paths["base"], device=self.device, call=self.call, **self._from_pretrained
@@ -145,7 +161,13 @@ class SavedPipeline:
             If it cannot be loaded, or its files are not those that were hashed.
         """
         expected = self.fingerprint
-        loaded = load_pipeline(**self._paths, device=self.device, **self._from_pretrained)
+        loaded = load_pipeline(
+            **self._paths,
+            lora=self._loras or None,
+            textual_inversion=self._inversions or None,
+            device=self.device,
+            **self._from_pretrained,
+        )
         if self._read() != expected:
             base = str(self._paths["base"])
             msg = f"the files of {base!r} changed while it was audited: run the audit again"
@@ -161,7 +183,7 @@ class SavedPipeline:
         described = {
             "class": index.get("_class_name", type(self).__name__),
             "device": str(self.device),
-            "files": {name: str(path) for name, path in self._paths.items()},
+            "files": {name: str(path) for name, path in self._files.items()},
             "from_pretrained": {name: str(value) for name, value in self._from_pretrained.items()},
         }
         if "scheduler" in index:
@@ -170,7 +192,7 @@ class SavedPipeline:
 
     def _read(self) -> str:
         try:
-            files = {name: fingerprint_files(path) for name, path in self._paths.items()}
+            files = {name: fingerprint_files(path) for name, path in self._files.items()}
         except OSError as error:
             msg = (
                 f"the files of {str(self._paths['base'])!r} cannot be read ({error}): check their "
@@ -179,6 +201,7 @@ class SavedPipeline:
             raise GeneratorError(msg) from error
         return fingerprint_values(
             files=files,
+            scales=list(self._loras.values()),
             arguments={name: str(value) for name, value in self._from_pretrained.items()},
             device=self.device.type,
             libraries=library_versions(*LOADERS),

@@ -178,7 +178,7 @@ def test_everybody_waits_as_long_as_the_service_asks(quick: Service) -> None:
 
 def test_a_rate_is_kept(quick: Service) -> None:
     list(endpoint(quick, at_once=4, per_minute=600).answer(queries(6)))
-    assert quick.times[-1] - quick.times[0] >= 0.45
+    assert quick.times[-1] - quick.times[0] >= 0.3  # 0.5, less what the first was late
 
 
 # -- what goes wrong for good
@@ -322,7 +322,7 @@ def test_a_sequential_audit_that_is_refused_is_none(
 ) -> None:
     quick.fault = lambda number, _: "refusal" if number == 6 else None
     plain_folder.write(fixture(code(quick, at_once=1)), GATED)
-    ran = plain_folder.run(*ONE, "--privaudit-sequential")
+    ran = plain_folder.run(*ONE, "--privaudit-sequential", "--privaudit-budget=0.9")
     ran.assert_outcomes(errors=1)
     ran.stdout.fnmatch_lines(["*1 queries were refused by a policy of the service's own*"])
 
