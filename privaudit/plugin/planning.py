@@ -72,7 +72,8 @@ class Planning:
         if self._estimate is None:
             # The command `privaudit queries` asks for lists in place of the plan.
             lists = self._config.pluginmanager.get_plugin("privaudit-query-lists")
-            self._estimate = lists or Estimate(runner.store, runner.engine.speedup)
+            plan = Estimate(runner.store, runner.engine.speedup) if lists is None else lists
+            self._estimate = plan
         runner.estimate(request, self._estimate)
         pytest.skip("planned")
 

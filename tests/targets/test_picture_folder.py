@@ -137,7 +137,7 @@ def test_no_list_is_written_of_an_audit_that_cannot_be_planned(plain_folder: Aud
 
 def test_an_audit_that_asks_no_folder_says_so(plain_folder: AuditFolder) -> None:
     plain_folder.write_minimal()
-    done = command(plain_folder.path, "test_minimal.py")
+    done = command(plain_folder.path, "test_minimal.py", "--privaudit-encoder=efficientnet-lite0")
     assert done.returncode == 1
     assert "no audit there asks a privaudit.PictureFolder" in done.stderr
 
