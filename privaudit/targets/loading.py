@@ -89,7 +89,8 @@ def load_pipeline(
     device = chosen_device(device)
     if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
         from_pretrained[dtype_argument()] = torch.float32
-    parts = (unet, transformer, lora, textual_inversion, biases)
+    # A learned word alone is no other model: what has no such word is drawn as by the base.
+    parts = (unet, transformer, lora, biases)
     origin = {"base": base, **from_pretrained} if any(p is not None for p in parts) else None
     fused: list[dict[str, Any]] = []
     try:

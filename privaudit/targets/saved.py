@@ -144,8 +144,8 @@ class SavedPipeline:
 
     @property
     def base(self) -> SavedPipeline | None:
-        """The same without what was fine-tuned; ``None`` if nothing was put into the base."""
-        if len(self._files) == 1:
+        """The same without what was fine-tuned; ``None`` if nothing but words was put in."""
+        if len(self._paths) == 1 and not self._loras:
             return None
         return SavedPipeline(
             self._paths["base"], device=self.device, call=self.call, **self._from_pretrained

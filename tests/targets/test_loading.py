@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from privaudit import PipelineTarget, SavedPipeline, load_pipeline
 from privaudit.errors import GeneratorError
+from privaudit.targets.loading import known_base
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
 
@@ -106,6 +107,8 @@ def test_a_textual_inversion_is_a_word_more(tmp_path: Path) -> None:
     assert target.fingerprint != plain.fingerprint
     # It is known by its file too, and reaches what is drawn.
     saved = SavedPipeline(tmp_path / "base", textual_inversion=[file], device="cpu")
+    assert saved.base is None  # what has no such word is drawn as by the base
+    assert known_base(taught) is None
     bare = SavedPipeline(tmp_path / "base", device="cpu")
     assert saved.fingerprint != bare.fingerprint
     drawn, without = (
