@@ -160,7 +160,7 @@ class Endpoint:
     def _answers(self, queries: Sequence[Query]) -> Iterator[Answer]:
         left = iter(queries)
         failure: BaseException | None = None
-        with ThreadPoolExecutor(self._caller.pacing.at_once) as pool:
+        with ThreadPoolExecutor(self._caller.pacing.at_once) as pool, self._caller.stopping():
             going: set[Future[Answer]] = set()
             for query in islice(left, self._caller.pacing.at_once):
                 going.add(pool.submit(self._ask, query))
@@ -169,6 +169,8 @@ class Endpoint:
                 failure = failure or next(filter(None, (f.exception() for f in done)), None)
                 if failure is None:
                     going |= {pool.submit(self._ask, q) for q in islice(left, len(done))}
+                else:
+                    self._caller.stop()
                 for future in done:
                     if future.exception() is None:
                         yield future.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -17,7 +18,7 @@ import tenacity
 from privaudit.errors import EndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 __all__ = ["Caller", "Heard", "Pacing"]
 
@@ -160,15 +161,16 @@ class Caller:
         self._next = 0.0
         """When the next picture may be asked for, by the monotonic clock."""
         self._client: httpx.Client | None = None
+        self._stopped = threading.Event()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = self.__dict__.copy()
-        del kept["_lock"], kept["_client"]
-        return kept
+        own = ("_lock", "_client", "_stopped", "_next")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
-        self._lock, self._client, self._next = threading.Lock(), None, 0.0
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._client, self._next = None, 0.0
 
     @property
     def url(self) -> str:
@@ -297,8 +299,12 @@ class Caller:
             self.check_key()
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_AgainError),
-            stop=tenacity.stop_after_attempt(self.pacing.attempts),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(self.pacing.attempts),
+                tenacity.stop_when_event_set(self._stopped),
+            ),
             wait=self._wait,
+            sleep=tenacity.sleep_using_event(self._stopped),
             reraise=True,
         )
         try:
@@ -385,7 +391,9 @@ class Caller:
             now = time.monotonic()
             mine = max(now, self._next)
             self._next = mine + apart if apart else max(self._next, 0.0)
-        time.sleep(mine - now)
+        if self._stopped.wait(mine - now):
+            what = "the run was stopped"
+            raise _AgainError(what)
 
     def _open(self) -> httpx.Client:
         with self._lock:
@@ -394,8 +402,22 @@ class Caller:
                 self._client = httpx.Client(timeout=self.pacing.timeout, limits=limits)
             return self._client
 
+    @contextlib.contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Stop when the context is left by an error: nobody waits for what nobody will hear."""
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Send no new request for a picture, and nothing again; what is on its way comes back."""
+        self._stopped.set()
+
     def close(self) -> None:
-        """Close the connections; the next request opens new ones."""
+        """Close the connections; the next request opens new ones, and may be sent again."""
+        self._stopped.clear()
         with self._lock:
             client, self._client = self._client, None
         if client is not None:

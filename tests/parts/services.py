@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -145,7 +146,7 @@ class Service:
         @app.post("/sdapi/v1/txt2img")
         async def automatic1111(request: Request) -> Response:
             given = await body(request)
-            made, fault = await self._picture(unescaped(given["prompt"]), given["seed"])
+            made, fault = await self._picture(read_as("()[]", given["prompt"]), given["seed"])
             if isinstance(made, Response):
                 return made
             images = counted([base64.b64encode(made).decode()], fault)
@@ -155,10 +156,10 @@ class Service:
         async def prompt(request: Request) -> Response:
             nodes = (await body(request))["prompt"]
             words, seed = nodes["6"]["inputs"]["text"], nodes["3"]["inputs"]["seed"]
-            made, fault = await self._picture(unescaped(words), seed)
+            made, fault = await self._picture(read_as("()", words), seed)
             if isinstance(made, Response):
                 return made
-            number = f"id-{len(self.asked)}"
+            number = f"id-{len(self._history)}"
             name = f"{nodes['9']['inputs']['filename_prefix']}.png"
             assert name not in self._files
             self._files[name] = made
@@ -232,12 +233,12 @@ def counted(pictures: list[Any], fault: str | None) -> list[Any]:
     return {"two": 2 * pictures, "none": []}.get(fault or "", pictures)
 
 
-def unescaped(prompt: str) -> str:
-    """Read a prompt as web UIs do: a bracket after a backslash is a bracket, `<…>` no words."""
+def read_as(brackets: str, prompt: str) -> str:
+    """Read a prompt as a web UI does: bare brackets are weights, and `<…>` no words."""
     prompt = prompt.removesuffix("<lora:faces:1>")
-    for letter in "()[]\\":
-        prompt = prompt.replace(f"\\{letter}", letter)
-    return prompt
+    escapes = brackets + ("\\" if "[" in brackets else "")
+    marks = re.compile(rf"\\([{re.escape(escapes)}])|[{re.escape(brackets)}]")
+    return marks.sub(lambda mark: mark[1] or "", prompt)
 
 
 def _cut() -> Response:
