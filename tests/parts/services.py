@@ -114,7 +114,7 @@ class Service:
         if fault == "size":
             image = image.resize((8, 8))
         file = io.BytesIO()
-        image.save(file, "PNG")
+        image.convert("RGB").save(file, "JPEG" if fault == "JPEG" else "PNG")
         self.answered.append((prompt, seed))
         content = file.getvalue()
         return (content[: len(content) // 2] if fault == "half picture" else content), fault

@@ -233,6 +233,13 @@ def test_each_dialect_sees_what_goes_wrong(quick: Service, dialect: str, fault: 
         list(endpoint(quick, dialect).answer(queries(1)))
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_small_jpeg_is_a_picture(quick: Service, dialect: str) -> None:
+    quick.fault = lambda _number, _prompt: "JPEG"
+    [answer] = endpoint(quick, dialect).answer(queries(1))
+    assert answer.image.size == (16, 16)
+
+
 @pytest.mark.parametrize("fault", ["workflow", "never"])
 def test_a_workflow_that_does_not_end_well_is_an_error(quick: Service, fault: str) -> None:
     quick.fault = lambda _number, _prompt: fault
