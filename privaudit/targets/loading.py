@@ -14,6 +14,7 @@ from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
 from privaudit.errors import GeneratorError
+from privaudit.targets.single_file import load_single_file
 
 __all__ = [
     "DTYPES",
@@ -38,6 +39,7 @@ ON_HUB = ("cache_dir", "revision", "token", "local_files_only")
 def load_pipeline(
     base: str | Path,
     *,
+    config: str | Path | None = None,
     unet: Any = None,
     transformer: Any = None,
     lora: Adapters = None,
@@ -51,7 +53,10 @@ def load_pipeline(
     Parameters
     ----------
     base
-        Hub name or local folder of a whole pipeline.
+        Hub name or local folder of a whole pipeline, or a single file with all its weights.
+    config
+        Of a single file: folder of a pipeline of the same architecture, such as the base's. Its
+        weights are not read.
     unet, transformer
         Folder of a fine-tuned denoiser to put in place of the base's; or the denoiser itself.
     lora
@@ -75,7 +80,8 @@ def load_pipeline(
     Raises
     ------
     GeneratorError
-        If there is no such pipeline or adapter; if the pipeline has no such part; if a key of
+        If there is no such pipeline or adapter; if a single file is not all of a pipeline as its
+        config describes it; if the pipeline has no such part; if a key of
         an adapter is not used, or no weight changed by it; if a textual inversion adds no word.
 
     Examples
@@ -91,7 +97,8 @@ def load_pipeline(
         from_pretrained[dtype_argument()] = torch.float32
     # A learned word alone is no other model: what has no such word is drawn as by the base.
     parts = (unet, transformer, lora, biases)
-    origin = {"base": base, **from_pretrained} if any(p is not None for p in parts) else None
+    known = {"base": base, "config": config, **from_pretrained}
+    origin = known if any(p is not None for p in parts) else None
     fused: list[dict[str, Any]] = []
     try:
         for name, part in (("unet", unet), ("transformer", transformer)):
@@ -100,7 +107,7 @@ def load_pipeline(
                 from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
             elif part is not None:
                 from_pretrained[name] = part
-        pipeline = _loaded(base, from_pretrained)
+        pipeline = _loaded(base, config, from_pretrained)
         check_used(pipeline, from_pretrained)
         for source, scale in weighted(lora).items():
             fused += fuse_adapter(pipeline, source, scale)
@@ -156,17 +163,12 @@ def known_base(pipeline: Any) -> Any:
     return None if known is None else load_pipeline(**known, device=pipeline.device)
 
 
-def _loaded(base: str | Path, from_pretrained: dict[str, Any]) -> Any:
+def _loaded(base: str | Path, config: str | Path | None, from_pretrained: dict[str, Any]) -> Any:
     """Load a pipeline as text-to-image; one that diffusers lists for no task, by its own class."""
     import diffusers
 
     if Path(base).is_file():
-        msg = (
-            f"pipeline {str(base)!r} is a single file, which does not say what it is: load it with "
-            "from_single_file of its class in diffusers, and return that pipeline, or save it "
-            "with save_pretrained and name the folder"
-        )
-        raise GeneratorError(msg)
+        return load_single_file(Path(base), config, from_pretrained)
     try:
         return diffusers.AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
     except ValueError:

@@ -45,8 +45,8 @@ class SavedPipeline:
     Parameters
     ----------
     base
-        Folder of a whole pipeline.
-    unet, transformer, lora, textual_inversion, biases, device
+        Folder of a whole pipeline, or a single file.
+    config, unet, transformer, lora, textual_inversion, biases, device
         As of :func:`privaudit.load_pipeline`, but files and folders only.
     call
         Further arguments of the pipeline's call, plain values, such as
@@ -65,6 +65,7 @@ class SavedPipeline:
         self,
         base: str | Path,
         *,
+        config: str | Path | None = None,
         unet: str | Path | None = None,
         transformer: str | Path | None = None,
         lora: Adapters = None,
@@ -76,6 +77,7 @@ class SavedPipeline:
     ) -> None:
         parts = {
             "base": base,
+            "config": config,
             "unet": unet,
             "transformer": transformer,
             "biases": biases,
@@ -145,11 +147,11 @@ class SavedPipeline:
     @property
     def base(self) -> SavedPipeline | None:
         """The same without what was fine-tuned; ``None`` if nothing but words was put in."""
-        if len(self._paths) == 1 and not self._loras:
+        whole = {name: path for name, path in self._paths.items() if name in ("base", "config")}
+        if len(self._paths) == len(whole) and not self._loras:
             return None
-        return SavedPipeline(
-            self._paths["base"], device=self.device, call=self.call, **self._from_pretrained
-        )
+        how: dict[str, Any] = {"device": self.device, "call": self.call, **self._from_pretrained}
+        return SavedPipeline(**whole, **how)
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -177,8 +179,9 @@ class SavedPipeline:
     def describe(self) -> dict[str, Any]:
         """Say what the files and arguments tell, without loading anything."""
         try:
-            index = json.loads((self._paths["base"] / "model_index.json").read_text())
-        except (OSError, ValueError):  # a single file, say
+            folder = self._paths.get("config", self._paths["base"])
+            index = json.loads((folder / "model_index.json").read_text())
+        except (OSError, ValueError):
             index = {}
         described = {
             "class": index.get("_class_name", type(self).__name__),

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from privaudit import PipelineTarget, SavedPipeline, load_pipeline
 from privaudit.errors import GeneratorError
 from privaudit.targets.loading import known_base
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
+from tests.parts.single_files import write_single_file
 
 MODELS = AUDITS / "models"
 
@@ -52,6 +53,59 @@ def test_a_class_that_diffusers_lists_for_no_task_is_loaded_as_it_is(folder: Pat
     # Listed for another task: it is made text-to-image.
     named(folder, "StableDiffusionImg2ImgPipeline")
     assert type(load_pipeline(folder, device="cpu")).__name__ == "StableDiffusionPipeline"
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Write a model as one file, and another of its architecture as a folder."""
+    made = tmp_path_factory.mktemp("single")
+    tiny_pipeline(0).save_pretrained(made / "base")
+    write_single_file(tiny_pipeline(3), made / "model.safetensors")
+    return made / "model.safetensors", made / "base"
+
+
+def test_a_single_file_is_the_model_that_was_written(single: tuple[Path, Path]) -> None:
+    file, base = single
+    loaded = load_pipeline(file, config=base, device="cpu")
+    saved = SavedPipeline(file, config=base, device="cpu")
+    ours, theirs, others = (
+        PipelineTarget(one, num_inference_steps=1).generate(["a fox"], [1])[0].tobytes()
+        for one in (loaded, tiny_pipeline(3), load_pipeline(base, device="cpu"))
+    )
+    assert ours == theirs != others
+    drawn = PipelineTarget(saved.pipeline, num_inference_steps=1).generate(["a fox"], [1])[0]
+    assert drawn.tobytes() == ours
+    assert saved.describe()["class"] == "StableDiffusionPipeline"
+    assert saved.base is None
+    assert SavedPipeline(**saved.arguments()).fingerprint == saved.fingerprint
+
+
+@pytest.mark.parametrize(
+    "part", ["model.diffusion_model.out.2.", "model.diffusion_model.", "cond_stage_model."]
+)
+def test_a_single_file_that_is_not_whole_is_an_error(
+    single: tuple[Path, Path], tmp_path: Path, part: str
+) -> None:
+    file, base = single
+    left = {name: value for name, value in load_file(file).items() if not name.startswith(part)}
+    save_file(left, tmp_path / "less.safetensors")
+    with pytest.raises(GeneratorError, match="single file"):
+        load_pipeline(tmp_path / "less.safetensors", config=base, device="cpu")
+
+
+def test_a_single_file_of_more_than_its_config_says_is_an_error(
+    single: tuple[Path, Path], tmp_path: Path
+) -> None:
+    file, base = single
+    more = load_file(file)
+    more["model.diffusion_model.input_blocks.1.1.transformer_blocks.1.norm1.weight"] = torch.ones(
+        16
+    )
+    save_file(more, tmp_path / "more.safetensors")
+    with pytest.raises(GeneratorError, match="were not used"):
+        load_pipeline(tmp_path / "more.safetensors", config=base, device="cpu")
+    with pytest.raises(GeneratorError, match="is no folder of a pipeline"):
+        load_pipeline(file, config=tmp_path, device="cpu")
 
 
 def weights(pipeline: Any) -> torch.Tensor:
