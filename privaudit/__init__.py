@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PrivacyClaimExceeded,
     )
     from privaudit.record import AttackResult, AuditRecord, Claim, SessionRecord
+    from privaudit.runs import Checkpoint, checkpoints
     from privaudit.samples import (
         Canaries,
         CoinSplit,
@@ -50,6 +51,7 @@ __all__ = [
     "AuditRecord",
     "AuditSettings",
     "Canaries",
+    "Checkpoint",
     "Claim",
     "CoinSplit",
     "DifferentialPrivacy",
@@ -64,6 +66,7 @@ __all__ = [
     "SavedPipeline",
     "SessionRecord",
     "check_dp_sgd",
+    "checkpoints",
     "finetune",
     "finetune_captioner",
     "load_captioner",
@@ -85,6 +88,7 @@ _HOMES = {
     "AuditSettings": "privaudit.settings",
     "Claim": "privaudit.record",
     "Canaries": "privaudit.samples",
+    "Checkpoint": "privaudit.runs",
     "CoinSplit": "privaudit.samples",
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
@@ -98,6 +102,7 @@ _HOMES = {
     "SavedPipeline": "privaudit.targets",
     "SessionRecord": "privaudit.record",
     "check_dp_sgd": "privaudit.diffusion.dp_wiring",
+    "checkpoints": "privaudit.runs",
     "finetune": "privaudit.diffusion.fine_tuning",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",
