@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PrivacyClaimExceeded,
     )
     from privaudit.record import AttackResult, AuditRecord, Claim, SessionRecord
+    from privaudit.runs import Checkpoint, checkpoints
     from privaudit.samples import (
         Canaries,
         CoinSplit,
@@ -54,6 +55,7 @@ __all__ = [
     "AuditSettings",
     "Automatic1111",
     "Canaries",
+    "Checkpoint",
     "Claim",
     "CoinSplit",
     "ComfyUI",
@@ -73,6 +75,7 @@ __all__ = [
     "SavedPipeline",
     "SessionRecord",
     "check_dp_sgd",
+    "checkpoints",
     "finetune",
     "finetune_captioner",
     "load_captioner",
@@ -99,6 +102,7 @@ _HOMES = {
     "AuditSettings": "privaudit.settings",
     "Claim": "privaudit.record",
     "Canaries": "privaudit.samples",
+    "Checkpoint": "privaudit.runs",
     "CoinSplit": "privaudit.samples",
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
@@ -113,6 +117,7 @@ _HOMES = {
     "SavedPipeline": "privaudit.targets",
     "SessionRecord": "privaudit.record",
     "check_dp_sgd": "privaudit.diffusion.dp_wiring",
+    "checkpoints": "privaudit.runs",
     "finetune": "privaudit.diffusion.fine_tuning",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",

@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "EXTRAS",
     "CaptionerError",
+    "CheckpointError",
     "DisclosureError",
     "EncoderError",
     "EndpointError",
@@ -15,6 +16,7 @@ __all__ = [
     "FineTuneError",
     "FingerprintError",
     "GeneratorError",
+    "HistoryError",
     "InvalidAuditError",
     "MissingExtraError",
     "PictureError",
@@ -22,6 +24,7 @@ __all__ = [
     "SampleError",
     "ScoreError",
     "SettingError",
+    "StatementError",
     "StoreError",
 ]
 
@@ -54,6 +57,10 @@ class DisclosureError(PrivauditError, ValueError):
     """A file of weights cannot be inspected, or copied without its words."""
 
 
+class CheckpointError(PrivauditError, ValueError):
+    """A training run has no checkpoints, or none that can be ordered and loaded."""
+
+
 class PictureError(PrivauditError, ValueError):
     """An image whose pixels do not say how it looks."""
 
@@ -78,12 +85,20 @@ class CaptionerError(PrivauditError, RuntimeError):
     """The captioner could not be loaded, or wrote no usable caption."""
 
 
+class HistoryError(PrivauditError, RuntimeError):
+    """The history of earlier audits cannot be read or added to; nothing was written."""
+
+
 class InvalidAuditError(PrivauditError, RuntimeError):
     """Nothing could be concluded from this audit, whatever the model; the message says why."""
 
 
 class FineTuneError(PrivauditError, RuntimeError):
     """Fine-tuning cannot start on this pipeline, or its loss diverged."""
+
+
+class StatementError(PrivauditError, ValueError):
+    """What a fine-tune wrote of its privacy cannot be read, or is not of these weights."""
 
 
 class FingerprintError(PrivauditError, TypeError):

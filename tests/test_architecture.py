@@ -8,12 +8,13 @@ from pathlib import Path
 import privaudit
 
 ROOMS = [
-    ("plugin", "__main__"),
+    ("__main__",),
+    ("commands", "plugin"),
     ("report",),
     ("audit",),
     ("engines", "record"),
     ("settings",),
-    ("attacks", "measurements", "statistics"),
+    ("attacks", "history", "measurements", "runs", "statistics"),
     ("targets",),
     ("captioners", "diffusion"),
     ("encoders",),

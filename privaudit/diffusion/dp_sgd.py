@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from privaudit.diffusion.dp_statement import DpStatement, code_versions
 from privaudit.errors import MissingExtraError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["DifferentialPrivacy", "PrivateOptimizer"]
+
+ACCOUNTANT = "prv"
+"""Opacus' name of the accountant of Gopi et al. (2021)."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,10 @@ class PrivateOptimizer:
                     target_delta=privacy.delta,
                     sample_rate=1 / len(loader),
                     steps=steps,
-                    accountant="prv",
+                    accountant=ACCOUNTANT,
                 )
             )
-        self._engine = PrivacyEngine(accountant="prv")
+        self._engine = PrivacyEngine(accountant=ACCOUNTANT)
         self.model, self._optimizer, self._loader = self._engine.make_private(
             module=module,
             optimizer=optimizer,
@@ -181,6 +185,20 @@ class PrivateOptimizer:
         """ε spent so far at the target's δ, by the PRV accountant."""
         with np.errstate(divide="ignore"):
             return float(self._engine.get_epsilon(self._privacy.delta))
+
+    def statement(self, steps: int) -> DpStatement:
+        """Say all that was done in so many steps."""
+        return DpStatement(
+            epsilon=self.spent(),
+            delta=self._privacy.delta,
+            noise_multiplier=self.noise_multiplier,
+            max_grad_norm=self._privacy.max_grad_norm,
+            sample_rate=1 / len(self._loader),
+            steps=steps,
+            accountant=ACCOUNTANT,
+            secret_noise=self._privacy.noise_seed is None,
+            code=code_versions(),
+        )
 
     def detach(self) -> None:
         """Take Opacus' hooks and per-sample gradients off the network."""

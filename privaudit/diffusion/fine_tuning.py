@@ -8,10 +8,9 @@ never changed, every random draw comes from one recorded seed, and DP-SGD is a s
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
-import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,90 +18,26 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from privaudit.diffusion.adapters import adapters_of
 from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
+from privaudit.diffusion.fine_tuned import BIASES_FILE, FineTuned, with_parts
 from privaudit.diffusion.objective import (
-    check_trainable,
     denoising_errors,
     latents_of,
     tokens_of,
     training_scheduler,
 )
-from privaudit.errors import FineTuneError, MissingExtraError, SettingError
+from privaudit.diffusion.training_checks import check_arguments, check_loss
+from privaudit.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from privaudit.samples import Sample
 
-__all__ = ["DifferentialPrivacy", "FineTuned", "finetune"]
+__all__ = ["BIASES_FILE", "DifferentialPrivacy", "FineTuned", "finetune", "with_parts"]
 
-BIASES_FILE = "unet_biases.safetensors"
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "proj_in", "proj_out")
 """Attention projections and the convolutions of the residual blocks, by diffusers' names."""
-
-
-@dataclass(frozen=True)
-class FineTuned:
-    """A finished fine-tune.
-
-    Attributes
-    ----------
-    pipeline
-        A new pipeline of the same class; everything not trained is shared with the original.
-    losses
-        Mean squared error of each optimisation step, in order.
-    epsilon, delta
-        The privacy actually spent, or ``None`` without DP-SGD.
-    noise_multiplier
-        Standard deviation of the privacy noise over ``max_grad_norm``, or ``None``.
-    trained_parameters
-        How many parameters were trained.
-    """
-
-    pipeline: Any
-    losses: tuple[float, ...]
-    trained_parameters: int
-    epsilon: float | None = None
-    delta: float | None = None
-    noise_multiplier: float | None = None
-
-    def save_lora(self, folder: str | Path) -> None:
-        """Write the LoRA adapter as ``pytorch_lora_weights.safetensors``, as diffusers reads it.
-
-        Raises
-        ------
-        FineTuneError
-            If the pipeline was fine-tuned whole and has no adapter.
-        """
-        from peft import get_peft_model_state_dict
-
-        # Compiled, its layers have other names, which no loader knows.
-        unet = getattr(self.pipeline.unet, "_orig_mod", self.pipeline.unet)
-        if not getattr(unet, "peft_config", None):
-            msg = "no LoRA adapter in this pipeline: it was fine-tuned whole, save it instead"
-            raise FineTuneError(msg)
-        layers = {
-            name: value.to(torch.float16) for name, value in get_peft_model_state_dict(unet).items()
-        }
-        self.pipeline.save_lora_weights(folder, unet_lora_layers=layers)
-
-    def save_biases(self, folder: str | Path) -> None:
-        """Write the U-Net's bias terms as ``unet_biases.safetensors``, float16.
-
-        ``privaudit.load_pipeline(base, biases=folder)`` puts them back into the base.
-        """
-        from safetensors.torch import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        unet = getattr(self.pipeline.unet, "_orig_mod", self.pipeline.unet)
-        biases = {
-            name: value.half().contiguous()
-            for name, value in unet.state_dict().items()
-            if name.endswith("bias")
-        }
-        save_file(biases, folder / BIASES_FILE)
 
 
 def finetune(
@@ -120,6 +55,7 @@ def finetune(
     ema_decay: float | None = None,
     differential_privacy: DifferentialPrivacy | None = None,
     seed: int = 0,
+    checkpoints: tuple[str | Path, int] | None = None,
     progress: bool = True,
 ) -> FineTuned:
     """Fine-tune a text-to-image latent diffusion pipeline on images and their captions.
@@ -157,6 +93,9 @@ def finetune(
         Train with DP-SGD to this target, by Opacus.
     seed
         Seed of every draw: order, noise, timesteps, dropout and the adapters' initialisation.
+    checkpoints
+        A folder and a number of steps: after each so many, what was trained until then is
+        written to ``checkpoint-N`` in it, as diffusers' scripts do.
     progress
         Show a progress bar.
 
@@ -187,7 +126,9 @@ def finetune(
     >>> len(tuned.losses), tuned.pipeline is base
     (2, False)
     """
-    _check(pipeline, samples, method, steps, batch_size, caption_dropout, train_text_encoder)
+    check_arguments(
+        pipeline, samples, method, steps, batch_size, caption_dropout, train_text_encoder
+    )
     draws = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # peft initialises adapters from the global generator
@@ -212,30 +153,54 @@ def finetune(
     schedule = get_scheduler(lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=steps)
     average = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True) if ema_decay else None
     losses: list[float] = []
+
+    def so_far() -> FineTuned:
+        statement = None if private is None else private.statement(len(losses))
+        return FineTuned(
+            pipeline=with_parts(pipeline, unet=unet, text_encoder=text_encoder),
+            losses=tuple(losses),
+            trained_parameters=sum(p.numel() for p in parameters),
+            epsilon=None if statement is None else statement.epsilon,
+            delta=None if statement is None else statement.delta,
+            noise_multiplier=None if statement is None else statement.noise_multiplier,
+            method=method,
+            statement=statement,
+            trained_text=train_text_encoder,
+        )
+
     with tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar:
         for batch in itertools.islice(batches, steps):
             losses.append(_step(loss_of, batch, optimizer, parameters, private))
-            _check_loss(losses, len(batch), learning_rate)
+            check_loss(losses, len(batch), learning_rate)
             schedule.step()
             if average is not None:
                 average.step(parameters)
+            if checkpoints is not None and len(losses) % checkpoints[1] == 0:
+                with _averaged(average, parameters):
+                    so_far().save(Path(checkpoints[0]) / f"checkpoint-{len(losses)}")
             bar.update()
             bar.set_postfix(loss=f"{float(np.nanmean(losses[-50:])):.4f}", refresh=False)
 
     if average is not None:
         average.copy_to(parameters)
+    finished = so_far()
     if private is not None:
         private.detach()
     for module in modules:
         module.eval().requires_grad_(requires_grad=False)
-    return FineTuned(
-        pipeline=with_parts(pipeline, unet=unet, text_encoder=text_encoder),
-        losses=tuple(losses),
-        trained_parameters=sum(p.numel() for p in parameters),
-        epsilon=None if private is None else private.spent(),
-        delta=None if differential_privacy is None else differential_privacy.delta,
-        noise_multiplier=None if private is None else private.noise_multiplier,
-    )
+    return finished
+
+
+@contextlib.contextmanager
+def _averaged(average: Any, parameters: list[torch.nn.Parameter]) -> Iterator[None]:
+    """Put the moving average, if there is one, in the place of the weights for a while."""
+    if average is None:
+        yield
+        return
+    average.store(parameters)
+    average.copy_to(parameters)
+    yield
+    average.restore(parameters)
 
 
 class _Loss:
@@ -301,64 +266,6 @@ def _step(
     optimizer.step()
     optimizer.zero_grad()
     return loss.item()
-
-
-def _check(
-    pipeline: Any,
-    samples: Sequence[Sample],
-    method: str,
-    steps: int,
-    batch_size: int,
-    caption_dropout: float,
-    train_text_encoder: bool,
-) -> None:
-    check_trainable(pipeline)
-    trained = ("unet", "text_encoder") if train_text_encoder else ("unet",)
-    adapters = [a["name"] for a in adapters_of(pipeline) if a["component"] in trained]
-    if adapters:
-        msg = (
-            f"{len(adapters)} adapters are loaded in this pipeline ({', '.join(adapters)}), and a "
-            "new one would start from the base without them: call pipeline.fuse_lora() and "
-            "pipeline.unload_lora_weights() first"
-        )
-        raise FineTuneError(msg)
-    if not samples:
-        msg = "0 samples to fine-tune on: pass at least one image with its caption"
-        raise FineTuneError(msg)
-    if method not in ("lora", "full", "bias"):
-        msg = f"method={method!r} is unknown: use 'lora', 'full' or 'bias'"
-        raise SettingError(msg)
-    if train_text_encoder and method != "full":
-        msg = "train_text_encoder=True goes with method='full' only"
-        raise SettingError(msg)
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
-        if value < 1:
-            msg = f"{name}={value} is below 1: give a positive whole number"
-            raise SettingError(msg)
-    if not 0 <= caption_dropout < 1:
-        msg = f"caption_dropout={caption_dropout} is outside [0, 1)"
-        raise SettingError(msg)
-
-
-def _check_loss(losses: Sequence[float], batch_size: int, learning_rate: float) -> None:
-    # A Poisson sample may be empty, and its mean loss is then not a number.
-    if math.isinf(losses[-1]) or (math.isnan(losses[-1]) and batch_size):
-        msg = (
-            f"loss is {losses[-1]} at step {len(losses)}: lower learning_rate "
-            f"(it is {learning_rate:g})"
-        )
-        raise FineTuneError(msg)
-
-
-def with_parts(pipeline: Any, **parts: Any) -> Any:
-    """Build a pipeline of the same class with some parts replaced."""
-    components = pipeline.components | parts
-    # Not a component, but an argument all the same: without it diffusers warns at every load.
-    if "requires_safety_checker" in pipeline.config:
-        components["requires_safety_checker"] = pipeline.config.requires_safety_checker
-    new = type(pipeline)(**components)
-    new.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
-    return new
 
 
 def _trainable_copies(

@@ -57,7 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "privacy_claim(epsilon, delta, mechanism='any', attack=None): differential privacy that "
         "this audit's model claims; the test fails if an attack proves that it has less, or the "
-        "one named beforehand, such as 'III-threshold'. It needs a coin_split fixture.",
+        "one named beforehand, such as 'III-threshold'. It needs a coin_split fixture. Without "
+        "numbers it claims what privaudit.finetune wrote beside the weights.",
     )
     flags = {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS}
     ini = {n: raw_ini(config, f"privaudit_{n}") for o in OPTIONS if o.in_ini for n in o.names}

@@ -106,6 +106,8 @@ def item_settings(node: pytest.Item, session: AuditSettings) -> AuditSettings:
 def item_claim(node: pytest.Item) -> dict[str, Any] | None:
     """Return what the closest ``privacy_claim`` marker claims, or ``None``.
 
+    Without numbers, they are those that the fine-tune wrote beside its weights.
+
     Raises
     ------
     SettingError
@@ -127,6 +129,8 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
             f"{', '.join(CLAIMABLE)}"
         )
         raise SettingError(msg)
+    if not given:
+        return {"mechanism": mechanism, "attack": attack}  # the model's own statement has them
     if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
         msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon, delta, mechanism, attack"
         raise SettingError(msg)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +12,11 @@ import pytest
 
 from privaudit.errors import InvalidAuditError, PrivauditError
 from privaudit.plugin import FIXTURE
+from privaudit.plugin.claims import check_claim, claim_of
 from privaudit.plugin.failures import AuditInvalid
 from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
-from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices
+from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices, item_parameters
+from privaudit.plugin.run_search import NotAudited, RunSearch, checkpoint_of, items_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +71,7 @@ class Runner:
         self._settings, self._strict, self._progress = audit, session.strict, progress
         self._audits: dict[str, Audit] = {}
         self._shadows = ShadowModels(self.store, folder)
+        self._searches: dict[str, RunSearch] = {}
         self._decided: dict[str, str] = {}
         """What decided each sequential audit that needs nothing more."""
 
@@ -76,6 +81,8 @@ class Runner:
         name = self._name(request)
         if name in self._decided:
             pytest.skip(f"already decided: {self._decided[name]}; nothing more was generated")
+        if checkpoint_of(request.node) is not None:
+            return self._of_run(request)
         try:
             audit = self._audit(request, scenario)
             try:
@@ -107,9 +114,83 @@ class Runner:
         """Add to an estimate what the scenario of the requesting item asks."""
         scenario, _ = request.param
         try:
-            self._audit(request, scenario).estimate(estimate, scenario=scenario)
+            if checkpoint_of(request.node) is None:
+                self._audit(request, scenario).estimate(estimate, scenario=scenario)
+            else:
+                self._estimate_run(request, estimate, scenario)
         except PrivauditError as error:
             _fail(error)
+
+    # -- the checkpoints of a training run
+
+    def _search(self, request: pytest.FixtureRequest, settings: AuditSettings) -> RunSearch:
+        """Return the search that an item belongs to, made when its first item comes."""
+        items = items_of_run(request.node, request.session.items)
+        key = items[0].nodeid
+        if key not in self._searches:
+            self._searches[key] = RunSearch(
+                items, functools.partial(self._checkpoint_audit, settings=settings)
+            )
+        return self._searches[key]
+
+    def _checkpoint_audit(
+        self, item: pytest.Item, inputs: AuditInputs, n: int, settings: AuditSettings
+    ) -> Audit:
+        """Make the audit of one of n checkpoints, whose bounds hold for all of them together."""
+        from privaudit.audit import Audit
+
+        confidence = 1 - (1 - settings.confidence) / n
+        address = address_of(item.nodeid)
+        return Audit(
+            inputs,
+            settings.replace(source=settings.source("confidence"), confidence=confidence),
+            self.store,
+            self.engine,
+            name=address.audit if address else str(item.nodeid),
+            parameters=own_parameters(item),
+            file=item.path,
+            scenarios=self._decidable(item, settings),
+            progress=self._progress,
+        )
+
+    def _of_run(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
+        """Search, if no item did before, and return the requesting item's result, if it has one."""
+        settings = item_settings(request.node, self._settings)
+        search = self._search(request, settings)
+        own, _ = request.param
+        try:
+            inputs = {own: self._inputs(request, own, settings)}
+            for scenario in search.scenarios & set(self._decidable(request.node, settings)) - {own}:
+                with contextlib.suppress(pytest.skip.Exception):
+                    inputs[scenario] = self._inputs(request, scenario, settings)
+            search.find(inputs)
+        except PrivauditError as error:
+            _fail(error)
+        outcome = search.outcome(request.node)
+        if isinstance(outcome, PrivauditError):
+            _fail(outcome)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if isinstance(outcome, NotAudited):
+            pytest.skip(outcome.reason)
+        return outcome
+
+    def _estimate_run(
+        self, request: pytest.FixtureRequest, estimate: Estimate, scenario: str
+    ) -> None:
+        """Add as many checkpoints as are audited at most: each is asked as much as any other."""
+        settings = item_settings(request.node, self._settings)
+        search = self._search(request, settings)
+        estimate.at_most = True
+        estimate.notes.append(search.plan)
+        if not search.is_planned(request.node):
+            return
+        inputs = self._inputs(request, scenario, settings)
+        loaded = dataclasses.replace(inputs, target_model=inputs.target_model.load())
+        audit = self._checkpoint_audit(request.node, loaded, 1, settings)
+        audit.estimate(estimate, scenario=scenario)
+
+    # -- one audit
 
     def _audit(self, request: pytest.FixtureRequest, scenario: str) -> Audit:
         """Return the audit of an item: the one that there is, unless its fixtures are others."""
@@ -144,8 +225,9 @@ class Runner:
         from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
         from privaudit.audit.scenarios import SCENARIOS
 
+        there_anyway = item_parameters(item)  # what a test is parametrized with needs no fixture
         written = {
-            name: None if fixture_is_absent(item, name, OWNER) else name
+            name: name if name in there_anyway or not fixture_is_absent(item, name, OWNER) else None
             for name in (*CORE, "captioner", *SHADOW, *RECIPE)
         }
         there = AuditInputs(**written)  # type: ignore[arg-type]
@@ -157,7 +239,6 @@ class Runner:
         """Ask the fixtures that a scenario needs."""
         from privaudit.audit.inputs import CORE, RECIPE, REQUIRED, SHADOW, AuditInputs
         from privaudit.audit.scenarios import SCENARIOS
-        from privaudit.record import Claim
 
         what = SCENARIOS[scenario]
         wanted = list(CORE)
@@ -177,8 +258,8 @@ class Runner:
             given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, indices, base)
         claim = item_claim(request.node)
         if claim is not None:
-            given["claim"] = Claim(**claim)
-            _check_claim(settings, inputs.coin_split, claim["attack"])
+            given["claim"] = claim_of(claim, inputs.target_model)
+            check_claim(settings, inputs.coin_split, claim["attack"])
         return AuditInputs(**given)
 
     def _check_lacking(
@@ -224,29 +305,3 @@ def _value(request: pytest.FixtureRequest, name: str) -> Any:
 
 def _fail(error: PrivauditError) -> Any:
     pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
-
-
-def _check_claim(settings: AuditSettings, coin_split: Any, named: str | None) -> None:
-    from privaudit.audit.scenarios import SCENARIOS
-
-    if settings.sequential or all(SCENARIOS[s].knows_members for s in settings.scenarios):
-        pytest.fail(
-            "a privacy_claim is checked by attack-III and attack-IV of an audit that is not "
-            "sequential, and here are none: drop --privaudit-sequential, or add a scenario",
-            pytrace=False,
-        )
-    if named is not None:
-        scenario, _, attack = named.partition("-")
-        if scenario not in settings.scenarios or attack not in settings.attacks:
-            pytest.fail(
-                f"privacy_claim(attack={named!r}) is checked by a result that this audit does not "
-                f"have: add it to scenarios and attacks, which are {','.join(settings.scenarios)} "
-                f"and {','.join(settings.attacks)}",
-                pytrace=False,
-            )
-    if coin_split is None:
-        pytest.fail(
-            "a privacy_claim without a coin_split cannot be checked: split with "
-            "privaudit.split_by_coin, and return its result from a coin_split fixture",
-            pytrace=False,
-        )

@@ -35,6 +35,7 @@ from privaudit.plugin.pytest_internals import (
     worker_input,
     worker_output,
 )
+from privaudit.plugin.run_search import none_within, of_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -60,6 +61,7 @@ class AuditSession:
         self._log: RecordLog | None = None
         self._expected: dict[str, Address] = {}
         self._usage_error: str | None = None
+        self._said: list[str] = []
         self._red: dict[str, str] = {}
         """Why each item that failed the gate did: a rerun cannot take it back."""
 
@@ -121,7 +123,7 @@ class AuditSession:
             say_on_one_line(report, str(call.excinfo.value))
         ended_early = report.when == "setup" and not report.passed
         if is_audit(item) and (report.when == "call" or ended_early):
-            part = self._part(item, report, call)
+            part = of_checkpoint(self._part(item, report, call), item)
             report.privaudit = part.to_dict()  # type: ignore[attr-defined]
         elif not is_audit(item) and address_of(item.nodeid) is not None:
             report.privaudit_looks_alike = True  # type: ignore[attr-defined]
@@ -250,6 +252,8 @@ class AuditSession:
         notes, missing = [], sorted(self._missing)
         if missing and not session.testsfailed:
             notes.append(f"{len(missing)} audit items never reported, the first {missing[0]}")
+        if self._log is not None:
+            notes += none_within(self._log.audits())
         if self._session.strict and (self._log is None or not self._log.n_completed):
             notes.append("0 audits were completed, and --privaudit-strict asks for at least one")
         if notes:
@@ -260,10 +264,9 @@ class AuditSession:
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the JSON file, also when the build is red or the session was interrupted."""
-        path = self._session.json
         option = session.config.option
         quiet = option.collectonly or option.setupshow or self._session.plan
-        if path is None or quiet or worker_input(session.config) is not None:
+        if quiet or worker_input(session.config) is not None:
             return
         if self._log is None and not self._expected:
             return
@@ -271,19 +274,40 @@ class AuditSession:
 
         from privaudit.record import write_json
 
-        log = self._open_log()
+        log, path = self._open_log(), self._session.json
         due = self._missing.values()
+        if path is not None:
+            try:
+                write_json(path, log.record(version("privaudit"), int(exitstatus), due))
+            except (OSError, ValueError) as error:
+                log.notes.append(f"{path} could not be written: {error}")
+                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        self._add_to_history(log.audits(due), version("privaudit"))
+
+    def _add_to_history(self, audits: list[AuditRecord], version: str) -> None:
+        """Add what is complete to the history: a file that cannot be added to turns no verdict."""
+        if self._session.history is None:
+            return
+        from privaudit.errors import HistoryError
+        from privaudit.history import HistoryFile
+
         try:
-            write_json(path, log.record(version("privaudit"), int(exitstatus), due))
-        except (OSError, ValueError) as error:
-            log.notes.append(f"{path} could not be written: {error}")
-            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+            HistoryFile(self._session.history).add(audits, version)
+        except HistoryError as error:
+            self._said.append(str(error))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print a block for each audit, if there was one."""
         if self._log is None:
             return
+        from privaudit.record import runs_of
+        from privaudit.report.run import audits_to_show, render_run
         from privaudit.report.terminal import render
 
-        lines = list(render(self._log.audits(), self._log.notes))
+        audits = self._log.audits()
+        lines = [
+            *(line for run in runs_of(audits) for line in (*render_run(run), "")),
+            *render(audits_to_show(audits), self._log.notes),
+            *self._said,
+        ]
         print_section(terminalreporter, "privaudit", lines)

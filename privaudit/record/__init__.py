@@ -5,6 +5,7 @@ from __future__ import annotations
 from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance, SampleSet
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
+from privaudit.record.run import CheckpointName, RunRecord, RunStep, runs_of
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
 from privaudit.record.validity import BlindBaseline, BlindFinding, Conduct, NearDuplicate, Validity
 from privaudit.record.values import (
@@ -33,6 +34,7 @@ __all__ = [
     "BlindBaseline",
     "BlindFinding",
     "Chance",
+    "CheckpointName",
     "Claim",
     "Conduct",
     "Counts",
@@ -49,11 +51,14 @@ __all__ = [
     "Provenance",
     "Rate",
     "RecordLog",
+    "RunRecord",
+    "RunStep",
     "SampleSet",
     "SequentialPath",
     "SequentialStep",
     "SessionRecord",
     "TprBudget",
     "Validity",
+    "runs_of",
     "write_json",
 ]

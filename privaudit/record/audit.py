@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from privaudit.record.result import AttackResult
+from privaudit.record.run import CheckpointName
 from privaudit.record.validity import Validity
 from privaudit.record.values import Chance, Value
 
@@ -117,6 +118,8 @@ class AuditRecord(Value):
         The test, with the ids of the user's own parameters.
     parameters
         Those parameters, by name.
+    checkpoint
+        The checkpoint of a training run that was audited, if it is one.
     settings
         Every setting that an audit may have, and under ``sources`` where each was set.
     provenance
@@ -138,6 +141,7 @@ class AuditRecord(Value):
 
     name: str
     parameters: dict[str, str | int | float | bool | None] = {}
+    checkpoint: CheckpointName | None = None
     settings: dict[str, Any] = {}
     provenance: Provenance | None = None
     validity: Validity | None = None
@@ -183,6 +187,7 @@ class AuditRecord(Value):
         return self.model_copy(
             update={
                 "parameters": {**self.parameters, **other.parameters},
+                "checkpoint": self.checkpoint or other.checkpoint,
                 "settings": other.settings or self.settings,
                 "provenance": both(self.provenance, other.provenance),
                 "validity": both(self.validity, other.validity),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from privaudit.record.audit import AuditRecord, NotCompleted
+from privaudit.record.run import runs_of
 from privaudit.record.session import SessionRecord
 
 if TYPE_CHECKING:
@@ -85,4 +86,5 @@ class RecordLog:
             complete=all(audit.complete for audit in audits),
             notes=self.notes,
             audits=audits,
+            runs=runs_of(audits),
         )

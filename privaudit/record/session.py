@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from privaudit.record.audit import AuditRecord
+from privaudit.record.run import RunRecord
 from privaudit.record.values import Value
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class SessionRecord(Value):
         Why the session is red beyond its results, one sentence each.
     audits
         In the order of their names.
+    runs
+        Of training runs whose checkpoints were audited, the last one within the budget.
 
     Examples
     --------
@@ -48,6 +51,7 @@ class SessionRecord(Value):
     complete: bool = True
     notes: list[str] = []
     audits: list[AuditRecord] = []
+    runs: list[RunRecord] = []
 
 
 def write_json(path: Path, record: Value) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.report.wording import FALSE_RED, chance_words, headline, verdict_words
+from privaudit.report.wording import FALSE_RED, chance_words, headline, percent, verdict_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def _row(result: AttackResult) -> list[str]:
 def _legend(first: AttackResult) -> str:
     """Say what the bounds are and what they are corrected for."""
     when = ", whenever one stops" if first.sequential is not None else ""
-    sure = f"with {first.interval.confidence:.0%} confidence"
+    sure = f"with {percent(first.interval.confidence)} confidence"
     if first.n_results == 1:
         return f"gate {first.gate}; each bound holds {sure}{when}"
     lower = f"the {first.n_results} lower bounds"
@@ -159,7 +159,7 @@ def _exposed(results: Sequence[AttackResult]) -> Iterator[str]:
         more = ", …" if len(most.exposed) > NAMED else ""
         yield (
             f"{len(most.exposed)} of {most.evaluation.members} members stand out one by one, "
-            f"{1 - most.interval.confidence:.0%} of them by chance at most, on average "
+            f"{percent(1 - most.interval.confidence)} of them by chance at most, on average "
             f"({most.name}): {names}{more}"
         )
     highest = max(results, key=lambda result: result.auc)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from privaudit.record import AttackResult, AuditRecord, Chance
 
-__all__ = ["FALSE_RED", "chance_words", "explanation", "headline", "verdict_words"]
+__all__ = ["FALSE_RED", "chance_words", "explanation", "headline", "percent", "verdict_words"]
 
 FALSE_RED = 0.05
 """Share of audits of clean models that may be red by chance."""
@@ -120,8 +120,19 @@ def _shown(result: AttackResult) -> str:
 
 
 def _sure(result: AttackResult) -> str:
-    sure = f"with {result.interval.confidence:.0%} confidence"
+    sure = f"with {percent(result.interval.confidence)} confidence"
     return f"{sure}, {result.n_results} results together" if result.n_results > 1 else sure
+
+
+def percent(share: float) -> str:
+    """Say a confidence, or an error: 0.95 is 95%, and 0.995 is not 100%.
+
+    Examples
+    --------
+    >>> percent(0.95), percent(1 - 0.1 / 20), percent(1 - 0.95)
+    ('95%', '99.5%', '5%')
+    """
+    return f"{100 * share:.4g}%"
 
 
 def _share(rate: float) -> str:

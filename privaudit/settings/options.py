@@ -258,6 +258,14 @@ OPTIONS: tuple[Option, ...] = (
         unset="none is written",
     ),
     Option(
+        "history",
+        parsers.path,
+        None,
+        "add each completed audit to this SQLite file, which `privaudit history` shows",
+        in_audit=False,
+        unset="none is kept",
+    ),
+    Option(
         "store",
         parsers.path,
         None,

@@ -193,6 +193,7 @@ class SessionSettings(_Settings):
     options = tuple(option for option in OPTIONS if not option.in_audit)
 
     json: Path | None
+    history: Path | None
     store: Path | None
     store_limit: int | None
     engine: str

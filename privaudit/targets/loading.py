@@ -136,6 +136,7 @@ def load_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     # What the pipeline cannot tell by itself, for the record and for a comparison with the base.
     pipeline.privaudit_fused, pipeline.privaudit_base = fused, origin
+    pipeline.privaudit_paths = [p for p in (*parts, base) if isinstance(p, (str, Path))]
     return pipeline.to(device)
 
 

@@ -109,6 +109,12 @@ class SavedPipeline:
         self.device = chosen_device(device)
         """Where it runs, or will."""
 
+    @property
+    def paths(self) -> list[Path]:
+        """Files and folders of what was fine-tuned, then of the base."""
+        fine_tuned = [path for name, path in self._paths.items() if name != "base"]
+        return [*fine_tuned, self._paths["base"]]
+
     def arguments(self) -> dict[str, Any]:
         """Return what makes the same object again, on a device of the same kind, in plain values.
 

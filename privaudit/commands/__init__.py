@@ -1,0 +1,10 @@
+"""The commands beside pytest, one file each: a parser's arguments, and what is done with them."""
+
+from __future__ import annotations
+
+from privaudit.commands import doctor, history, init, inspect, queries, store
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = (init, doctor, store, inspect, queries, history)
+"""Each has ``add(commands)``, which adds its parser with a default ``run``: arguments to status."""

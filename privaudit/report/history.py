@@ -1,0 +1,58 @@
+"""A history in words: each audit's releases, plotted, and where the AUC stepped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from privaudit.history.steps import releases
+from privaudit.report.forest import Row, forest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from privaudit.history import Entry, Release
+
+__all__ = ["render_history"]
+
+CHANGES = {
+    "up": "stepped UP",
+    "down": "stepped down",
+    "other": "other samples, settings or encoder: not compared with the above",
+}
+
+
+def render_history(entries: Sequence[Entry], result: str | None = None) -> Iterator[str]:
+    """Yield, for each audit, a plot of its releases, and a sentence for each step.
+
+    Parameters
+    ----------
+    entries
+        The oldest first.
+    result
+        Name of the result to follow; by default the highest of each audit's last entry.
+    """
+    for name, (followed, those) in releases(entries, result).items():
+        yield f"{name}: {followed}, {len(those)} releases, the newest last"
+        yield from forest([_row(one) for one in those], those[-1].entry.budget)
+        steps = [one for one in those if one.change in ("up", "down")]
+        for one in steps:
+            yield f"{CHANGES[one.change]} at {_label(one)}: the bounds do not overlap any more"
+        if not steps:
+            yield "no step: the bounds overlap (a paired test sees more: --privaudit-baseline)"
+        yield ""
+
+
+def _label(one: Release) -> str:
+    commit = one.entry.commit
+    dirty = "+" if commit and commit.endswith("-dirty") else ""
+    return f"{one.entry.ended[:10]} {commit[:8] + dirty if commit else one.entry.target[-8:]}"
+
+
+def _row(one: Release) -> Row:
+    verdict = one.entry.verdict
+    words = [verdict if verdict == "pass" else verdict.upper()]
+    words += [f"{one.times} times"] if one.times > 1 else []
+    words += [CHANGES[one.change]] if one.change else []
+    if one.past is None:
+        return Row(_label(one), None, words=", ".join(["no such result", *words]))
+    return Row(_label(one), one.past.auc, one.past.low, one.past.high, ", ".join(words))

@@ -1,0 +1,73 @@
+"""``--privaudit-history``: completed audits are added, and no verdict depends on it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from privaudit.__main__ import main
+from privaudit.history import HistoryFile
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+
+PICKED = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold,distribution"]
+
+
+@pytest.mark.quick_under_xdist
+def test_releases_are_added_listed_and_their_step_is_named(
+    audit_folder: AuditFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = audit_folder.path / "history.sqlite"
+    flag = f"--privaudit-history={path}"
+    audit_folder.write("N = 40", SAFE, GATED)
+    for _ in range(2):
+        assert audit_folder.run(*PICKED, flag, "--privaudit-budget=0.7").ret == 0
+    audit_folder.write("N = 40", LEAKING, GATED)
+    assert audit_folder.run(*PICKED, flag, "--privaudit-budget=0.7").ret == 1
+    entries = HistoryFile(path).read()
+    assert [entry.verdict for entry in entries] == ["pass", "pass", "fail"]
+    assert all(len(entry.results) == 2 for entry in entries)
+    capsys.readouterr()
+    assert main(["history", str(path), "--result", "attack-I-threshold"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "test_model.py::test_leak: attack-I-threshold, 2 releases, the newest last"
+    assert "pass, 2 times" in lines[2]
+    assert "1.000" in lines[3]
+    assert "FAIL, stepped UP" in lines[3]
+    assert lines[4].startswith("stepped UP at 20")
+    assert main(["history", str(path), "--audit", "nobody"]) == 1
+    assert "it has test_model.py::test_leak" in capsys.readouterr().err
+
+
+def test_the_ini_file_may_name_it_and_an_interrupted_audit_is_not_added(
+    plain_folder: AuditFolder,
+) -> None:
+    plain_folder.pytester.makeini(
+        "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n"
+        "privaudit_history = old.sqlite\n"
+    )
+    stop = "def test_stop():\n    raise KeyboardInterrupt"
+    picked = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold"]
+    plain_folder.write(SAFE, stop, GATED)
+    plain_folder.run(*picked)
+    assert not (plain_folder.path / "old.sqlite").exists()
+    plain_folder.write(SAFE, GATED)
+    plain_folder.run(*picked)
+    assert len(HistoryFile(plain_folder.path / "old.sqlite").read()) == 1
+
+
+@pytest.mark.parametrize(("model", "status"), [(SAFE, 0), (LEAKING, 1)], ids=["safe", "leaking"])
+def test_a_file_that_cannot_be_added_to_turns_no_verdict(
+    audit_folder: AuditFolder, model: str, status: int
+) -> None:
+    path = audit_folder.path / "history.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("pragma user_version = 7")
+        connection.execute("create table mine (a)")
+    before = path.read_bytes()
+    audit_folder.write(model, GATED)
+    budget = "--privaudit-budget=0.9"
+    result = audit_folder.run(*PICKED, f"--privaudit-history={path}", budget)
+    assert result.ret == status
+    result.stdout.fnmatch_lines(["*history.sqlite is another program's file: name a new one*"])
+    assert path.read_bytes() == before
