@@ -115,7 +115,7 @@ def load_pipeline(
             words = add_inversion(pipeline, source)
             fused.append({"name": str(source), "component": "tokenizer", "tokens": words})
         if biases is not None:
-            _put_biases(pipeline.unet, Path(biases))
+            _put_biases(pipeline, Path(biases))
     except (OSError, ValueError) as error:
         extra = "".join(
             f" with {name} {str(given)!r}"
@@ -213,15 +213,16 @@ def dtype_argument() -> str:
     return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
 
 
-def _put_biases(unet: Any, folder: Path) -> None:
+def _put_biases(pipeline: Any, folder: Path) -> None:
     from safetensors.torch import load_file
 
-    from privaudit.diffusion.fine_tuning import BIASES_FILE
+    from privaudit.diffusion.fine_tuned import BIASES_FILE
 
-    file = folder / BIASES_FILE
+    part = "unet" if getattr(pipeline, "transformer", None) is None else "transformer"
+    file, denoiser = folder / BIASES_FILE.format(part=part), getattr(pipeline, part)
     found = load_file(file)
-    wanted = {name: p.shape for name, p in unet.named_parameters() if name.endswith("bias")}
+    wanted = {name: p.shape for name, p in denoiser.named_parameters() if name.endswith("bias")}
     if {name: value.shape for name, value in found.items()} != wanted:
-        msg = f"{file} holds {len(found)} biases that are not those of this U-Net"
+        msg = f"{file} holds {len(found)} biases that are not those of this {part}"
         raise ValueError(msg)
-    unet.load_state_dict(found, strict=False)
+    denoiser.load_state_dict(found, strict=False)

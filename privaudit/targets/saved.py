@@ -112,7 +112,7 @@ class SavedPipeline:
     @property
     def paths(self) -> list[Path]:
         """Files and folders of what was fine-tuned, then of the base."""
-        fine_tuned = [path for name, path in self._paths.items() if name != "base"]
+        fine_tuned = [p for name, p in self._files.items() if name not in ("base", "config")]
         return [*fine_tuned, self._paths["base"]]
 
     def arguments(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class SavedPipeline:
         if len(self._paths) == len(whole) and not self._loras:
             return None
         how: dict[str, Any] = {"device": self.device, "call": self.call, **self._from_pretrained}
-        return SavedPipeline(**whole, **how)
+        return SavedPipeline(**how | whole)
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -171,7 +171,7 @@ class SavedPipeline:
         expected = self.fingerprint
         loaded = load_pipeline(
             **self._paths,
-            lora=self._loras or None,
+            lora=dict[str | Path, float](self._loras) or None,
             textual_inversion=self._inversions or None,
             device=self.device,
             **self._from_pretrained,
