@@ -171,7 +171,7 @@ class SavedPipeline:
         expected = self.fingerprint
         loaded = load_pipeline(
             **self._paths,
-            lora=dict[str | Path, float](self._loras) or None,
+            lora={str(path): scale for path, scale in self._loras.items()} or None,
             textual_inversion=self._inversions or None,
             device=self.device,
             **self._from_pretrained,
