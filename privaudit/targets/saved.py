@@ -225,6 +225,13 @@ class SavedTarget:
             acceleration=acceleration.to_dict() if acceleration else {},
         )
 
+    @property
+    def kind(self) -> str:
+        """What all fine-tunes of one base that are called likewise have in common."""
+        base = str(self._saved.paths[-1])
+        arguments = self._acceleration.to_dict() if self._acceleration else {}
+        return fingerprint_values(base=base, call=self._call, acceleration=arguments)
+
     @functools.cached_property
     def _target(self) -> PipelineTarget:
         return PipelineTarget(self._saved.pipeline, acceleration=self._acceleration, **self._call)
