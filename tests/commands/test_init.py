@@ -23,6 +23,7 @@ QUICK = [
     "--privaudit-steps=2",
     "--privaudit-batch-size=20",
     "--privaudit-duplicate-limit=2",
+    "--privaudit-blind-limit=1",
     "--privaudit-encoder=efficientnet-lite0",
 ]
 
@@ -129,7 +130,7 @@ def test_nothing_is_overwritten(setup: Path, capsys: pytest.CaptureFixture[str])
         (["adapter", "data", "--base", "nowhere"], "base 'nowhere' is no folder or hub name"),
         (["base", "data/train"], "has no folders train and holdout, so nothing says what"),
         (["base", "nothing"], "nothing is no file or folder: name what the model was fine-tuned"),
-        (["base", "data", "--non-members", "base"], "base has no metadata"),
+        (["base", "data/train", "--non-members", "base"], "base has no metadata"),
         (["data/train", "data"], "has no checkpoint of a layout that we know"),
         (["cut.safetensors", "data", "--base", "base"], "cut.safetensors cannot be read"),
     ],
@@ -159,6 +160,7 @@ def test_the_doctor_names_what_is_missing_and_the_cost(
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join([*QUICK, f"--privaudit-store={setup}/store"]))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     assert main(["init", "base", "data"]) == 0
     capsys.readouterr()
     assert main(["doctor"]) == 0
@@ -186,5 +188,6 @@ def test_an_audit_that_cannot_be_planned_is_an_error(
     shutil.rmtree(setup / "base")
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
-    assert "cannot be planned: base" in said
+    assert "cannot be planned: " in said
+    assert "is no file or folder" in said
     assert "MISSING the plan: pytest audits --privaudit-plan ended with 1" in said

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import privaudit
+from privaudit.diffusion.fine_tuning import finetune
 from privaudit.record import SessionRecord
 from privaudit.store import Store
+from tests.parts import AUDITS
 from tests.parts.audit_folder import AuditFolder
 from tests.parts.documents import read_session
 from tests.parts.pipelines import tiny_pipeline
