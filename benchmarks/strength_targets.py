@@ -11,13 +11,8 @@ import strength_sets
 import torch
 
 from privaudit import DifferentialPrivacy, Sample, SavedPipeline, load_pipeline
+from privaudit.diffusion.families import family_of
 from privaudit.diffusion.fine_tuning import finetune
-from privaudit.diffusion.objective import (
-    denoising_errors,
-    latents_of,
-    tokens_of,
-    training_scheduler,
-)
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
 from privaudit.store import Store
@@ -171,13 +166,13 @@ def lora_with_text_encoder(pipeline: Any, members: list[Sample]) -> Any:
     ]
     optimizer = torch.optim.AdamW(trained, lr=3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, LONG["steps"])
-    latents, _ = latents_of(tuned, members)
-    ids = tokens_of(tuned, [member.caption for member in members])
-    noising = training_scheduler(tuned)
+    family = family_of(tuned)
+    latents, _ = family.latents(members, family.size())
     for _ in range(LONG["steps"]):
         part = torch.randperm(len(members), generator=draws)[: LONG["batch_size"]]
-        states = tuned.text_encoder(ids[part])[0]
-        loss = denoising_errors(tuned.unet, noising, latents[part], states, draws).mean()
+        told = family.texts([members[i].caption for i in part.tolist()])
+        noise, levels = family.objective.draw(latents[part], draws)
+        loss = family.errors(tuned.unet, latents[part], told, noise, levels).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

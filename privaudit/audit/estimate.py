@@ -176,6 +176,8 @@ class Estimate:
                     f"  images of {part.label} are not kept: give it an attribute fingerprint, a "
                     "string that changes whenever its images would"
                 )
+            notes = getattr(part.target, "plan_notes", lambda _: ())
+            yield from (f"  {part.label}: {note}" for note in notes(part.n_new))
         yield from (f"  {note}" for note in dict.fromkeys(self.notes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ CAPTIONED_AT_ONCE = 16
 __all__ = [
     "Experiment",
     "LabelledSet",
+    "count_asked",
     "known_members",
     "split_auxiliary",
     "unknown_members",
@@ -70,6 +72,26 @@ class Experiment:
     def samples(self) -> list[Sample]:
         """Calibration samples, then evaluation samples."""
         return [*self.calibration.samples, *self.evaluation.samples]
+
+
+def count_asked(experiment: Experiment, m: int, roles: Mapping[str, Sequence[str]]) -> Counter[str]:
+    """Count the images that each model is asked for in one scenario.
+
+    Parameters
+    ----------
+    experiment
+        Whom it asks about.
+    m
+        Query budget.
+    roles
+        Names of the models that are asked, by ``"calibration"`` and ``"evaluation"``.
+    """
+    words = "caption" if experiment.scenario.knows_captions else "captioner"
+    asked: Counter[str] = Counter()
+    for part, names in roles.items():
+        for name in names:
+            asked[f"{name} by {words}"] += m * len(getattr(experiment, part).samples)
+    return asked
 
 
 def known_members(

@@ -18,6 +18,8 @@ from privaudit.audit.experiment import LabelledSet
 from privaudit.audit.scoring import Scorer
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.local import LocalEngine
+from privaudit.engines.missing import Missing, refusal_key
+from privaudit.engines.task import Task, generate
 from privaudit.fingerprint import fingerprint_code, fingerprint_pixels, fingerprint_values
 from privaudit.measurements.pixels import structural_similarity
 from privaudit.record import BlindBaseline, BlindFinding, NearDuplicate, Validity
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from privaudit.samples import Sample
     from privaudit.settings import AuditSettings
     from privaudit.store import Store
-    from privaudit.targets import Target
+    from privaudit.targets import Query, Target
 
 __all__ = ["Preflight"]
 
@@ -124,11 +126,27 @@ class Preflight:
             return answer
         asked = sorted(self.members, key=lambda sample: sample.id)[:COMPARED_WITH_BASE]
         queries = plan_queries(asked, [s.caption for s in asked], 1, self.settings.seed)
-        pictures = [
-            {query.sample.id: fingerprint_pixels(image) for query, image in model.answer(queries)}
-            for model in (self.target, self.base)
-        ]
-        return pictures[0] == pictures[1]
+        models = (self.target, self.base)
+        for knows in (model.knows for model in models if hasattr(model, "knows")):
+            queries = [query for query in queries if knows(query)]
+        if not queries:
+            return False
+        own, its = (self._drawn(model, queries) for model in models)
+        return bool(own) and own == its
+
+    def _drawn(self, model: Target, queries: Sequence[Query]) -> list[str]:
+        """Return hashes of a model's answers; none, if it refused one."""
+        if not getattr(model, "may_refuse", False):
+            answers = {
+                a.query.sample.id: fingerprint_pixels(a.image) for a in model.answer(queries)
+            }
+            return [answers[query.sample.id] for query in queries]
+        # What a service answers was paid for: it is kept, as when it is asked for good.
+        missing = Missing(Task(model, self.measurement, None), queries, self.store)
+        images = missing.stored(range(len(queries)))
+        generate(model, dict(enumerate(queries)), len(queries), images, missing.heard)
+        refused = self.store.texts([refusal_key(key) for key in missing.task.keys(queries)[0]])
+        return [] if refused else [fingerprint_pixels(images[i]) for i in range(len(queries))]
 
     @functools.cached_property
     def blind_image(self) -> BlindBaseline | None:

@@ -291,6 +291,8 @@ class Setup:
             why = self._recipe.why_again(self._auxiliary[0])
             if why is not None:
                 notes.append(f"the shadow model is made again in each session: {why}")
+        for role, model in self.models_used().items():
+            notes += [f"{role}: {note}" for note in getattr(model, "unchecked", ())]
         return notes
 
     def _prompts(self, what: Scenario, sets: tuple[LabelledSet, LabelledSet]) -> dict[str, str]:

@@ -7,6 +7,7 @@ the base would pass for one of the fine-tune. Here a file is used whole, or it i
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def check_active(pipeline: Any, call: Mapping[str, Any]) -> None:
     raise GeneratorError(msg)
 
 
-def fuse_adapter(pipeline: Any, source: str | Path) -> list[dict[str, Any]]:
+def fuse_adapter(pipeline: Any, source: str | Path, scale: float = 1.0) -> list[dict[str, Any]]:
     """Load a LoRA into a pipeline, fuse it into the weights, and check that all of it was used.
 
     Keys of peft's ``save_pretrained``, of compiled and of parallel models are renamed to those
@@ -108,6 +109,8 @@ def fuse_adapter(pipeline: Any, source: str | Path) -> list[dict[str, Any]]:
         A diffusers pipeline, which is changed.
     source
         Hub name, folder or file.
+    scale
+        How much of it: 1 as it was trained. It may be negative, and not 0.
 
     Returns
     -------
@@ -117,9 +120,12 @@ def fuse_adapter(pipeline: Any, source: str | Path) -> list[dict[str, Any]]:
     Raises
     ------
     GeneratorError
-        If a key of the file was not used, or no weight changed.
+        If a key of the file was not used, no weight changed, or ``scale`` is no number, or 0.
     """
     name = type(pipeline).__name__
+    if not isinstance(scale, (int, float)) or not math.isfinite(scale) or not scale:
+        msg = f"LoRA {str(source)!r} at scale {scale!r} changes nothing: leave it out, or give 1"
+        raise GeneratorError(msg)
     if not hasattr(pipeline, "load_lora_weights"):
         msg = f"{name} takes no LoRA, and {str(source)!r} is one: fuse it where it was trained"
         raise GeneratorError(msg)
@@ -131,7 +137,7 @@ def fuse_adapter(pipeline: Any, source: str | Path) -> list[dict[str, Any]]:
         _refuse(file, name, unused or list(named), named)
     components = sorted({adapter["component"] for adapter in adapters_of(pipeline)})
     before = {part: _adapted(getattr(pipeline, part)) for part in components}
-    pipeline.fuse_lora(components=components, safe_fusing=True)
+    pipeline.fuse_lora(components=components, lora_scale=scale, safe_fusing=True)
     pipeline.unload_lora_weights()
     after = {part: dict(getattr(pipeline, part).named_parameters()) for part in components}
     if all(_values(after[p][n]) == value for p in components for n, value in before[p].items()):
@@ -141,7 +147,13 @@ def fuse_adapter(pipeline: Any, source: str | Path) -> list[dict[str, Any]]:
         )
         raise GeneratorError(msg)
     return [
-        {"name": str(source), "component": part, "scale": 1.0, "active": True, "fused": True}
+        {
+            "name": str(source),
+            "component": part,
+            "scale": float(scale),
+            "active": True,
+            "fused": True,
+        }
         for part in components
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from privaudit.diffusion.dp_statement import write_statement
+from privaudit.diffusion.families import family_of
 from privaudit.errors import FineTuneError
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BIASES_FILE", "FineTuned", "with_parts"]
 
-BIASES_FILE = "unet_biases.safetensors"
+BIASES_FILE = "{part}_biases.safetensors"
+"""Where a denoiser's biases are; ``part`` is ``unet`` or ``transformer``."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class FineTuned:
     def save(self, folder: str | Path) -> None:
         """Write what was trained, in the layout of diffusers' scripts.
 
-        That is the LoRA adapter, the bias terms, a ``unet`` folder or, with a text encoder that
-        was trained too, the whole pipeline.
+        That is the LoRA adapter, the bias terms, a ``unet`` or ``transformer`` folder or, with a
+        text encoder that was trained too, the whole pipeline.
         """
         folder = Path(folder)
         if self.method == "lora":
@@ -65,8 +68,9 @@ class FineTuned:
         elif self.method == "bias":
             self.save_biases(folder)
         else:
-            part = self.pipeline if self.trained_text else self.pipeline.unet
-            part.save_pretrained(folder if self.trained_text else folder / "unet")
+            part, denoiser = _denoiser_of(self.pipeline)
+            whole = self.pipeline if self.trained_text else denoiser
+            whole.save_pretrained(folder if self.trained_text else folder / part)
             self._state(folder)
 
     def save_lora(self, folder: str | Path) -> None:
@@ -75,37 +79,45 @@ class FineTuned:
         Raises
         ------
         FineTuneError
-            If the pipeline was fine-tuned whole and has no adapter.
+            If the pipeline was fine-tuned whole and has no adapter, or diffusers reads none into
+            a pipeline of its class.
         """
         from peft import get_peft_model_state_dict
 
-        # Compiled, its layers have other names, which no loader knows.
-        unet = getattr(self.pipeline.unet, "_orig_mod", self.pipeline.unet)
-        if not getattr(unet, "peft_config", None):
+        part, denoiser = _denoiser_of(self.pipeline)
+        if not getattr(denoiser, "peft_config", None):
             msg = "no LoRA adapter in this pipeline: it was fine-tuned whole, save it instead"
             raise FineTuneError(msg)
+        if not hasattr(self.pipeline, "save_lora_weights"):
+            msg = (
+                f"diffusers reads no LoRA file into a {type(self.pipeline).__name__}: save the "
+                f"adapter with pipeline.{part}.save_pretrained, or fine-tune with method='full'"
+            )
+            raise FineTuneError(msg)
         layers = {
-            name: value.to(torch.float16) for name, value in get_peft_model_state_dict(unet).items()
+            name: value.to(torch.float16)
+            for name, value in get_peft_model_state_dict(denoiser).items()
         }
-        self.pipeline.save_lora_weights(folder, unet_lora_layers=layers)
+        self.pipeline.save_lora_weights(folder, **{f"{part}_lora_layers": layers})
         self._state(Path(folder))
 
     def save_biases(self, folder: str | Path) -> None:
-        """Write the U-Net's bias terms as ``unet_biases.safetensors``, float16.
+        """Write the denoiser's bias terms, float16, as ``unet_biases.safetensors`` or
+        ``transformer_biases.safetensors``.
 
         ``privaudit.load_pipeline(base, biases=folder)`` puts them back into the base.
-        """
+        """  # noqa: D205
         from safetensors.torch import save_file
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        unet = getattr(self.pipeline.unet, "_orig_mod", self.pipeline.unet)
+        part, denoiser = _denoiser_of(self.pipeline)
         biases = {
             name: value.half().contiguous()
-            for name, value in unet.state_dict().items()
+            for name, value in denoiser.state_dict().items()
             if name.endswith("bias")
         }
-        save_file(biases, folder / BIASES_FILE)
+        save_file(biases, folder / BIASES_FILE.format(part=part))
         self._state(folder)
 
     def _state(self, folder: Path) -> None:
@@ -114,12 +126,19 @@ class FineTuned:
             write_statement(folder, self.statement)
 
 
+def _denoiser_of(pipeline: Any) -> tuple[str, Any]:
+    part = family_of(pipeline).part
+    denoiser = getattr(pipeline, part)
+    # Compiled, its layers have other names, which no loader knows.
+    return part, getattr(denoiser, "_orig_mod", denoiser)
+
+
 def with_parts(pipeline: Any, **parts: Any) -> Any:
     """Build a pipeline of the same class with some parts replaced."""
     components = pipeline.components | parts
-    # Not a component, but an argument all the same: without it diffusers warns at every load.
-    if "requires_safety_checker" in pipeline.config:
-        components["requires_safety_checker"] = pipeline.config.requires_safety_checker
-    new = type(pipeline)(**components)
+    # Not components, but arguments all the same, such as SDXL's force_zeros_for_empty_prompt.
+    taken = inspect.signature(type(pipeline).__init__).parameters
+    others = {n: v for n, v in pipeline.config.items() if n in taken and n not in components}
+    new = type(pipeline)(**components, **others)
     new.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
     return new

@@ -1,9 +1,10 @@
 """Fine-tuning of a diffusers text-to-image pipeline: shadow models, and the audits' own targets.
 
 The loop is the usual one for latent diffusion: encode the image with the VAE, add noise at a
-random timestep, predict the noise (or the velocity) from the caption, minimise the squared
-error. What differs from a training framework is what an audit needs: the given pipeline is
-never changed, every random draw comes from one recorded seed, and DP-SGD is a setting.
+random level, predict it (or the velocity) from the caption, minimise the squared error. What a
+family of models does in its own way is in :mod:`privaudit.diffusion.families`. What differs from
+a training framework is what an audit needs: the given pipeline is never changed, every random
+draw comes from one recorded seed, and DP-SGD is a setting.
 """
 
 from __future__ import annotations
@@ -19,25 +20,18 @@ import torch
 from tqdm.auto import tqdm
 
 from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
-from privaudit.diffusion.fine_tuned import BIASES_FILE, FineTuned, with_parts
-from privaudit.diffusion.objective import (
-    denoising_errors,
-    latents_of,
-    tokens_of,
-    training_scheduler,
-)
-from privaudit.diffusion.training_checks import check_arguments, check_loss
-from privaudit.errors import MissingExtraError
+from privaudit.diffusion.families import StableDiffusion, family_of
+from privaudit.diffusion.fine_tuned import FineTuned, with_parts
+from privaudit.diffusion.training_checks import check_arguments, check_loss, check_trained
+from privaudit.errors import FineTuneError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from privaudit.diffusion.families import Family, Size
     from privaudit.samples import Sample
 
-__all__ = ["BIASES_FILE", "DifferentialPrivacy", "FineTuned", "finetune", "with_parts"]
-
-LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "proj_in", "proj_out")
-"""Attention projections and the convolutions of the residual blocks, by diffusers' names."""
+__all__ = ["DifferentialPrivacy", "FineTuned", "finetune"]
 
 
 def finetune(
@@ -50,6 +44,9 @@ def finetune(
     learning_rate: float = 1e-4,
     lr_scheduler: str = "constant",
     lora_rank: int = 16,
+    lora_targets: Sequence[str] | None = None,
+    resolution: int | tuple[int, int] | None = None,
+    gradient_checkpointing: bool = False,
     train_text_encoder: bool = False,
     caption_dropout: float = 0.1,
     ema_decay: float | None = None,
@@ -63,13 +60,13 @@ def finetune(
     Parameters
     ----------
     pipeline
-        A diffusers pipeline with ``unet``, ``vae``, ``text_encoder`` and ``tokenizer``, such as
-        ``StableDiffusionPipeline``. It is left as it was; training runs on its device.
+        A diffusers pipeline of Stable Diffusion 1.x, 2.x, XL, 3 or 3.5, Flux, Sana, PixArt or
+        Qwen-Image, in float32. It is left as it was; training runs on its device.
     samples
-        Images and captions. Images are resized to the pipeline's own resolution.
+        Images and captions. Images are resized to ``resolution``.
     method
-        ``"lora"`` trains low-rank adapters on attention and residual convolutions of the U-Net;
-        ``"full"`` trains all of the U-Net; ``"bias"`` trains its bias terms alone (Ben Zaken et
+        ``"lora"`` trains low-rank adapters of the denoiser (the U-Net or the transformer);
+        ``"full"`` trains all of it; ``"bias"`` trains its bias terms alone (Ben Zaken et
         al. 2022), so few parameters that DP-SGD's noise leaves more of what they learn (Bu et
         al. 2022).
     steps
@@ -81,8 +78,15 @@ def finetune(
         (``"constant"``, ``"cosine"``, ``"linear"``, …; no warm-up).
     lora_rank
         Rank of the adapters, which is also their α.
+    lora_targets
+        Ends of the names of the layers that get an adapter; ``None`` takes the family's own:
+        attention projections, and the convolutions of a U-Net's residual blocks.
+    resolution
+        Pixels of a side, or (height, width); ``None`` is what the pipeline draws by itself.
+    gradient_checkpointing
+        Compute activations twice instead of keeping them: less memory, more time, same result.
     train_text_encoder
-        Train the text encoder too (``method="full"`` only).
+        Train the text encoder too (``method="full"``, Stable Diffusion 1.x and 2.x only).
     caption_dropout
         Probability of training a sample on the empty caption, which classifier-free guidance
         needs.
@@ -109,7 +113,8 @@ def finetune(
     SettingError
         If a setting is out of range.
     FineTuneError
-        If the pipeline lacks a part, there are no samples, or the loss is no longer finite.
+        If the pipeline is of no known family or lacks a part, there are no samples, no layer has
+        a name of ``lora_targets``, or the loss is no longer finite.
     MissingExtraError
         If LoRA is asked for without ``peft``, or DP-SGD without ``opacus``.
 
@@ -126,24 +131,30 @@ def finetune(
     >>> len(tuned.losses), tuned.pipeline is base
     (2, False)
     """
-    check_arguments(
-        pipeline, samples, method, steps, batch_size, caption_dropout, train_text_encoder
-    )
+    family = family_of(pipeline)
+    check_arguments(samples, method, steps, batch_size, caption_dropout)
+    check_trained(family, method, train_text_encoder, differential_privacy)
+    size = family.size(resolution)
     draws = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # peft initialises adapters from the global generator
-        unet, text_encoder = _trainable_copies(pipeline, method, lora_rank, train_text_encoder)
-    modules = [unet, text_encoder] if train_text_encoder else [unet]
-    for module in modules:
+        denoiser = _trainable_copy(family, method, lora_rank, lora_targets)
+    trained = {family.part: denoiser}
+    if gradient_checkpointing:
+        denoiser.enable_gradient_checkpointing()
+    if isinstance(family, StableDiffusion) and train_text_encoder:
+        copied = copy.deepcopy(pipeline.text_encoder).to(torch.float32).requires_grad_(True)
+        family.text_encoder = trained["text_encoder"] = copied
+    for module in trained.values():
         module.train()
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    loss_of = _Loss(pipeline, samples, unet, text_encoder, caption_dropout, draws)
+    parameters = [p for module in trained.values() for p in module.parameters() if p.requires_grad]
+    loss_of = _Loss(family, samples, size, denoiser, caption_dropout, draws, train_text_encoder)
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
     private: PrivateOptimizer | None = None
     batches: Iterable[torch.Tensor] = _shuffled_batches(len(samples), batch_size, draws)
     if differential_privacy is not None:
         private = PrivateOptimizer(
-            unet, optimizer, differential_privacy, len(samples), batch_size, steps
+            denoiser, optimizer, differential_privacy, len(samples), batch_size, steps
         )
         loss_of.model, batches = private.model, private.batches()
 
@@ -157,7 +168,7 @@ def finetune(
     def so_far() -> FineTuned:
         statement = None if private is None else private.statement(len(losses))
         return FineTuned(
-            pipeline=with_parts(pipeline, unet=unet, text_encoder=text_encoder),
+            pipeline=with_parts(pipeline, **trained),
             losses=tuple(losses),
             trained_parameters=sum(p.numel() for p in parameters),
             epsilon=None if statement is None else statement.epsilon,
@@ -186,8 +197,10 @@ def finetune(
     finished = so_far()
     if private is not None:
         private.detach()
-    for module in modules:
+    for module in trained.values():
         module.eval().requires_grad_(requires_grad=False)
+    if gradient_checkpointing:
+        denoiser.disable_gradient_checkpointing()
     return finished
 
 
@@ -208,47 +221,52 @@ class _Loss:
 
     Parameters
     ----------
-    pipeline
-        The pipeline that is fine-tuned.
-    samples
-        All that it is fine-tuned on.
-    unet, text_encoder
-        The copies that are trained; the text encoder may be the pipeline's own.
+    family
+        The pipeline that is fine-tuned, as its family.
+    samples, size
+        All that it is fine-tuned on, and the pixels they are resized to.
+    denoiser
+        The copy that is trained.
     caption_dropout
         Probability of the empty caption.
     draws
-        Where noise, timesteps and dropped captions come from.
+        Where noise, levels and dropped captions come from.
+    learns_text
+        Whether the text encoder is trained too.
     """
 
     def __init__(
         self,
-        pipeline: Any,
+        family: Family,
         samples: Sequence[Sample],
-        unet: Any,
-        text_encoder: Any,
+        size: Size,
+        denoiser: Any,
         caption_dropout: float,
         draws: torch.Generator,
+        learns_text: bool,
     ) -> None:
-        self.model = unet
-        """What predicts the noise: DP-SGD puts its own in the place of the U-Net."""
-        self._device = pipeline.unet.device
-        self._text_encoder = text_encoder
-        self._learns_text = text_encoder is not pipeline.text_encoder
-        self._scheduler = training_scheduler(pipeline)
-        self._mean, self._std = latents_of(pipeline, samples)
-        self._tokens = tokens_of(pipeline, [sample.caption for sample in samples])
-        self._empty = tokens_of(pipeline, [""])[0]
+        self.model = denoiser
+        """What predicts: DP-SGD puts its own in the place of the denoiser."""
+        self._family, self._learns_text = family, learns_text
+        self._device = family.denoiser.device
+        self._mean, self._std = family.latents(samples, size)
+        self._captions = [sample.caption for sample in samples]
+        self._pictures = family.pictures(samples, size)
         self._dropout, self._draws = caption_dropout, draws
 
     def __call__(self, part: torch.Tensor) -> torch.Tensor:
         dropped = torch.rand(len(part), generator=self._draws) < self._dropout
-        captions = torch.where(dropped[:, None], self._empty, self._tokens[part])
+        captions = [
+            "" if gone else self._captions[i]
+            for i, gone in zip(part.tolist(), dropped.tolist(), strict=True)
+        ]
         noise = torch.randn(self._mean[part].shape, generator=self._draws)
         latents = (self._mean[part] + self._std[part] * noise).to(self._device)
         with torch.set_grad_enabled(self._learns_text):
-            states = self._text_encoder(captions.to(self._device))[0]
-        errors = denoising_errors(self.model, self._scheduler, latents, states, self._draws)
-        return errors.mean()
+            told = self._family.texts(captions)
+        told |= {name: rows[part.to(rows.device)] for name, rows in self._pictures.items()}
+        noise, levels = self._family.objective.draw(latents, self._draws)
+        return self._family.errors(self.model, latents, told, noise, levels).mean()
 
 
 def _step(
@@ -268,27 +286,35 @@ def _step(
     return loss.item()
 
 
-def _trainable_copies(
-    pipeline: Any, method: str, lora_rank: int, train_text_encoder: bool
-) -> tuple[Any, Any]:
+def _trainable_copy(
+    family: Family, method: str, lora_rank: int, lora_targets: Sequence[str] | None
+) -> Any:
     # A copy that is not compiled: its layers keep their names, and training changes them.
-    unet = copy.deepcopy(getattr(pipeline.unet, "_orig_mod", pipeline.unet)).to(torch.float32)
-    text_encoder = pipeline.text_encoder
+    own = getattr(family.denoiser, "_orig_mod", family.denoiser)
+    denoiser = copy.deepcopy(own)
+    if denoiser.dtype != torch.float32:
+        denoiser = denoiser.to(torch.float32)
     if method == "lora":
         try:
             from peft import LoraConfig
         except ImportError as error:
             raise MissingExtraError("LoRA fine-tuning", "peft", "finetune") from error
-        unet.requires_grad_(requires_grad=False)
-        unet.add_adapter(
-            LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=list(LORA_TARGETS))
-        )
+        targets = list(lora_targets or family.lora_targets)
+        denoiser.requires_grad_(requires_grad=False)
+        try:
+            denoiser.add_adapter(
+                LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=targets)
+            )
+        except ValueError as error:
+            msg = (
+                f"no adapter fits lora_targets={targets} in a {type(denoiser).__name__} "
+                f"({str(error).splitlines()[0]}): name layers of pipeline.{family.part}"
+            )
+            raise FineTuneError(msg) from error
     else:
-        for name, parameter in unet.named_parameters():
+        for name, parameter in denoiser.named_parameters():
             parameter.requires_grad_(method == "full" or name.endswith("bias"))
-    if train_text_encoder:
-        text_encoder = copy.deepcopy(text_encoder).to(torch.float32).requires_grad_(True)
-    return unet, text_encoder
+    return denoiser
 
 
 def _shuffled_batches(n: int, batch_size: int, draws: torch.Generator) -> Iterator[torch.Tensor]:

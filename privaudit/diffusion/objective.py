@@ -1,8 +1,13 @@
-"""The training objective of a latent diffusion model: what is minimised, and what it measures."""
+"""What a denoiser is trained to predict, and the error of its prediction.
+
+Two objectives are in use: the noise (or the velocity) that a discrete noising process added, and
+the velocity of a flow from noise to data. Both are a mean squared error at a random noise level.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -13,148 +18,188 @@ if TYPE_CHECKING:
 
     from privaudit.samples import Sample
 
-__all__ = [
-    "check_trainable",
-    "denoising_errors",
-    "denoising_loss",
-    "errors_at",
-    "latents_of",
-    "tokens_of",
-    "training_scheduler",
-]
+__all__ = ["FlowMatching", "NoisePrediction", "Objective", "denoising_loss"]
 
 
-def check_trainable(pipeline: Any) -> None:
-    """Check that a pipeline is of the kind whose loss is computed here.
+class Objective(Protocol):
+    """A noising process and the loss that goes with it.
 
-    Raises
-    ------
-    FineTuneError
-        If it lacks a part, or one of them is of another kind: training would end in an error of
-        a library, or in a model that cannot draw.
+    Attributes
+    ----------
+    levels
+        Number of noise levels; a level is a whole number below it.
     """
-    name = type(pipeline).__name__
-    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-    missing = [part for part in parts if getattr(pipeline, part, None) is None]
-    why = f"has no {', '.join(missing)}" if missing else _why_not_trainable(pipeline)
-    if why is not None:
-        msg = (
-            f"{name} {why}: finetune trains latent diffusion pipelines with a U-Net; train others "
-            "with their own script and pass the result as shadow_model"
-        )
-        raise FineTuneError(msg)
-    for part in ("vae", "text_encoder"):
-        dtype = getattr(pipeline, part).dtype
-        if dtype != torch.float32:
-            msg = (
-                f"the {part} of {name} is {str(dtype).removeprefix('torch.')}, and finetune trains "
-                "in float32: call pipeline.to(torch.float32), or load it with dtype=torch.float32"
-            )
-            raise FineTuneError(msg)
+
+    levels: int
+
+    def draw(
+        self, latents: torch.Tensor, draws: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw noise, shaped like the latents, and a level a sample, as training does."""
+        ...
+
+    def noisy(
+        self, latents: torch.Tensor, noise: torch.Tensor, levels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return noisy latents, and the timestep of each that the denoiser is told."""
+        ...
+
+    def errors(
+        self,
+        predicted: torch.Tensor,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        levels: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the mean squared error of each sample's prediction, shape (n,)."""
+        ...
 
 
-def _why_not_trainable(pipeline: Any) -> str | None:
-    """Say which part of a pipeline is of another kind."""
-    if getattr(pipeline.unet.config, "addition_embed_type", None) is not None:
-        return "has a U-Net that wants more than a text (addition_embed_type)"
-    if not hasattr(pipeline.vae, "quant_conv"):
-        return f"has a {type(pipeline.vae).__name__}, which gives no distribution of latents"
-    if not hasattr(pipeline.scheduler, "alphas_cumprod"):
-        return f"has a {type(pipeline.scheduler).__name__}, which predicts no noise"
-    return None
-
-
-def training_scheduler(pipeline: Any) -> Any:
-    """Make the noising process that a pipeline's U-Net was trained with.
-
-    Raises
-    ------
-    FineTuneError
-        If the U-Net predicts neither the noise nor the velocity.
-    """
-    from diffusers import DDPMScheduler
-
-    scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
-    if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
-        msg = (
-            f"prediction_type {scheduler.config.prediction_type!r} is not supported: "
-            "only 'epsilon' and 'v_prediction' are"
-        )
-        raise FineTuneError(msg)
-    return scheduler
-
-
-def latents_of(pipeline: Any, samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of each image's scaled latents, float32 on the CPU."""
-    vae = pipeline.vae
-    size = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-    means, stds = [], []
-    with torch.inference_mode():
-        for sample in samples:
-            image = pipeline.image_processor.preprocess(sample.image, size, size)
-            posterior = vae.encode(image.to(vae.device, vae.dtype)).latent_dist
-            means.append(posterior.mean.float().cpu() * vae.config.scaling_factor)
-            stds.append(posterior.std.float().cpu() * vae.config.scaling_factor)
-    # Cloned: tensors made under inference_mode cannot enter autograd.
-    return torch.cat(means).clone(), torch.cat(stds).clone()
-
-
-def tokens_of(pipeline: Any, captions: list[str]) -> torch.Tensor:
-    """Token ids of captions, padded or cut to the tokenizer's length: (n, length)."""
-    ids: torch.Tensor = pipeline.tokenizer(
-        captions,
-        padding="max_length",
-        max_length=pipeline.tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    ).input_ids
-    return ids
-
-
-def denoising_errors(
-    unet: Any,
-    scheduler: Any,
-    latents: torch.Tensor,
-    states: torch.Tensor,
-    draws: torch.Generator,
-) -> torch.Tensor:
-    """Squared error of each sample's prediction at a random timestep, shape (n,)."""
-    noise = torch.randn(latents.shape, generator=draws).to(latents.device)
-    timesteps = torch.randint(
-        scheduler.config.num_train_timesteps, (len(latents),), generator=draws
-    ).to(latents.device)
-    return errors_at(unet, scheduler, latents, states, noise, timesteps)
-
-
-def errors_at(
-    unet: Any,
-    scheduler: Any,
-    latents: torch.Tensor,
-    states: torch.Tensor,
-    noise: torch.Tensor,
-    timesteps: torch.Tensor,
-) -> torch.Tensor:
-    """Squared error of each sample's prediction, shape (n,): equation 14 of Ho et al. 2020.
+class NoisePrediction:
+    """Predict the added noise, or the velocity: equation 14 of Ho et al. 2020, or
+    section 4 of Salimans and Ho 2022.
 
     Parameters
     ----------
-    unet, scheduler
-        The denoiser, and the noising process that it was trained with.
-    latents, noise
-        Scaled latents and as much standard normal noise, shape (n, channels, height, width).
-    states
-        Text states, shape (n, tokens, width).
-    timesteps
-        How much noise is added to each, shape (n,), whole numbers from 0.
+    scheduler
+        A pipeline's scheduler, whose noising process is meant.
+
+    Raises
+    ------
+    FineTuneError
+        If it has none, or its model predicts neither.
+    """  # noqa: D205
+
+    def __init__(self, scheduler: Any) -> None:
+        from diffusers import DDPMScheduler
+
+        if not hasattr(scheduler, "alphas_cumprod"):
+            msg = (
+                f"a {type(scheduler).__name__} adds no noise step by step, as this model's "
+                "training does: put back the scheduler that the model was published with"
+            )
+            raise FineTuneError(msg)
+        self._scheduler = DDPMScheduler.from_config(scheduler.config)
+        self._kind = self._scheduler.config.prediction_type
+        if self._kind not in ("epsilon", "v_prediction"):
+            msg = (
+                f"prediction_type {self._kind!r} is not supported: only 'epsilon' and "
+                "'v_prediction' are"
+            )
+            raise FineTuneError(msg)
+        self.levels: int = self._scheduler.config.num_train_timesteps
+
+    def draw(
+        self, latents: torch.Tensor, draws: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw every level equally often, see :class:`Objective`."""
+        noise = torch.randn(latents.shape, generator=draws)
+        levels = torch.randint(self.levels, (len(latents),), generator=draws)
+        return noise.to(latents.device), levels.to(latents.device)
+
+    def noisy(
+        self, latents: torch.Tensor, noise: torch.Tensor, levels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add noise, see :class:`Objective`; a level is the timestep itself."""
+        return self._scheduler.add_noise(latents, noise, levels), levels
+
+    def errors(
+        self,
+        predicted: torch.Tensor,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        levels: torch.Tensor,
+    ) -> torch.Tensor:
+        """Compare with noise or velocity, see :class:`Objective`."""
+        wanted = noise
+        if self._kind == "v_prediction":
+            wanted = self._scheduler.get_velocity(latents, noise, levels)
+        return _squared(predicted.float() - wanted)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often a flow's training draws each noise level, and how it weighs the error.
+
+    The names are those of ``--weighting_scheme`` and ``--precondition_outputs`` of diffusers'
+    training scripts, and so is what each family has by default.
+
+    Parameters
+    ----------
+    density
+        ``"none"`` draws evenly; ``"logit_normal"`` draws the middle more often (Esser et al. 2024,
+        section 3.1).
+    preconditioned
+        Compare clean latents instead of velocities (Karras et al. 2022, section 5), which weighs
+        an error by the square of its noise level.
     """
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    if scheduler.config.prediction_type == "v_prediction":
-        target = scheduler.get_velocity(latents, noise, timesteps)
-    else:
-        target = noise
-    predicted = unet(noisy, timesteps, states).sample
-    errors: torch.Tensor = (predicted.float() - target).square().flatten(1).mean(1)
-    return errors
+
+    density: str = "none"
+    preconditioned: bool = False
+
+
+class FlowMatching:
+    """Predict the velocity from data to noise, ``noise - latents`` (Lipman et al. 2023; Esser et
+    al. 2024, equation 13).
+
+    Parameters
+    ----------
+    scheduler
+        A pipeline's scheduler; levels are those that its config gives
+        ``FlowMatchEulerDiscreteScheduler``, the first the noisiest.
+    schedule
+        Which of them training draws, and how it weighs them.
+    """  # noqa: D205
+
+    def __init__(self, scheduler: Any, schedule: Schedule) -> None:
+        from diffusers import FlowMatchEulerDiscreteScheduler
+
+        own = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config)
+        self._timesteps, self._sigmas = own.timesteps, own.sigmas
+        self._schedule = schedule
+        self.levels: int = own.config.num_train_timesteps
+
+    def draw(
+        self, latents: torch.Tensor, draws: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw levels by the schedule's density, see :class:`Objective`."""
+        from diffusers.training_utils import compute_density_for_timestep_sampling
+
+        noise = torch.randn(latents.shape, generator=draws)
+        where = compute_density_for_timestep_sampling(
+            self._schedule.density, len(latents), logit_mean=0.0, logit_std=1.0, generator=draws
+        )
+        levels = (where * self.levels).long()
+        return noise.to(latents.device), levels.to(latents.device)
+
+    def noisy(
+        self, latents: torch.Tensor, noise: torch.Tensor, levels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mix latents and noise in a straight line, see :class:`Objective`."""
+        sigmas = self._sigma(levels, latents)
+        mixed = (1 - sigmas) * latents + sigmas * noise
+        return mixed, self._timesteps.to(latents.device)[levels]
+
+    def errors(
+        self,
+        predicted: torch.Tensor,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        levels: torch.Tensor,
+    ) -> torch.Tensor:
+        """Compare with the velocity, or what follows from it, see :class:`Objective`."""
+        off = predicted.float() - (noise - latents)
+        if self._schedule.preconditioned:
+            off = off * self._sigma(levels, latents)
+        return _squared(off)
+
+    def _sigma(self, levels: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        sigmas: torch.Tensor = self._sigmas.to(latents.device, latents.dtype)[levels]
+        return sigmas.reshape(-1, *[1] * (latents.ndim - 1))
+
+
+def _squared(off: torch.Tensor) -> torch.Tensor:
+    return off.square().flatten(1).mean(1)
 
 
 def denoising_loss(
@@ -164,10 +209,11 @@ def denoising_loss(
     repeats: int = 8,
     batch_size: int = 64,
     seed: int = 0,
+    resolution: int | tuple[int, int] | None = None,
 ) -> float:
     """Mean squared error of the model's prediction on given samples, lower is better.
 
-    The same noise and timesteps are drawn for every model asked with one seed, so the losses of
+    The same noise and levels are drawn for every model asked with one seed, so the losses of
     two fine-tunes of one base can be compared sample by sample.
 
     Parameters
@@ -181,26 +227,35 @@ def denoising_loss(
     batch_size
         Samples a forward pass.
     seed
-        Seed of noise and timesteps.
+        Seed of noise and levels.
+    resolution
+        Pixels to which images are resized, see :func:`privaudit.finetune`.
 
     Returns
     -------
     float
         The mean over samples and repeats.
+
+    Raises
+    ------
+    FineTuneError
+        If the pipeline is of no family that is known here.
     """
+    from privaudit.diffusion.families import family_of
+
+    family = family_of(pipeline)
     draws = torch.Generator().manual_seed(seed)
-    scheduler = training_scheduler(pipeline)
-    mean, _ = latents_of(pipeline, samples)
-    ids = tokens_of(pipeline, [sample.caption for sample in samples])
-    device = pipeline.unet.device
+    size = family.size(resolution)
+    mean, _ = family.latents(samples, size)
+    device = family.denoiser.device
     total = 0.0
     with torch.inference_mode():
         for _ in range(repeats):
             for start in range(0, len(samples), batch_size):
                 part = slice(start, start + batch_size)
-                states = pipeline.text_encoder(ids[part].to(device))[0]
-                errors = denoising_errors(
-                    pipeline.unet, scheduler, mean[part].to(device), states, draws
-                )
+                conditions = family.conditions(samples[part], size)
+                latents = mean[part].to(device)
+                noise, levels = family.objective.draw(latents, draws)
+                errors = family.errors(family.denoiser, latents, conditions, noise, levels)
                 total += float(errors.sum())
     return total / (repeats * len(samples))

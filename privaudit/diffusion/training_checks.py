@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from privaudit.diffusion.adapters import adapters_of
-from privaudit.diffusion.objective import check_trainable
 from privaudit.errors import FineTuneError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from privaudit.diffusion.dp_sgd import DifferentialPrivacy
+    from privaudit.diffusion.families import Family
     from privaudit.samples import Sample
 
-__all__ = ["check_arguments", "check_loss"]
+__all__ = ["check_arguments", "check_loss", "check_trained"]
 
 
 def check_arguments(
-    pipeline: Any,
-    samples: Sequence[Sample],
-    method: str,
-    steps: int,
-    batch_size: int,
-    caption_dropout: float,
-    train_text_encoder: bool,
+    samples: Sequence[Sample], method: str, steps: int, batch_size: int, caption_dropout: float
 ) -> None:
     """Refuse what cannot be trained, before anything is.
 
@@ -33,24 +28,11 @@ def check_arguments(
     FineTuneError, SettingError
         As of :func:`privaudit.finetune`, whose arguments these are.
     """
-    check_trainable(pipeline)
-    trained = ("unet", "text_encoder") if train_text_encoder else ("unet",)
-    adapters = [a["name"] for a in adapters_of(pipeline) if a["component"] in trained]
-    if adapters:
-        msg = (
-            f"{len(adapters)} adapters are loaded in this pipeline ({', '.join(adapters)}), and a "
-            "new one would start from the base without them: call pipeline.fuse_lora() and "
-            "pipeline.unload_lora_weights() first"
-        )
-        raise FineTuneError(msg)
     if not samples:
         msg = "0 samples to fine-tune on: pass at least one image with its caption"
         raise FineTuneError(msg)
     if method not in ("lora", "full", "bias"):
         msg = f"method={method!r} is unknown: use 'lora', 'full' or 'bias'"
-        raise SettingError(msg)
-    if train_text_encoder and method != "full":
-        msg = "train_text_encoder=True goes with method='full' only"
         raise SettingError(msg)
     for name, value in (("steps", steps), ("batch_size", batch_size)):
         if value < 1:
@@ -58,6 +40,39 @@ def check_arguments(
             raise SettingError(msg)
     if not 0 <= caption_dropout < 1:
         msg = f"caption_dropout={caption_dropout} is outside [0, 1)"
+        raise SettingError(msg)
+
+
+def check_trained(
+    family: Family, method: str, train_text_encoder: bool, privacy: DifferentialPrivacy | None
+) -> None:
+    """Refuse what cannot be trained in a model of this family.
+
+    Raises
+    ------
+    FineTuneError, SettingError
+        As of :func:`privaudit.finetune`, whose arguments these are.
+    """
+    trained = (family.part, *(["text_encoder"] if train_text_encoder else []))
+    adapters = [a["name"] for a in adapters_of(family.pipeline) if a["component"] in trained]
+    if adapters:
+        msg = (
+            f"{len(adapters)} adapters are loaded in this pipeline ({', '.join(adapters)}), and a "
+            "new one would start from the base without them: call pipeline.fuse_lora() and "
+            "pipeline.unload_lora_weights() first"
+        )
+        raise FineTuneError(msg)
+    if train_text_encoder and method != "full":
+        msg = "train_text_encoder=True goes with method='full' only"
+        raise SettingError(msg)
+    if train_text_encoder and not family.trains_text:
+        msg = f"train_text_encoder=True: the text encoders of {family.name} are not trained here"
+        raise SettingError(msg)
+    if privacy is not None and family.part == "transformer" and method != "lora":
+        msg = (
+            f"method={method!r} under DP-SGD: Opacus has no gradient a sample for parameters that "
+            f"are no layer's, such as those of {family.name}; use method='lora'"
+        )
         raise SettingError(msg)
 
 

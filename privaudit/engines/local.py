@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from privaudit.batching import is_out_of_memory
 from privaudit.engines.batch_size import BatchSize
 from privaudit.engines.missing import Missing
 from privaudit.engines.pace import Pace
-from privaudit.engines.task import files
 from privaudit.errors import EncoderError, GeneratorError
 
 if TYPE_CHECKING:
@@ -61,12 +59,11 @@ class LocalEngine:
                 n_stored = len(images)
                 try:
                     try:
-                        task.answer(asked, batch.size, images)
+                        task.answer(asked, batch.size, images, missing.heard)
                     finally:  # what was answered before a failure is kept
-                        made = dict(islice(images.items(), n_stored, None))
-                        missing.keep(files(task, made))
-                        if made:
-                            report(len(made))
+                        n_made = len(images) - n_stored
+                        if n_made:
+                            report(n_made)
                     rows = task.measure(asked, images)
                 except (GeneratorError, EncoderError) as error:
                     if not is_out_of_memory(error):
@@ -74,7 +71,6 @@ class LocalEngine:
                     batch.halve(error)
                     continue
                 missing.answer(part, rows)
-            n_made = len(made)
             if n_made == len(part):
                 batch.took(n_made, (time.perf_counter() - started) / n_made)
         if batch.pace is not None and task.keeps_images:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from privaudit.engines.task import files
+from privaudit.fingerprint import fingerprint_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,9 +17,14 @@ if TYPE_CHECKING:
 
     from privaudit.engines.task import Task
     from privaudit.store import Store
-    from privaudit.targets.queries import Query
+    from privaudit.targets.queries import Answer, Query
 
-__all__ = ["Missing"]
+__all__ = ["Missing", "refusal_key"]
+
+
+def refusal_key(image: str) -> str:
+    """Return what a refusal is kept under, by the key of the image that was asked for."""
+    return fingerprint_text(f"refusal {image}")
 
 
 class Missing:
@@ -71,6 +79,13 @@ class Missing:
         """Keep images, by the position of their query, see :func:`privaudit.engines.task.files`."""
         for position, file in files.items():
             self._store.put_image(self._images[position], file)
+
+    def heard(self, position: int, answer: Answer) -> None:
+        """Keep one answer as it comes, and that it was a refusal: it may have been paid for."""
+        if answer.refusal is not None:
+            key = refusal_key(self._images[position])
+            self._store.put_texts({key: answer.refusal}, persistent=self.task.target.persistent)
+        self.keep(files(self.task, {position: answer.image}))
 
     def answer(self, positions: Sequence[int], rows: Sequence[NDArray[np.float32]]) -> None:
         """Keep the similarities of queries, which are then no longer missing."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.batching import is_out_of_memory
 from privaudit.engines.batch_size import BatchSize
+from privaudit.engines.local import LocalEngine
 from privaudit.engines.missing import Missing
 from privaudit.engines.pace import Pace
 from privaudit.engines.task import Task, files
@@ -101,11 +102,16 @@ class RayEngine:
     ) -> None:
         """Put what is measured of all queries into the store, see :class:`LocalEngine.run`.
 
+        A target with a true ``stays_here`` is asked from this process.
+
         Raises
         ------
         EngineError
             If workers keep dying of one batch.
         """
+        if getattr(task.target, "stays_here", False):
+            LocalEngine().run(task, queries, store, report)
+            return
         missing = Missing(task, queries, store)
         known = Pace.read(store, task.target.fingerprint)
         size = BatchSize(task.target, task.batch_size, known, self.n_workers)

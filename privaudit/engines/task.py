@@ -10,7 +10,7 @@ from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.store import as_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from privaudit.measurements import Measurement
     from privaudit.targets import Target
-    from privaudit.targets.queries import Query
+    from privaudit.targets.queries import Answer, Query
+
+    Heard = Callable[[int, Answer], None]
+    """Hears an answer, with the position of its query."""
 
 __all__ = ["Task", "files", "generate", "image_keys"]
 
@@ -62,10 +65,16 @@ class Task:
         ]
         return images, rows
 
-    def answer(self, queries: Mapping[int, Query], size: int, made: dict[int, Image.Image]) -> None:
+    def answer(
+        self,
+        queries: Mapping[int, Query],
+        size: int,
+        made: dict[int, Image.Image],
+        heard: Heard | None = None,
+    ) -> None:
         """Have the target answer the queries that have no image yet, see :func:`generate`."""
         if self.asks:
-            generate(self.target, queries, size, made)
+            generate(self.target, queries, size, made, heard)
 
     def measure(
         self, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
@@ -75,7 +84,11 @@ class Task:
 
 
 def generate(
-    target: Target, queries: Mapping[int, Query], size: int, made: dict[int, Image.Image]
+    target: Target,
+    queries: Mapping[int, Query],
+    size: int,
+    made: dict[int, Image.Image],
+    heard: Heard | None = None,
 ) -> None:
     """Have a target answer the queries that have no image yet, up to ``size`` in one call.
 
@@ -90,6 +103,8 @@ def generate(
     made
         Images by position. Each is added as it comes, so that what was answered before a
         failure is there after it.
+    heard
+        Called with position and answer as each comes, before it is in ``made``.
 
     Raises
     ------
@@ -102,12 +117,15 @@ def generate(
         part = absent[start : start + size]
         places = {(queries[i].seed, queries[i].prompt): i for i in part}
         try:
-            for query, image in target.answer([queries[i] for i in part]):
+            for answer in target.answer([queries[i] for i in part]):
+                query = answer.query
                 place = places.pop((query.seed, query.prompt), None)
                 if place is None:
                     msg = f"{name} answered twice, or unasked, the prompt {query.prompt!r}"
                     raise GeneratorError(msg)
-                made[place] = image
+                if heard is not None:
+                    heard(place, answer)
+                made[place] = answer.image
         except PrivauditError:
             raise
         except Exception as error:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from privaudit.diffusion.objective import errors_at, latents_of, tokens_of, training_scheduler
-from privaudit.errors import ScoreError
+from privaudit.diffusion.families import family_of
+from privaudit.errors import FineTuneError, ScoreError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.measurements.features import Features, aggregate
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from privaudit.diffusion.families import Family, Size
     from privaudit.measurements.base import Access
     from privaudit.targets import Query, Target
 
@@ -25,7 +26,6 @@ __all__ = ["TIMESTEPS", "DenoisingLoss"]
 
 TIMESTEPS = 10
 """Timesteps that the loss is averaged over, evenly spaced in the middle of each tenth."""
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
 class DenoisingLoss:
@@ -44,15 +44,18 @@ class DenoisingLoss:
     ----------
     timesteps
         How many timesteps, evenly spaced over those that the model was trained with.
+    resolution
+        Pixels to which pictures are resized: of a side, or (height, width); ``None`` is what the
+        pipeline draws by itself.
     """
 
     name = "denoising loss"
     access: Access = "white-box"
     persistent = True
 
-    def __init__(self, timesteps: int = TIMESTEPS) -> None:
-        self._timesteps = timesteps
-        self.identity = fingerprint_values(denoising=timesteps, version=1)
+    def __init__(self, timesteps: int = TIMESTEPS, resolution: int | Size | None = None) -> None:
+        self._timesteps, self._resolution = timesteps, resolution
+        self.identity = fingerprint_values(denoising=timesteps, resolution=resolution, version=2)
 
     def rows(
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
@@ -62,16 +65,15 @@ class DenoisingLoss:
         Raises
         ------
         ScoreError
-            If the target shows no pipeline, or one without a U-Net.
-        FineTuneError
-            If the U-Net predicts neither the noise nor the velocity.
+            If the target shows no pipeline, or one of no family that is known here.
+        SettingError
+            If the autoencoder cannot make latents of the resolution.
         """
-        pipeline = _pipeline_of(target)
-        scheduler = training_scheduler(pipeline)
-        n = scheduler.config.num_train_timesteps
-        unet, device = pipeline.unet, pipeline.unet.device
+        family = _family_of(target)
+        objective, size = family.objective, family.size(self._resolution)
+        device, dtype = family.denoiser.device, family.denoiser.dtype
         asked = list(queries.values())
-        latents, _ = latents_of(pipeline, [query.sample for query in asked])
+        latents, _ = family.latents([query.sample for query in asked], size)
         noises = [
             torch.randn(
                 (self._timesteps, *latents.shape[1:]),
@@ -79,16 +81,18 @@ class DenoisingLoss:
             )
             for query in asked
         ]
-        noise = torch.stack(noises).to(device, unet.dtype)
-        latents = latents.to(device, unet.dtype)
+        noise = torch.stack(noises).to(device, dtype)
+        latents = latents.to(device, dtype)
         errors = []
         with torch.inference_mode():
-            ids = tokens_of(pipeline, [query.prompt for query in asked])
-            states = pipeline.text_encoder(ids.to(device))[0]
+            conditions = family.conditions(
+                [query.sample.recaptioned(query.prompt) for query in asked], size
+            )
             for i in range(self._timesteps):
-                timestep = int(n * (i + 0.5) / self._timesteps)
-                at = torch.full((len(asked),), timestep, device=device)
-                errors.append(errors_at(unet, scheduler, latents, states, noise[:, i], at).cpu())
+                level = int(objective.levels * (i + 0.5) / self._timesteps)
+                at = torch.full((len(asked),), level, device=device)
+                found = family.errors(family.denoiser, latents, conditions, noise[:, i], at)
+                errors.append(found.cpu())
         return list(-torch.stack(errors, dim=1).numpy().astype(np.float32))
 
     def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
@@ -105,7 +109,7 @@ class DenoisingLoss:
         return {"name": self.name, "timesteps": self._timesteps}
 
 
-def _pipeline_of(target: Any) -> Any:
+def _family_of(target: Any) -> Family:
     pipeline = getattr(target, "pipeline", None)
     if pipeline is None:
         msg = (
@@ -113,11 +117,8 @@ def _pipeline_of(target: Any) -> Any:
             "give a diffusers pipeline, or measure answers alone"
         )
         raise ScoreError(msg)
-    missing = [part for part in PARTS if getattr(pipeline, part, None) is None]
-    if missing:
-        msg = (
-            f"{type(pipeline).__name__} has no {', '.join(missing)}: the denoising loss is that of "
-            "latent diffusion with a U-Net and one text encoder; measure answers alone"
-        )
-        raise ScoreError(msg)
-    return pipeline
+    try:
+        return family_of(pipeline)
+    except FineTuneError as error:
+        msg = f"no denoising loss ({error}): measure answers alone"
+        raise ScoreError(msg) from error

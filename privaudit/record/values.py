@@ -81,11 +81,15 @@ class Answers(Value):
         Those that are one colour, or nearly so.
     repeated
         Those that were also, or nearly, given to another prompt.
+    refused
+        Queries that a policy of the target's own left without a picture; their samples are left
+        out of all that is scored.
     """
 
     n: int = 0
     flat: int = 0
     repeated: int = 0
+    refused: int = 0
 
 
 class Chance(Value):

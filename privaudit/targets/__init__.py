@@ -6,6 +6,7 @@ from privaudit.targets.base import CallableTarget, Target
 from privaudit.targets.controls import CopyingTarget, MemorizingTarget, ObliviousTarget
 from privaudit.targets.convert import as_target, base_of, without_effect
 from privaudit.targets.loading import load_pipeline
+from privaudit.targets.picture_folder import PictureFolder
 from privaudit.targets.pipeline import PipelineTarget
 from privaudit.targets.queries import Answer, Query
 from privaudit.targets.saved import SavedPipeline, SavedTarget
@@ -16,6 +17,7 @@ __all__ = [
     "CopyingTarget",
     "MemorizingTarget",
     "ObliviousTarget",
+    "PictureFolder",
     "PipelineTarget",
     "Query",
     "SavedPipeline",

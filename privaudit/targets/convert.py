@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from privaudit.errors import GeneratorError
 from privaudit.targets.base import CallableTarget, Target
 from privaudit.targets.calls import ON_CALL, parameters_of
+from privaudit.targets.picture_folder import PictureFolder
 from privaudit.targets.saved import SavedPipeline, SavedTarget
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def as_target(
         If it is none of these.
     """
     given = untuned(given)
-    if isinstance(given, Target):
+    # A folder is looked through when a picture is needed, and not to find out what it is: Python
+    # 3.11 asks for the value of each member of a protocol.
+    if isinstance(given, PictureFolder) or isinstance(given, Target):  # noqa: SIM101
         return given
     if isinstance(given, SavedPipeline):
         return SavedTarget(

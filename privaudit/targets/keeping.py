@@ -139,7 +139,7 @@ def _pipeline_of(model: Any) -> Any:
 def _without_adapters(pipeline: Any) -> Any:
     """Return a pipeline whose adapters are in its weights; the one given is left as it was."""
     from privaudit.diffusion.adapters import adapters_of
-    from privaudit.diffusion.fine_tuning import with_parts
+    from privaudit.diffusion.fine_tuned import with_parts
 
     adapted = sorted({adapter["component"] for adapter in adapters_of(pipeline)})
     if not adapted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,23 @@ import torch
 
 from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
+from privaudit.diffusion.inversions import add_inversion
 from privaudit.errors import GeneratorError
+from privaudit.targets.single_file import load_single_file
 
-__all__ = ["DTYPES", "check_used", "dtype_argument", "known_base", "load_pipeline"]
+__all__ = [
+    "DTYPES",
+    "Adapters",
+    "check_used",
+    "dtype_argument",
+    "known_base",
+    "load_pipeline",
+    "several",
+    "weighted",
+]
+
+Adapters = str | Path | Sequence[str | Path] | Mapping[str | Path, float] | None
+"""One adapter, several, or several with their scales."""
 
 DTYPES = ("dtype", "torch_dtype")
 """What newer and older versions of diffusers call a dtype."""
@@ -24,24 +39,32 @@ ON_HUB = ("cache_dir", "revision", "token", "local_files_only")
 def load_pipeline(
     base: str | Path,
     *,
+    config: str | Path | None = None,
     unet: Any = None,
     transformer: Any = None,
-    lora: str | Path | None = None,
+    lora: Adapters = None,
+    textual_inversion: str | Path | Sequence[str | Path] | None = None,
     biases: str | Path | None = None,
     device: str | torch.device | None = None,
     **from_pretrained: Any,
 ) -> Any:
-    """Load a diffusers text-to-image pipeline, with a LoRA adapter fused into it.
+    """Load a diffusers text-to-image pipeline, with LoRA adapters fused into it.
 
     Parameters
     ----------
     base
-        Hub name or local folder of a whole pipeline.
+        Hub name or local folder of a whole pipeline, or a single file with all its weights.
+    config
+        Of a single file: folder of a pipeline of the same architecture, such as the base's. Its
+        weights are not read.
     unet, transformer
         Folder of a fine-tuned denoiser to put in place of the base's; or the denoiser itself.
     lora
         Hub name, folder or file of a LoRA, in the layout of diffusers, peft, kohya, or another
-        that diffusers converts.
+        that diffusers converts. Several in a list, or, each with its scale, in a mapping:
+        ``{"faces.safetensors": 0.8, "style.safetensors": 0.5}``.
+    textual_inversion
+        File of a textual inversion, or several: its token must be in the captions to be drawn.
     biases
         Folder that ``FineTuned.save_biases`` of :mod:`privaudit.diffusion.fine_tuning` wrote.
     device
@@ -57,8 +80,9 @@ def load_pipeline(
     Raises
     ------
     GeneratorError
-        If there is no such pipeline or adapter; if the pipeline has no such part; if a key of
-        the adapter is not used, or no weight changed by it.
+        If there is no such pipeline or adapter; if a single file is not all of a pipeline as its
+        config describes it; if the pipeline has no such part; if a key of
+        an adapter is not used, or no weight changed by it; if a textual inversion adds no word.
 
     Examples
     --------
@@ -71,8 +95,10 @@ def load_pipeline(
     device = chosen_device(device)
     if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
         from_pretrained[dtype_argument()] = torch.float32
+    # A learned word alone is no other model: what has no such word is drawn as by the base.
     parts = (unet, transformer, lora, biases)
-    origin = {"base": base, **from_pretrained} if any(p is not None for p in parts) else None
+    known = {"base": base, "config": config, **from_pretrained}
+    origin = known if any(p is not None for p in parts) else None
     fused: list[dict[str, Any]] = []
     try:
         for name, part in (("unet", unet), ("transformer", transformer)):
@@ -81,12 +107,15 @@ def load_pipeline(
                 from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
             elif part is not None:
                 from_pretrained[name] = part
-        pipeline = _loaded(base, from_pretrained)
+        pipeline = _loaded(base, config, from_pretrained)
         check_used(pipeline, from_pretrained)
-        if lora is not None:
-            fused = fuse_adapter(pipeline, lora)
+        for source, scale in weighted(lora).items():
+            fused += fuse_adapter(pipeline, source, scale)
+        for source in several(textual_inversion):
+            words = add_inversion(pipeline, source)
+            fused.append({"name": str(source), "component": "tokenizer", "tokens": words})
         if biases is not None:
-            _put_biases(pipeline.unet, Path(biases))
+            _put_biases(pipeline, Path(biases))
     except (OSError, ValueError) as error:
         extra = "".join(
             f" with {name} {str(given)!r}"
@@ -94,6 +123,7 @@ def load_pipeline(
                 ("U-Net", unet),
                 ("transformer", transformer),
                 ("LoRA", lora),
+                ("textual inversion", textual_inversion),
                 ("biases", biases),
             )
             if isinstance(given, (str, Path))
@@ -110,6 +140,18 @@ def load_pipeline(
     return pipeline.to(device)
 
 
+def weighted(lora: Adapters) -> dict[str | Path, float]:
+    """Return adapters with their scales, in their order; 1 for those that were given none."""
+    return dict(lora) if isinstance(lora, Mapping) else dict.fromkeys(several(lora), 1.0)
+
+
+def several(given: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+    """Return what was given as a list: one, several or none."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, (str, Path)) else list(given)
+
+
 def known_base(pipeline: Any) -> Any:
     """Load the model that :func:`load_pipeline` put a pipeline's fine-tuned part into.
 
@@ -122,17 +164,12 @@ def known_base(pipeline: Any) -> Any:
     return None if known is None else load_pipeline(**known, device=pipeline.device)
 
 
-def _loaded(base: str | Path, from_pretrained: dict[str, Any]) -> Any:
+def _loaded(base: str | Path, config: str | Path | None, from_pretrained: dict[str, Any]) -> Any:
     """Load a pipeline as text-to-image; one that diffusers lists for no task, by its own class."""
     import diffusers
 
     if Path(base).is_file():
-        msg = (
-            f"pipeline {str(base)!r} is a single file, which does not say what it is: load it with "
-            "from_single_file of its class in diffusers, and return that pipeline, or save it "
-            "with save_pretrained and name the folder"
-        )
-        raise GeneratorError(msg)
+        return load_single_file(Path(base), config, from_pretrained)
     try:
         return diffusers.AutoPipelineForText2Image.from_pretrained(base, **from_pretrained)
     except ValueError:
@@ -176,15 +213,16 @@ def dtype_argument() -> str:
     return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
 
 
-def _put_biases(unet: Any, folder: Path) -> None:
+def _put_biases(pipeline: Any, folder: Path) -> None:
     from safetensors.torch import load_file
 
-    from privaudit.diffusion.fine_tuning import BIASES_FILE
+    from privaudit.diffusion.fine_tuned import BIASES_FILE
 
-    file = folder / BIASES_FILE
+    part = "unet" if getattr(pipeline, "transformer", None) is None else "transformer"
+    file, denoiser = folder / BIASES_FILE.format(part=part), getattr(pipeline, part)
     found = load_file(file)
-    wanted = {name: p.shape for name, p in unet.named_parameters() if name.endswith("bias")}
+    wanted = {name: p.shape for name, p in denoiser.named_parameters() if name.endswith("bias")}
     if {name: value.shape for name, value in found.items()} != wanted:
-        msg = f"{file} holds {len(found)} biases that are not those of this U-Net"
+        msg = f"{file} holds {len(found)} biases that are not those of this {part}"
         raise ValueError(msg)
-    unet.load_state_dict(found, strict=False)
+    denoiser.load_state_dict(found, strict=False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from privaudit.samples import Sample
 
-__all__ = ["Answer", "Query", "in_one_call", "plan_queries", "query_seed"]
+__all__ = ["Answer", "Query", "in_one_call", "plan_queries", "portable_seed", "query_seed"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Answer(NamedTuple):
     query: Query
     image: Image.Image
     """RGB."""
+    refusal: str | None = None
+    """Why the target will not draw this, by a policy of its own; the image then stands for none."""
 
 
 def in_one_call(
@@ -64,6 +66,15 @@ def query_seed(audit_seed: int, sample_id: str, repetition: int) -> int:
     """
     digest = hashlib.sha256(f"{audit_seed}\0{sample_id}\0{repetition}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def portable_seed(seed: int) -> int:
+    """Return the upper 31 bits of a query's seed, for models that are not called from here.
+
+    Spreadsheets and JavaScript round whole numbers above 2**53, NumPy takes 32 bits, and some
+    services read a signed number.
+    """
+    return seed >> 32
 
 
 def plan_queries(

@@ -13,16 +13,17 @@ from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
 from privaudit.targets.identity import plain
-from privaudit.targets.loading import DTYPES, load_pipeline
+from privaudit.targets.loading import DTYPES, load_pipeline, several, weighted
 from privaudit.targets.pipeline import LIBRARIES, PipelineTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import torch
     from PIL import Image
 
     from privaudit.targets.acceleration import Acceleration
+    from privaudit.targets.loading import Adapters
     from privaudit.targets.queries import Answer, Query
 
 __all__ = ["SavedPipeline", "SavedTarget"]
@@ -44,8 +45,8 @@ class SavedPipeline:
     Parameters
     ----------
     base
-        Folder of a whole pipeline.
-    unet, transformer, lora, biases, device
+        Folder of a whole pipeline, or a single file.
+    config, unet, transformer, lora, textual_inversion, biases, device
         As of :func:`privaudit.load_pipeline`, but files and folders only.
     call
         Further arguments of the pipeline's call, plain values, such as
@@ -64,9 +65,11 @@ class SavedPipeline:
         self,
         base: str | Path,
         *,
+        config: str | Path | None = None,
         unet: str | Path | None = None,
         transformer: str | Path | None = None,
-        lora: str | Path | None = None,
+        lora: Adapters = None,
+        textual_inversion: str | Path | Sequence[str | Path] | None = None,
         biases: str | Path | None = None,
         device: str | torch.device | None = None,
         call: dict[str, Any] | None = None,
@@ -74,13 +77,15 @@ class SavedPipeline:
     ) -> None:
         parts = {
             "base": base,
+            "config": config,
             "unet": unet,
             "transformer": transformer,
-            "lora": lora,
             "biases": biases,
         }
         self._paths = {name: Path(path) for name, path in parts.items() if path is not None}
-        for name, path in self._paths.items():
+        self._loras = {Path(path): scale for path, scale in weighted(lora).items()}
+        self._inversions = [Path(path) for path in several(textual_inversion)]
+        for name, path in self._files.items():
             if not path.exists():
                 msg = (
                     f"{name} {str(path)!r} is no file or folder: of a model on the hub, give what "
@@ -107,7 +112,7 @@ class SavedPipeline:
     @property
     def paths(self) -> list[Path]:
         """Files and folders of what was fine-tuned, then of the base."""
-        fine_tuned = [path for name, path in self._paths.items() if name != "base"]
+        fine_tuned = [p for name, p in self._files.items() if name not in ("base", "config")]
         return [*fine_tuned, self._paths["base"]]
 
     def arguments(self) -> dict[str, Any]:
@@ -117,6 +122,8 @@ class SavedPipeline:
         """
         return {
             **{name: str(path.absolute()) for name, path in self._paths.items()},
+            "lora": {str(path.absolute()): scale for path, scale in self._loras.items()},
+            "textual_inversion": [str(path.absolute()) for path in self._inversions],
             **{
                 name: value
                 if value is None or isinstance(value, (bool, int, float))
@@ -127,6 +134,17 @@ class SavedPipeline:
             "call": self.call,
         }
 
+    @property
+    def _files(self) -> dict[str, Path]:
+        """All files and folders, by what they are; of several of a kind, with a number."""
+
+        def named(name: str, paths: Collection[Path]) -> dict[str, Path]:
+            one = len(paths) == 1
+            return {name if one else f"{name} {n}": path for n, path in enumerate(paths, 1)}
+
+        adapters = named("lora", self._loras) | named("textual_inversion", self._inversions)
+        return self._paths | adapters
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hash of the files, and of how they are loaded."""
@@ -134,12 +152,12 @@ class SavedPipeline:
 
     @property
     def base(self) -> SavedPipeline | None:
-        """The same without what was fine-tuned; ``None`` if nothing was put into the base."""
-        if len(self._paths) == 1:
+        """The same without what was fine-tuned; ``None`` if nothing but words was put in."""
+        whole = {name: path for name, path in self._paths.items() if name in ("base", "config")}
+        if len(self._paths) == len(whole) and not self._loras:
             return None
-        return SavedPipeline(
-            self._paths["base"], device=self.device, call=self.call, **self._from_pretrained
-        )
+        how: dict[str, Any] = {"device": self.device, "call": self.call, **self._from_pretrained}
+        return SavedPipeline(**how | whole)
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -151,7 +169,13 @@ class SavedPipeline:
             If it cannot be loaded, or its files are not those that were hashed.
         """
         expected = self.fingerprint
-        loaded = load_pipeline(**self._paths, device=self.device, **self._from_pretrained)
+        loaded = load_pipeline(
+            **self._paths,
+            lora=dict[str | Path, float](self._loras) or None,
+            textual_inversion=self._inversions or None,
+            device=self.device,
+            **self._from_pretrained,
+        )
         if self._read() != expected:
             base = str(self._paths["base"])
             msg = f"the files of {base!r} changed while it was audited: run the audit again"
@@ -161,13 +185,14 @@ class SavedPipeline:
     def describe(self) -> dict[str, Any]:
         """Say what the files and arguments tell, without loading anything."""
         try:
-            index = json.loads((self._paths["base"] / "model_index.json").read_text())
-        except (OSError, ValueError):  # a single file, say
+            folder = self._paths.get("config", self._paths["base"])
+            index = json.loads((folder / "model_index.json").read_text())
+        except (OSError, ValueError):
             index = {}
         described = {
             "class": index.get("_class_name", type(self).__name__),
             "device": str(self.device),
-            "files": {name: str(path) for name, path in self._paths.items()},
+            "files": {name: str(path) for name, path in self._files.items()},
             "from_pretrained": {name: str(value) for name, value in self._from_pretrained.items()},
         }
         if "scheduler" in index:
@@ -176,7 +201,7 @@ class SavedPipeline:
 
     def _read(self) -> str:
         try:
-            files = {name: fingerprint_files(path) for name, path in self._paths.items()}
+            files = {name: fingerprint_files(path) for name, path in self._files.items()}
         except OSError as error:
             msg = (
                 f"the files of {str(self._paths['base'])!r} cannot be read ({error}): check their "
@@ -185,6 +210,7 @@ class SavedPipeline:
             raise GeneratorError(msg) from error
         return fingerprint_values(
             files=files,
+            scales=list(self._loras.values()),
             arguments={name: str(value) for name, value in self._from_pretrained.items()},
             device=self.device.type,
             libraries=library_versions(*LOADERS),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from privaudit import ObliviousTarget, PipelineTarget, SavedPipeline, statistics
-from privaudit.diffusion.objective import latents_of, tokens_of, training_scheduler
+from privaudit.diffusion.families import family_of
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
 from privaudit.errors import ScoreError
@@ -40,15 +40,15 @@ def test_a_row_is_the_error_written_out(emoji: dict[str, Any]) -> None:
     )
     assert [row.shape for row in rows] == [(4,), (4,)]
     assert rows[0].dtype == np.float32
-    scheduler = training_scheduler(pipeline)
+    family = family_of(pipeline)
     for query, row in zip(queries, rows, strict=True):
-        latent = latents_of(pipeline, [query.sample])[0]
+        latent = family.latents([query.sample], (16, 16))[0]
         draws = torch.Generator().manual_seed(query.seed)
         noise = torch.randn((4, *latent.shape[1:]), generator=draws)
         with torch.inference_mode():
-            states = pipeline.text_encoder(tokens_of(pipeline, [query.prompt]))[0]
+            states = family.texts([query.prompt])["states"]
             for i, t in enumerate((125, 375, 625, 875)):
-                alpha = scheduler.alphas_cumprod[t]
+                alpha = pipeline.scheduler.alphas_cumprod[t]
                 noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise[i]
                 predicted = pipeline.unet(noisy, torch.tensor([t]), states).sample
                 wanted = -float((predicted - noise[i]).square().mean())

@@ -79,7 +79,7 @@ def test_kohya_counts_epochs_or_steps_in_names_and_steps_in_headers(tmp_path: Pa
 
 def test_every_layout_draws_as_the_fine_tune_that_it_is_of(tmp_path: Path) -> None:
     """Through the same loader as any target, which uses all keys or raises."""
-    from privaudit.diffusion.fine_tuning import with_parts
+    from privaudit.diffusion.fine_tuned import with_parts
 
     expected = privaudit.load_pipeline(BASE, lora=ADAPTER, device="cpu")
     unet = tmp_path / "unet" / "checkpoint-7" / "unet"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
-from privaudit import load_pipeline
+from privaudit import PipelineTarget, SavedPipeline, load_pipeline
 from privaudit.errors import GeneratorError
+from privaudit.targets.loading import known_base
+from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
+from tests.parts.single_files import write_single_file
+
+MODELS = AUDITS / "models"
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +53,125 @@ def test_a_class_that_diffusers_lists_for_no_task_is_loaded_as_it_is(folder: Pat
     # Listed for another task: it is made text-to-image.
     named(folder, "StableDiffusionImg2ImgPipeline")
     assert type(load_pipeline(folder, device="cpu")).__name__ == "StableDiffusionPipeline"
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Write a model as one file, and another of its architecture as a folder."""
+    made = tmp_path_factory.mktemp("single")
+    tiny_pipeline(0).save_pretrained(made / "base")
+    write_single_file(tiny_pipeline(3), made / "model.safetensors")
+    return made / "model.safetensors", made / "base"
+
+
+def test_a_single_file_is_the_model_that_was_written(single: tuple[Path, Path]) -> None:
+    file, base = single
+    loaded = load_pipeline(file, config=base, device="cpu")
+    saved = SavedPipeline(file, config=base, device="cpu")
+    ours, theirs, others = (
+        PipelineTarget(one, num_inference_steps=1).generate(["a fox"], [1])[0].tobytes()
+        for one in (loaded, tiny_pipeline(3), load_pipeline(base, device="cpu"))
+    )
+    assert ours == theirs != others
+    drawn = PipelineTarget(saved.pipeline, num_inference_steps=1).generate(["a fox"], [1])[0]
+    assert drawn.tobytes() == ours
+    assert saved.describe()["class"] == "StableDiffusionPipeline"
+    assert saved.base is None
+    assert SavedPipeline(**saved.arguments()).fingerprint == saved.fingerprint
+
+
+@pytest.mark.parametrize(
+    "part", ["model.diffusion_model.out.2.", "model.diffusion_model.", "cond_stage_model."]
+)
+def test_a_single_file_that_is_not_whole_is_an_error(
+    single: tuple[Path, Path], tmp_path: Path, part: str
+) -> None:
+    file, base = single
+    left = {name: value for name, value in load_file(file).items() if not name.startswith(part)}
+    save_file(left, tmp_path / "less.safetensors")
+    with pytest.raises(GeneratorError, match="single file"):
+        load_pipeline(tmp_path / "less.safetensors", config=base, device="cpu")
+
+
+def test_a_single_file_of_more_than_its_config_says_is_an_error(
+    single: tuple[Path, Path], tmp_path: Path
+) -> None:
+    file, base = single
+    more = load_file(file)
+    more["model.diffusion_model.input_blocks.1.1.transformer_blocks.1.norm1.weight"] = torch.ones(
+        16
+    )
+    save_file(more, tmp_path / "more.safetensors")
+    with pytest.raises(GeneratorError, match="were not used"):
+        load_pipeline(tmp_path / "more.safetensors", config=base, device="cpu")
+    with pytest.raises(GeneratorError, match="is no folder of a pipeline"):
+        load_pipeline(file, config=tmp_path, device="cpu")
+
+
+def weights(pipeline: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in pipeline.unet.parameters()])
+
+
+def test_several_adapters_are_fused_each_at_its_scale(tmp_path: Path) -> None:
+    one, other = MODELS / "shadow", tmp_path / "copy"
+    shutil.copytree(one, other)
+    base, whole, halves, less = (
+        weights(load_pipeline(MODELS / "base", lora=lora, device="cpu"))
+        for lora in (None, one, {one: 0.5, other: 0.5}, {one: 0.25})
+    )
+    assert torch.allclose(halves, whole, atol=1e-6)
+    assert torch.allclose(less - base, (whole - base) / 4, atol=1e-6)
+    assert not torch.allclose(less, whole, atol=1e-6)
+    twice = weights(load_pipeline(MODELS / "base", lora=[one, other], device="cpu"))
+    assert torch.allclose(twice - base, 2 * (whole - base), atol=1e-6)
+
+
+def test_a_saved_pipeline_takes_several_adapters_and_knows_them_by_scale(tmp_path: Path) -> None:
+    one, other = MODELS / "shadow", tmp_path / "copy"
+    shutil.copytree(one, other)
+    saved = SavedPipeline(MODELS / "base", lora={one: 0.5, other: 0.25}, device="cpu")
+    assert [a["scale"] for a in saved.pipeline.privaudit_fused] == [0.5, 0.25]
+    assert set(saved.describe()["files"]) == {"base", "lora 1", "lora 2"}
+    again = SavedPipeline(**{**saved.arguments(), "call": None})
+    assert again.fingerprint == saved.fingerprint
+    others: list[Any] = [{one: 0.25, other: 0.5}, {one: 0.5}, [one, other], one]
+    known = {SavedPipeline(MODELS / "base", lora=lora, device="cpu").fingerprint for lora in others}
+    assert len(known | {saved.fingerprint}) == 5
+    assert saved.base is not None
+    assert set(saved.base.describe()["files"]) == {"base"}
+    with pytest.raises(GeneratorError, match=r"lora 2 .* is no file or folder"):
+        SavedPipeline(MODELS / "base", lora=[one, tmp_path / "nothing"], device="cpu")
+
+
+@pytest.mark.parametrize("scale", [0, float("nan"), "1"])
+def test_an_adapter_at_a_scale_that_is_none_is_an_error(scale: Any) -> None:
+    with pytest.raises(GeneratorError, match="changes nothing"):
+        load_pipeline(MODELS / "base", lora={MODELS / "shadow": scale}, device="cpu")
+
+
+def test_a_textual_inversion_is_a_word_more(tmp_path: Path) -> None:
+    tiny_pipeline().save_pretrained(tmp_path / "base")
+    file = tmp_path / "toy.safetensors"
+    save_file({"<toy>": 30 * torch.randn(1, 16)}, file)
+    plain = PipelineTarget(load_pipeline(tmp_path / "base", device="cpu"), num_inference_steps=1)
+    taught = load_pipeline(tmp_path / "base", textual_inversion=file, device="cpu")
+    assert "<toy>" in taught.tokenizer.get_vocab()
+    assert taught.privaudit_fused[0]["tokens"] == ["<toy>"]
+    target = PipelineTarget(taught, num_inference_steps=1, guidance_scale=300.0)
+    assert target.fingerprint != plain.fingerprint
+    # It is known by its file too, and reaches what is drawn.
+    saved = SavedPipeline(tmp_path / "base", textual_inversion=[file], device="cpu")
+    assert saved.base is None  # what has no such word is drawn as by the base
+    assert known_base(taught) is None
+    bare = SavedPipeline(tmp_path / "base", device="cpu")
+    assert saved.fingerprint != bare.fingerprint
+    drawn, without = (
+        PipelineTarget(one.pipeline, num_inference_steps=1, guidance_scale=300.0).generate(
+            ["a <toy> on a mat"], [1]
+        )[0]
+        for one in (saved, bare)
+    )
+    assert drawn.tobytes() != without.tobytes()
+    save_file({"<toy>": torch.randn(1, 24)}, file)
+    with pytest.raises(GeneratorError, match="textual inversion"):
+        load_pipeline(tmp_path / "base", textual_inversion=file, device="cpu")

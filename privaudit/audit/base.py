@@ -1,0 +1,39 @@
+"""What the base model, which was fine-tuned on nobody, says of the sets of an audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from privaudit.audit.validity import judge_base
+from privaudit.record import BlindBaseline, Interval, Validity
+from privaudit.statistics import auc_interval
+
+if TYPE_CHECKING:
+    from privaudit.audit.experiment import Experiment, LabelledSet
+    from privaudit.audit.scoring import Scorer
+
+__all__ = ["told_by_base"]
+
+
+def told_by_base(
+    scorer: Scorer, experiment: Experiment, attack: str, evaluation: LabelledSet, level: float
+) -> Validity:
+    """Return how well an attack tells members from non-members on the base alone.
+
+    Parameters
+    ----------
+    scorer
+        Knows the base.
+    experiment, attack
+        The scenario, and the inference model.
+    evaluation
+        Whom it evaluated.
+    level
+        Confidence of the bounds.
+    """
+    name = f"{experiment.scenario.name}-{attack}"
+    scores = scorer.on_base(attack, experiment.calibration, evaluation)
+    bounds = auc_interval(scores.members, scores.non_members, level)
+    interval = Interval(low=bounds.low, high=bounds.high, confidence=level)
+    found = BlindBaseline(auc=bounds.auc, interval=interval)
+    return Validity(base={name: found}, reasons=judge_base(name, found))

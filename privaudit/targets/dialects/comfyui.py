@@ -1,0 +1,187 @@
+"""ComfyUI: a workflow is queued, its history is looked at until it is done, its picture fetched."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from privaudit.errors import EndpointError
+from privaudit.targets.dialects.base import answer_of, only
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from privaudit.targets.dialects.base import Asking
+    from privaudit.targets.http import Caller, Heard
+
+__all__ = ["ComfyUI"]
+
+FIRST_LOOK, LONGEST_LOOK = 0.1, 2.0
+"""Seconds between two looks at the history: the first, and the longest."""
+
+
+class ComfyUI:
+    """``POST /prompt`` with a workflow, ``GET /history/ID``, ``GET /view``.
+
+    Round brackets of a caption would change the weight of what they enclose: they are escaped.
+
+    Parameters
+    ----------
+    workflow
+        As ComfyUI exports it in its API format: nodes by their id; a file, or its content.
+    text
+        The node that takes the prompt, as ``"6"`` or ``"6.text"``: the id of the node, and the
+        name of the input, which is ``text`` if nothing else is said.
+    seed
+        The node that takes the seed, likewise; its input is ``seed`` or ``noise_seed``. ``None``
+        for a workflow that draws its own.
+    output
+        The node whose picture counts, where the workflow has several.
+
+    Raises
+    ------
+    EndpointError
+        If the workflow cannot be read, is in the format of the editor, or lacks such a node or
+        input.
+    """
+
+    def __init__(
+        self,
+        workflow: str | PathLike[str] | Mapping[str, Any],
+        *,
+        text: str,
+        seed: str | None = None,
+        output: str | None = None,
+    ) -> None:
+        self._workflow = _read(workflow)
+        self._text = self._place("text", text, ("text",), str)
+        names = ("seed", "noise_seed")
+        self._seed = None if seed is None else self._place("seed", seed, names, int)
+        if output is not None and output not in self._workflow:
+            raise self._lacks("output", output)
+        self._output = output
+
+    @property
+    def sends_seed(self) -> bool:
+        """Whether a node takes the seed."""
+        return self._seed is not None
+
+    def draw(self, caller: Caller, prompt: str, seed: int, asking: Asking) -> bytes:
+        """Ask for one picture, see :class:`privaudit.targets.dialects.Dialect`."""
+        nodes = copy.deepcopy(self._workflow)
+        node, name = self._text
+        nodes[node]["inputs"][name] = re.sub(r"([()])", r"\\\1", prompt)
+        if self._seed is not None:
+            node, name = self._seed
+            nodes[node]["inputs"][name] = seed
+        for inner in nodes.values():
+            # Of a node that has nothing new to do, a history may say nothing.
+            prefix = inner["inputs"].get("filename_prefix")
+            if isinstance(prefix, str):
+                inner["inputs"]["filename_prefix"] = f"{prefix}-{uuid.uuid4().hex[:12]}"
+        heard = caller.send("POST", "prompt", body={"prompt": nodes}, draws=True)
+        answer = answer_of(caller, heard, asking.refusals)
+        number = answer.get("prompt_id") if isinstance(answer, dict) else None
+        if not isinstance(number, str):
+            raise caller.failed(heard, f"no prompt_id: {caller.quoted(heard)}")
+        heard, entry = self._done(caller, number, asking)
+        picture = only(heard, self._pictures(entry))
+        named = {n: str(picture.get(n, "")) for n in ("filename", "subfolder", "type")}
+        viewed = caller.send("GET", "view", params=named)
+        if viewed.status >= 400:
+            raise caller.failed(viewed)
+        return viewed.content
+
+    def _done(self, caller: Caller, number: str, asking: Asking) -> tuple[Heard, dict[str, Any]]:
+        """Wait for the end of a workflow, and return what its history says."""
+        deadline, wait = time.monotonic() + caller.pacing.timeout, FIRST_LOOK
+        while True:
+            heard = caller.send("GET", f"history/{number}")
+            history = answer_of(caller, heard, asking.refusals)
+            entry = history.get(number) if isinstance(history, dict) else None
+            if isinstance(entry, dict):
+                status = entry.get("status") or {}
+                if status.get("status_str") == "error":
+                    said = str(status.get("messages"))[-300:]
+                    raise caller.failed(heard, f"the workflow failed: {said}")
+                return heard, entry
+            if time.monotonic() > deadline:
+                msg = (
+                    f"{heard.request} knows of no end of the workflow after "
+                    f"{caller.pacing.timeout:g} s: look at the server's queue, or raise timeout"
+                )
+                raise EndpointError(msg)
+            time.sleep(wait)
+            wait = min(LONGEST_LOOK, 1.5 * wait)
+
+    def _pictures(self, entry: dict[str, Any]) -> list[dict[str, Any]]:
+        outputs = entry.get("outputs")
+        outputs = outputs if isinstance(outputs, dict) else {}
+        images = [
+            image
+            for node, said in outputs.items()
+            if self._output in (None, node) and isinstance(said, dict)
+            for image in said.get("images") or []
+            if isinstance(image, dict)
+        ]
+        kept = [image for image in images if image.get("type") == "output"]
+        return kept or images
+
+    def describe(self) -> dict[str, Any]:
+        """Return the workflow, and which of its inputs are filled in."""
+        return {
+            "dialect": "ComfyUI",
+            "workflow": self._workflow,
+            "text": list(self._text),
+            "seed": None if self._seed is None else list(self._seed),
+            "output": self._output,
+        }
+
+    def _place(self, what: str, where: str, names: tuple[str, ...], kind: type) -> tuple[str, str]:
+        """Return a node and its input, which must be there and hold a value of that kind."""
+        node, _, name = str(where).partition(".")
+        if node not in self._workflow:
+            raise self._lacks(what, where)
+        inputs = self._workflow[node]["inputs"]
+        wanted = (name,) if name else names
+        there = [n for n in wanted if isinstance(inputs.get(n), kind)]
+        if not there:
+            raise self._lacks(what, where)
+        return node, there[0]
+
+    def _lacks(self, what: str, where: str) -> EndpointError:
+        known = ", ".join(
+            f"{node} ({inner.get('class_type', '?')})" for node, inner in self._workflow.items()
+        )
+        return EndpointError(
+            f"the workflow has no node for {what}={where!r} whose input can be filled in: it has "
+            f"{known}. Name one as '6' or '6.text'"
+        )
+
+
+def _read(workflow: Any) -> dict[str, Any]:
+    """Return the nodes of a workflow by their ids."""
+    if isinstance(workflow, (str, Path)) or hasattr(workflow, "__fspath__"):
+        try:
+            workflow = json.loads(Path(workflow).read_bytes())
+        except (OSError, ValueError) as error:
+            msg = f"the workflow {str(workflow)!r} cannot be read ({error}): export it again"
+            raise EndpointError(msg) from error
+    nodes = dict(workflow) if isinstance(workflow, dict) else {}
+    if isinstance(nodes.get("prompt"), dict):
+        nodes = dict(nodes["prompt"])
+    if not nodes or not all(
+        isinstance(node, dict) and isinstance(node.get("inputs"), dict) for node in nodes.values()
+    ):
+        msg = (
+            "the workflow is not in ComfyUI's API format, nodes with inputs by their ids: export "
+            "it by 'Export (API)', or 'Save (API Format)'"
+        )
+        raise EndpointError(msg)
+    return copy.deepcopy({str(name): node for name, node in nodes.items()})

@@ -1,0 +1,264 @@
+"""Every family is trained as diffusers' own script trains it, learns, and keeps DP's promise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+import tests.zoo.families  # noqa: F401
+from privaudit import DifferentialPrivacy, PipelineTarget, Sample, run_audit, statistics
+from privaudit.diffusion.adapters import fuse_adapter
+from privaudit.diffusion.families import family_of
+from privaudit.diffusion.fine_tuned import FineTuned, with_parts
+from privaudit.diffusion.fine_tuning import finetune
+from privaudit.errors import FineTuneError, SettingError
+from privaudit.fingerprint import fingerprint_module
+from privaudit.measurements.denoising import DenoisingLoss
+from privaudit.targets.queries import plan_queries
+from tests.diffusion.scripts import LOSSES
+from tests.parts.encoders import PixelEncoder
+from tests.zoo.pixart import sana_transformer
+from tests.zoo.registry import ZOO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FAMILIES = list(LOSSES)
+
+
+def size_of(name: str) -> tuple[int, int]:
+    call = ZOO[name].call
+    return call.get("height", 16), call.get("width", 16)
+
+
+def small(samples: list[Any], name: str) -> list[Any]:
+    return [Sample(s.image.resize(size_of(name)[::-1]), s.caption, id=s.id) for s in samples]
+
+
+def quick(name: str, **given: Any) -> dict[str, Any]:
+    plain = {"steps": 3, "batch_size": 2, "progress": False, "resolution": size_of(name)}
+    return plain | given
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_loss_is_that_of_diffusers_script_on_the_same_draws(
+    name: str, emoji: dict[str, Any]
+) -> None:
+    pipeline, samples = ZOO[name].build(), emoji["member"][:3]
+    family, size = family_of(pipeline), size_of(name)
+    latents, _ = family.latents(samples, size)
+    draws = torch.Generator().manual_seed(0)
+    noise, where = torch.randn(latents.shape, generator=draws), torch.tensor([0.1, 0.5, 0.9])
+    levels = (where * family.objective.levels).long()
+    with torch.no_grad():
+        told = family.conditions(samples, size)
+        ours = family.errors(family.denoiser, latents, told, noise, levels).mean()
+        theirs = LOSSES[name](pipeline, latents, noise, where, samples, size)
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_latents_are_those_that_the_pipeline_decodes(name: str, emoji: dict[str, Any]) -> None:
+    """What a pipeline would make of clean latents is what the autoencoder makes of the image."""
+    pipeline = ZOO[name].build()
+    family, size = family_of(pipeline), size_of(name)
+    latents, std = family.latents(emoji["member"][:1], size)
+    config = pipeline.vae.config
+    image = pipeline.image_processor.preprocess(emoji["member"][0].image, *size)
+    with torch.no_grad():
+        if name == "QwenImagePipeline":
+            plain = pipeline.vae.encode(image[:, :, None]).latent_dist.mean[:, :, 0]
+            scale, shift = (
+                torch.tensor(values).reshape(1, -1, 1, 1)
+                for values in (config.latents_std, config.latents_mean)
+            )
+            back = latents * scale + shift
+        elif name == "SanaPipeline":
+            plain, back = pipeline.vae.encode(image).latent, latents / config.scaling_factor
+            assert not std.any()
+        else:
+            plain = pipeline.vae.encode(image).latent_dist.mean
+            back = latents / config.scaling_factor + (config.get("shift_factor") or 0)
+    torch.testing.assert_close(back, plain)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_adapter_is_trained_saved_and_loaded_with_every_key(
+    name: str, tmp_path: Path, emoji: dict[str, Any]
+) -> None:
+    pipeline = ZOO[name].build()
+    part = family_of(pipeline).part
+    before = fingerprint_module(getattr(pipeline, part))
+    tuned = finetune(
+        pipeline, small(emoji["member"][:4], name), **quick(name, learning_rate=5e-2)
+    ).pipeline
+    assert fingerprint_module(getattr(pipeline, part)) == before
+    call = {k: v for k, v in ZOO[name].call.items() if k != "num_inference_steps"}
+
+    def draw(model: Any) -> Any:
+        target = PipelineTarget(model, num_inference_steps=2, **call)
+        return np.asarray(target.generate(["a fox"], [3])[0], dtype=int)
+
+    assert abs(draw(tuned) - draw(pipeline)).max() > 2
+    if name.startswith("PixArt"):
+        return
+    restored = ZOO[name].build()
+    FineTuned(tuned, (), 0).save_lora(tmp_path)
+    assert fuse_adapter(restored, tmp_path)
+    assert abs(draw(tuned) - draw(restored)).max() <= 2  # float16 on disk
+
+
+def test_where_diffusers_reads_no_adapter_file_saving_one_says_so(
+    tmp_path: Path, emoji: dict[str, Any]
+) -> None:
+    name = "PixArtAlphaPipeline"
+    tuned = finetune(ZOO[name].build(), small(emoji["member"][:2], name), **quick(name))
+    with pytest.raises(FineTuneError, match="reads no LoRA file into a PixArtAlphaPipeline: save"):
+        tuned.save_lora(tmp_path)
+
+
+def losses(pipeline: Any, samples: list[Any], name: str) -> Any:
+    """Score samples as an attacker with the weights does, averaged over three draws of noise."""
+    target = PipelineTarget(pipeline, num_inference_steps=2)
+    queries = plan_queries(samples, [sample.caption for sample in samples], 3, 0)
+    measurement = DenoisingLoss(resolution=size_of(name))
+    rows = np.stack(measurement.rows(target, dict(enumerate(queries)), {}))
+    return measurement.features(rows.reshape(len(samples), 3, -1), "mean").similarity
+
+
+def with_sharp_latents(name: str, samples: Sequence[Sample]) -> Any:
+    """Build a pipeline whose autoencoder is as sure of a picture as a trained one is.
+
+    One of random weights gives all pictures nearly one mean and a wide posterior: noise, of which
+    nothing can be learned.
+    """
+    pipeline = ZOO[name].build()
+    if name == "SanaPipeline":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            wider = {"attention_head_dim": 16, "cross_attention_head_dim": 16}
+            pipeline.register_modules(
+                transformer=sana_transformer(**wider, cross_attention_dim=32).eval()
+            )
+    vae, family = pipeline.vae, family_of(pipeline)
+    if hasattr(vae, "quant_conv"):
+        with torch.no_grad():
+            half = len(vae.quant_conv.bias) // 2
+            vae.quant_conv.weight[half:] = 0
+            vae.quant_conv.bias[half:] = -20
+    mean, _ = family.latents(samples, size_of(name))
+    if name == "QwenImagePipeline":
+        old = [torch.tensor(vae.config[key]) for key in ("latents_mean", "latents_std")]
+        raw = mean * old[1].reshape(1, -1, 1, 1) + old[0].reshape(1, -1, 1, 1)
+        vae.register_to_config(
+            latents_mean=raw.mean((0, 2, 3)).tolist(), latents_std=raw.std((0, 2, 3)).tolist()
+        )
+    else:
+        raw = mean / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0)
+        vae.register_to_config(shift_factor=float(raw.mean()), scaling_factor=1 / float(raw.std()))
+    return pipeline
+
+
+def tuned_on(samples: Sequence[Sample], name: str, **given: Any) -> Any:
+    given = {"method": "full", "steps": 800, "learning_rate": 1e-2} | given
+    return finetune(
+        with_sharp_latents(name, samples),
+        samples,
+        batch_size=6,
+        lr_scheduler="cosine",
+        resolution=size_of(name),
+        progress=False,
+        **given,
+    ).pipeline
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_memorises_and_is_audited_and_dp_sgd_keeps_it_from_that(
+    name: str, emoji: dict[str, Any]
+) -> None:
+    members, others, auxiliary = (
+        small(emoji[role][part], name)
+        for role, part in (
+            ("member", slice(6)),
+            ("non_member", slice(24)),
+            ("non_member", slice(24, 48)),
+        )
+    )
+
+    def leak(pipeline: Any) -> float:
+        scores = (losses(pipeline, part, name) for part in (members, others))
+        return statistics.auc(*scores)
+
+    memorised = tuned_on(members, name)
+    assert leak(memorised) >= 0.9
+    private = tuned_on(
+        members,
+        name,
+        method="lora",
+        steps=60,
+        learning_rate=1e-2,
+        differential_privacy=DifferentialPrivacy(2.0, 1e-3, noise_seed=0),
+    )
+    assert abs(leak(private) - leak(with_sharp_latents(name, members))) < 0.1
+
+    def asked(pipeline: Any) -> Any:
+        return PipelineTarget(pipeline, **ZOO[name].call)
+
+    record = run_audit(
+        asked(memorised),
+        members,
+        others,
+        auxiliary_samples=auxiliary,
+        fine_tune=lambda samples: asked(tuned_on(samples, name)),
+        image_encoder=PixelEncoder(),
+        scenarios=["III"],
+        queries=1,
+    )
+    assert {result.scenario for result in record.results} == {"attack-III"}
+    print(name, [round(result.auc, 2) for result in record.results])
+
+
+def test_what_a_family_cannot_be_asked_is_refused(emoji: dict[str, Any]) -> None:
+    name = "FluxPipeline"
+    samples = small(emoji["member"][:2], name)
+    pipeline = ZOO[name].build()
+    private = DifferentialPrivacy(8.0, 1e-3)
+    for given, said in (
+        ({"method": "full", "differential_privacy": private}, "method='full' under DP-SGD: Opacus"),
+        ({"method": "full", "train_text_encoder": True}, "the text encoders of Flux are not"),
+        ({"resolution": 17}, "resolution=17 is not made of multiples of 4"),
+        ({"resolution": (16, 2)}, "is not made of multiples of 4"),
+    ):
+        with pytest.raises(SettingError, match=said):
+            finetune(pipeline, samples, **quick(name, **given))
+    with pytest.raises(FineTuneError, match="no adapter fits lora_targets=\\['nowhere'\\]"):
+        finetune(pipeline, samples, **quick(name, lora_targets=["nowhere"]))
+    with pytest.raises(FineTuneError, match="AuraFlowPipeline has a AuraFlowTransformer2DModel"):
+        finetune(ZOO["AuraFlowPipeline"].build(), samples)
+
+
+def test_checkpointing_and_a_rectangle_change_no_loss_and_are_taken(emoji: dict[str, Any]) -> None:
+    name = "StableDiffusion3Pipeline"
+    samples = small(emoji["member"][:4], name)
+    plain, saving = (
+        finetune(
+            ZOO[name].build(),
+            samples,
+            **quick(name, resolution=(16, 24), gradient_checkpointing=asked),
+        ).losses
+        for asked in (False, True)
+    )
+    assert saving == pytest.approx(plain, rel=1e-5)
+
+
+def test_an_empty_prompt_means_what_it_meant_to_the_original() -> None:
+    """SDXL's ``force_zeros_for_empty_prompt`` is no component, and was lost."""
+    pipeline = ZOO["StableDiffusionXLPipeline"].build()
+    pipeline.register_to_config(force_zeros_for_empty_prompt=False)
+    assert with_parts(pipeline).config.force_zeros_for_empty_prompt is False

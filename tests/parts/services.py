@@ -1,0 +1,272 @@
+"""Real services on a real socket, around the tiny pipeline, in the dialects that services have."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import functools
+import io
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from PIL import Image
+
+from tests.parts.pipelines import tiny_pipeline
+
+STEPS = 1
+GUIDANCE = 300.0
+"""So that untrained weights draw other pictures of other prompts."""
+WORKFLOW = {
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {"seed": 1, "steps": STEPS, "positive": ["6", 0], "negative": ["7", 0]},
+    },
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["4", 1]}},
+    "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": ["4", 1]}},
+    "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "out", "images": ["3", 0]}},
+}
+DIALECTS = {
+    "openai": "privaudit.OpenAIImages('tiny', seed=True)",
+    "openai-url": "privaudit.OpenAIImages('tiny', seed=True, response_format='url')",
+    "automatic1111": "privaudit.Automatic1111()",
+    "comfyui": f"privaudit.ComfyUI({WORKFLOW!r}, text='6', seed='3')",
+    "template": (
+        "privaudit.JSONTemplate({'input': {'text': '{prompt}', 'seed': '{seed}'}}, "
+        "image='output.images.0', path='any')"
+    ),
+    "file": "privaudit.JSONTemplate({'input': {'text': '{prompt}', 'seed': '{seed}'}}, path='file')",
+}
+"""Code that makes each dialect; the first path of OpenAI's is the service's ``/v1``."""
+BROKEN = "iVBORw0KGgo"
+
+
+@functools.cache
+def _pipeline() -> Any:
+    return tiny_pipeline()
+
+
+class Service:
+    """A tiny pipeline behind HTTP, which writes down what it is asked and can be made to fail.
+
+    Attributes
+    ----------
+    asked, answered
+        Prompt and seed of each picture that was asked for, and that was sent on its way.
+    fault
+        From the number of a request, from 0, and its prompt, to the fault that it meets.
+    keys
+        The ``Authorization`` headers that came.
+    """
+
+    def __init__(self, draw: Callable[[str, int], Image.Image] | None = None) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self.answered: list[tuple[str, int]] = []
+        self.keys: list[str | None] = []
+        self.bodies: list[Any] = []
+        self.fault: Callable[[int, str], str | None] = lambda _number, _prompt: None
+        self.held, self.release = threading.Event(), threading.Event()
+        self.times: list[float] = []
+        self._draw = draw
+        if draw is None:
+            _pipeline()
+        self._lock = threading.Lock()
+        self._files: dict[str, bytes] = {}
+        self._history: dict[str, Any] = {}
+        self.url = ""
+
+    def draw(self, prompt: str, seed: int) -> Image.Image:
+        """Draw a picture, as the pipeline alone does."""
+        with self._lock:
+            if self._draw is not None:
+                return self._draw(prompt, seed)
+            generator = torch.Generator().manual_seed(seed)
+            how = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
+            return _pipeline()(prompt, generator=generator, **how).images[0]
+
+    # -- one picture
+
+    async def _picture(self, prompt: str, seed: int) -> tuple[bytes | Response, str | None]:
+        """Return a picture's file, or the response that a fault is; and the fault."""
+        number = len(self.asked)
+        self.asked.append((prompt, seed))
+        self.times.append(time.monotonic())
+        fault = self.fault(number, prompt)
+        if fault == "hold":
+            self.held.set()
+            while not self.release.is_set():
+                await asyncio.sleep(0.01)
+        if fault == "hang":
+            await asyncio.sleep(2)
+        whole = RESPONSES.get(fault or "")
+        if whole is not None:
+            return whole(), fault
+        seed = number if fault == "unseeded" else seed
+        image = await asyncio.to_thread(self.draw, prompt, seed)
+        if fault == "size":
+            image = image.resize((8, 8))
+        file = io.BytesIO()
+        image.convert("RGB").save(file, "JPEG" if fault == "JPEG" else "PNG")
+        self.answered.append((prompt, seed))
+        content = file.getvalue()
+        return (content[: len(content) // 2] if fault == "half picture" else content), fault
+
+    def app(self) -> FastAPI:
+        """Make the application."""
+        app = FastAPI()
+
+        async def body(request: Request) -> Any:
+            self.keys.append(request.headers.get("authorization"))
+            given = await request.json()
+            self.bodies.append(given)
+            return given
+
+        @app.post("/v1/images/generations")
+        async def openai(request: Request) -> Response:
+            given = await body(request)
+            made, fault = await self._picture(given["prompt"], given.get("seed", len(self.asked)))
+            if isinstance(made, Response):
+                return made
+            data = [self._written(made, given.get("response_format"))]
+            return JSONResponse({"created": 1, "data": counted(data, fault)})
+
+        @app.get("/files/{name}")
+        async def files(name: str, request: Request) -> Response:
+            self.keys.append(request.headers.get("authorization"))
+            return Response(self._files[name], media_type="image/png")
+
+        @app.post("/sdapi/v1/txt2img")
+        async def automatic1111(request: Request) -> Response:
+            given = await body(request)
+            made, fault = await self._picture(read_as("()[]", given["prompt"]), given["seed"])
+            if isinstance(made, Response):
+                return made
+            images = counted([base64.b64encode(made).decode()], fault)
+            return JSONResponse({"images": images, "parameters": {}, "info": "{}"})
+
+        @app.post("/prompt")
+        async def prompt(request: Request) -> Response:
+            nodes = (await body(request))["prompt"]
+            words, seed = nodes["6"]["inputs"]["text"], nodes["3"]["inputs"]["seed"]
+            made, fault = await self._picture(read_as("()", words), seed)
+            if isinstance(made, Response):
+                return made
+            number = f"id-{len(self._history)}"
+            name = f"{nodes['9']['inputs']['filename_prefix']}.png"
+            assert name not in self._files
+            self._files[name] = made
+            image = {"filename": name, "subfolder": "", "type": "output"}
+            outputs = {"9": {"images": counted([image], fault)}}
+            status = {"status_str": "success", "completed": True, "messages": []}
+            if fault == "workflow":
+                outputs, status = {}, {"status_str": "error", "messages": ["out of memory"]}
+            entry = {"outputs": outputs, "status": status}
+            self._history[number] = [{}, {number: entry}] if fault != "never" else [{}]
+            return JSONResponse({"prompt_id": number, "number": 1, "node_errors": {}})
+
+        @app.get("/history/{number}")
+        async def history(number: str) -> Response:
+            known = self._history[number]
+            return JSONResponse(known.pop(0) if len(known) > 1 else known[0])
+
+        @app.get("/view")
+        async def view(filename: str) -> Response:
+            return Response(self._files[filename], media_type="image/png")
+
+        @app.post("/any")
+        async def template(request: Request) -> Response:
+            given = (await body(request))["input"]
+            made, fault = await self._picture(given["text"], given["seed"])
+            if isinstance(made, Response):
+                return made
+            images = counted([f"data:image/png;base64,{base64.b64encode(made).decode()}"], fault)
+            return JSONResponse({"output": {"images": [images] if fault == "two" else images}})
+
+        @app.post("/file")
+        async def file(request: Request) -> Response:
+            given = (await body(request))["input"]
+            made, _ = await self._picture(given["text"], given["seed"])
+            return made if isinstance(made, Response) else Response(made, media_type="image/png")
+
+        return app
+
+    def _written(self, content: bytes, how: str | None) -> dict[str, str]:
+        if how != "url":
+            return {"b64_json": base64.b64encode(content).decode()}
+        name = f"{len(self._files)}.png"
+        self._files[name] = content
+        return {"url": f"{self.url}/files/{name}"}
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Service]:
+        """Serve on a free port for as long as the context lasts."""
+        config = uvicorn.Config(
+            self.app(), port=0, log_level="critical", timeout_graceful_shutdown=1, lifespan="off"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not server.started:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        try:
+            yield self
+        finally:
+            self.release.set()
+            server.should_exit = True
+            thread.join(30)
+
+
+def counted(pictures: list[Any], fault: str | None) -> list[Any]:
+    """Send the wrong number of pictures, if that is the fault."""
+    return {"two": 2 * pictures, "none": []}.get(fault or "", pictures)
+
+
+def read_as(brackets: str, prompt: str) -> str:
+    """Read a prompt as a web UI does: bare brackets are weights, and `<…>` no words."""
+    prompt = prompt.removesuffix("<lora:faces:1>")
+    escapes = brackets + ("\\" if "[" in brackets else "")
+    marks = re.compile(rf"\\([{re.escape(escapes)}])|[{re.escape(brackets)}]")
+    return marks.sub(lambda mark: mark[1] or "", prompt)
+
+
+def _cut() -> Response:
+    async def some() -> Any:
+        yield b'{"data": ['
+
+    headers = {"content-length": "10000"}
+    return StreamingResponse(some(), headers=headers, media_type="application/json")
+
+
+def _refusal() -> Response:
+    error = {"code": "content_policy_violation", "message": "not here", "type": "user_error"}
+    return JSONResponse({"error": error}, status_code=400)
+
+
+RESPONSES: dict[str, Callable[[], Response]] = {
+    "401": lambda: JSONResponse({"error": {"message": "bad key sk-secret-7"}}, status_code=401),
+    "429": lambda: JSONResponse({}, status_code=429, headers={"retry-after": "1"}),
+    "429 for an hour": lambda: JSONResponse({}, status_code=429, headers={"retry-after": "3600"}),
+    "500": lambda: JSONResponse({"error": "out of memory"}, status_code=500),
+    "cut": _cut,
+    "error inside": lambda: JSONResponse({"error": {"message": "no capacity", "code": "busy"}}),
+    "half JSON": lambda: Response('{"data": [{"b64_json": "iVBOR', media_type="application/json"),
+    "HTML": lambda: Response("<html>please log in</html>", media_type="text/html"),
+    "no base64": lambda: JSONResponse(
+        json.loads('{"data": [{"b64_json": "**"}], "images": ["**"], "output": {"images": ["**"]}}')
+    ),
+    "redirect": lambda: RedirectResponse("http://elsewhere.example/", status_code=307),
+    "refusal": _refusal,
+    "refusal inside": lambda: JSONResponse({"artifacts": [{"finishReason": "CONTENT_FILTERED"}]}),
+}
