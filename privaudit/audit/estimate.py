@@ -65,6 +65,7 @@ class Estimate:
         self.store = store
         self._speedup = speedup
         self._parts: dict[str, _Part] = {}
+        self._paces: dict[str, float | None] = {}
         self.notes: list[str] = []
         """What else the user should know before the work begins, a sentence each."""
         self.at_most = False
@@ -138,7 +139,13 @@ class Estimate:
         if earlier is not None:
             return earlier.seconds
         measure = getattr(target, "seconds_per_image", None)
-        return None if measure is None else measure()
+        if measure is None:
+            return None
+        # Fine-tunes of one base, such as the checkpoints of a run, are as fast: one is timed.
+        kind = getattr(target, "kind", target.fingerprint)
+        if kind not in self._paces:
+            self._paces[kind] = measure()
+        return self._paces[kind]
 
     def lines(self) -> Iterator[str]:
         """Yield the estimate in words: the sum, each model, what will not be kept, and notes."""

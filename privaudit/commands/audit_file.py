@@ -116,8 +116,8 @@ def conftest(found: Found, folder: Path) -> str:
         up=_up(folder),
         n_members=f"{found.n_members:,}",
         n_non_members=f"{found.n_non_members:,}",
-        members=_code(found.members),
-        non_members=_code(found.non_members),
+        members=_code(found.members, folder),
+        non_members=_code(found.non_members, folder),
     )
 
 
@@ -126,12 +126,12 @@ def test_file(found: Found, folder: Path) -> str:
     head = HEAD.format(folder=folder, up=_up(folder))
     more = ENCODER.format(encoder=found.encoder) if found.encoder else ""
     if found.run is not None:
-        base = f", base={_code(found.model['base'])}" if len(found.model) > 1 else ""
-        model = RUN.format(run=_code(found.run), base=base)
+        base = f", base={_code(found.model['base'], folder)}" if len(found.model) > 1 else ""
+        model = RUN.format(run=_code(found.run, folder), base=base)
         decorator = '@pytest.mark.parametrize("target_model", CHECKPOINTS)\n'
         return head + model + TEST.format(more=more, decorator=decorator, argument="target_model, ")
     ordered = ["base", *sorted(set(found.model) - {"base"})]
-    arguments = [_code(found.model[name]) for name in ordered]
+    arguments = [_code(found.model[name], folder) for name in ordered]
     named = [arguments[0], *(f"{n}={a}" for n, a in zip(ordered[1:], arguments[1:], strict=True))]
     local = all(isinstance(value, Path) for value in found.model.values())
     loader = "SavedPipeline" if local else "load_pipeline"
@@ -140,19 +140,15 @@ def test_file(found: Found, folder: Path) -> str:
 
 
 def _up(folder: Path) -> int:
-    """Return how many folders above the file the current one is."""
-    try:
-        return len(folder.absolute().relative_to(Path.cwd()).parts)
-    except ValueError:
-        return 0
+    """Return how many folders above a file in it the current one is; 0 if it is not above."""
+    inside = folder.absolute().is_relative_to(Path.cwd())
+    return len(folder.absolute().relative_to(Path.cwd()).parts) if inside else 0
 
 
-def _code(value: str | Path) -> str:
-    """Write a path as code: below the current folder if it is there, otherwise in full."""
+def _code(value: str | Path, folder: Path) -> str:
+    """Write a path as code: below the current folder if both are there, otherwise in full."""
     if isinstance(value, str):
         return repr(value)
-    try:
-        inside = value.absolute().relative_to(Path.cwd())
-    except ValueError:
+    if not _up(folder) or not value.absolute().is_relative_to(Path.cwd()):
         return repr(str(value.absolute()))
-    return f"ROOT / {inside.as_posix()!r}"
+    return f"ROOT / {value.absolute().relative_to(Path.cwd()).as_posix()!r}"

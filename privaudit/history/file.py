@@ -33,6 +33,9 @@ GATES = (
     "batch_size",
     "blind_limit",
     "duplicate_limit",
+    "baseline",
+    "baseline_samples",
+    "max_rise",
 )
 """Settings that change no AUC and none of its bounds."""
 WAIT = 5.0

@@ -136,7 +136,8 @@ def load_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     # What the pipeline cannot tell by itself, for the record and for a comparison with the base.
     pipeline.privaudit_fused, pipeline.privaudit_base = fused, origin
-    pipeline.privaudit_paths = [p for p in (*parts, base) if isinstance(p, (str, Path))]
+    put_in = [unet, transformer, biases, *weighted(lora), *several(textual_inversion)]
+    pipeline.privaudit_fine_tuned = [part for part in put_in if part is not None] or [base]
     return pipeline.to(device)
 
 

@@ -110,10 +110,10 @@ class SavedPipeline:
         """Where it runs, or will."""
 
     @property
-    def paths(self) -> list[Path]:
-        """Files and folders of what was fine-tuned, then of the base."""
-        fine_tuned = [p for name, p in self._files.items() if name not in ("base", "config")]
-        return [*fine_tuned, self._paths["base"]]
+    def privaudit_fine_tuned(self) -> list[Path]:
+        """Files and folders of what was put into the base; of the whole, if nothing was."""
+        parts = [path for name, path in self._files.items() if name not in ("base", "config")]
+        return parts or [self._paths["base"]]
 
     def arguments(self) -> dict[str, Any]:
         """Return what makes the same object again, on a device of the same kind, in plain values.
@@ -250,6 +250,13 @@ class SavedTarget:
             call=self._call,
             acceleration=acceleration.to_dict() if acceleration else {},
         )
+
+    @property
+    def kind(self) -> str:
+        """What all fine-tunes of one base that are called likewise have in common."""
+        base = self._saved.arguments()["base"]
+        arguments = self._acceleration.to_dict() if self._acceleration else {}
+        return fingerprint_values(base=base, call=self._call, acceleration=arguments)
 
     @functools.cached_property
     def _target(self) -> PipelineTarget:

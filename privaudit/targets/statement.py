@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.diffusion.dp_statement import read_statement
-from privaudit.targets.saved import SavedPipeline
 
 if TYPE_CHECKING:
     from privaudit.diffusion.dp_statement import DpStatement
@@ -26,7 +25,7 @@ def statement_of(given: Any) -> DpStatement | None:
     Returns
     -------
     DpStatement or None
-        ``None`` of any other model, and without DP-SGD.
+        ``None`` of any other model, without DP-SGD, and where several parts were put into a base.
 
     Raises
     ------
@@ -36,13 +35,13 @@ def statement_of(given: Any) -> DpStatement | None:
     stated: DpStatement | None = getattr(given, "statement", None)
     if stated is not None:
         return stated
-    paths = [Path(path) for path in getattr(given, "privaudit_paths", ())]
-    if isinstance(given, SavedPipeline):
-        paths = given.paths
-    for path in paths:
-        # A denoiser is in a folder of the checkpoint's, beside which the statement is.
-        for place in (path, path.parent) if path.name in ("unet", "transformer") else (path,):
-            stated = read_statement(place) if place.exists() else None
-            if stated is not None:
-                return stated
+    parts = getattr(given, "privaudit_fine_tuned", [])
+    if len(parts) != 1 or not isinstance(parts[0], (str, Path)):
+        return None  # what one part's training spent says nothing of the others'
+    path = Path(parts[0])
+    # A denoiser is in a folder of the checkpoint's, beside which the statement is.
+    for place in (path, path.parent) if path.name in ("unet", "transformer") else (path,):
+        stated = read_statement(place) if place.exists() else None
+        if stated is not None:
+            return stated
     return None

@@ -51,6 +51,10 @@ def test_it_is_found_from_whatever_the_audit_was_given(tuned: Any, tmp_path: Pat
     ):
         assert statement_of(model) == tuned.statement
     assert statement_of(privaudit.SavedPipeline(tmp_path / "base")) is None
+    # Of two parts, one says nothing of what its training spent.
+    given["unet"] = tmp_path / "base" / "unet"
+    for load in (privaudit.SavedPipeline, privaudit.load_pipeline):
+        assert statement_of(load(tmp_path / "base", **given)) is None
     assert statement_of(lambda prompts, seeds: []) is None
 
 

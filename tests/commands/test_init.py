@@ -1,0 +1,193 @@
+"""``privaudit init`` and ``privaudit doctor``: on a real tiny setup, and then ``pytest audits/``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privaudit.__main__ import main
+from privaudit.commands import doctor
+from tests.parts import AUDITS
+from tests.parts.documents import read_session
+from tests.parts.pipelines import tiny_pipeline
+
+BASE = AUDITS / "models" / "base"
+ADAPTER = AUDITS / "models" / "shadow"
+N = 10
+QUICK = [
+    "--privaudit-queries=1",
+    "--privaudit-steps=2",
+    "--privaudit-batch-size=20",
+    "--privaudit-duplicate-limit=2",
+    "--privaudit-blind-limit=1",
+    "--privaudit-encoder=efficientnet-lite0",
+]
+
+
+def write_samples(folder: Path, samples: list[Any], *, captions: str = "txt") -> None:
+    folder.mkdir(parents=True)
+    rows = []
+    for number, sample in enumerate(samples[:N]):
+        sample.image.save(folder / f"{number}.png")
+        if captions == "txt":
+            (folder / f"{number}.txt").write_text(sample.caption)
+        rows.append(json.dumps({"file_name": f"{number}.png", "text": sample.caption}))
+    if captions != "txt":
+        (folder / "metadata.jsonl").write_text("\n".join(rows))
+
+
+@pytest.fixture
+def setup(pytester: pytest.Pytester, emoji: dict[str, list[Any]]) -> Path:
+    """A folder as an owner has it: data, a base and an adapter."""
+    write_samples(pytester.path / "data" / "train", emoji["member"])
+    write_samples(pytester.path / "data" / "holdout", emoji["non_member"], captions="metadata")
+    tiny_pipeline().save_pretrained(pytester.path / "base")
+    return pytester.path
+
+
+def runs_through(pytester: pytest.Pytester, workers: list[str]) -> list[str]:
+    """Run ``pytest audits/``: the names of what was completed, whatever its verdict."""
+    store = f"--privaudit-store={pytester.path / 'store'}"
+    done = pytester.runpytest_subprocess(
+        "audits/", "-p", "no:cacheprovider", store, *QUICK, *workers, "--privaudit-json=out.json"
+    )
+    assert done.ret in (0, 1)
+    record = read_session(pytester.path / "out.json")
+    missing = [item.reason for audit in record.audits for item in audit.not_completed]
+    assert [reason for reason in missing if "not audited" not in reason] == []
+    return [result.name for audit in record.audits for result in audit.results]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["plain", "xdist"])
+def test_what_it_writes_runs_through(
+    setup: Path, pytester: pytest.Pytester, workers: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapted = tiny_pipeline()
+    adapted.unet.requires_grad_(requires_grad=False)
+    with_noise(adapted.unet)
+    adapted.unet.save_pretrained(setup / "run" / "unet")
+    assert main(["init", "run", "data", "--base", "base"]) == 0
+    said = capsys.readouterr().out
+    assert f"members: {N} in data/train" in said
+    assert f"non-members: {N} in data/holdout" in said
+    assert "model: unet, base base" in said
+    assert "next: privaudit doctor audits, then pytest audits" in said
+    text = (setup / "audits" / "test_membership.py").read_text()
+    assert "privaudit.SavedPipeline(ROOT / 'base', unet=ROOT / 'run/unet')" in text
+    assert runs_through(pytester, workers) == [
+        "attack-I-threshold",
+        "attack-I-distribution",
+        "attack-I-classifier",
+    ]
+
+
+def with_noise(module: Any) -> None:
+    """Change weights as a fine-tune does: a target that draws as its base does is invalid."""
+    import torch
+
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+
+
+def test_a_run_becomes_an_audit_over_its_checkpoints(
+    setup: Path, pytester: pytest.Pytester
+) -> None:
+    for step in (10, 20, 30):
+        tuned = tiny_pipeline()
+        with_noise(tuned.unet)
+        tuned.unet.save_pretrained(setup / "run" / f"checkpoint-{step}" / "unet")
+    assert main(["init", "run", "data", "--base", "base", "--into", "checks/faces"]) == 0
+    text = (setup / "checks" / "faces" / "test_membership.py").read_text()
+    assert "privaudit.checkpoints(ROOT / 'run', base=ROOT / 'base')" in text
+    shown = pytester.runpytest_subprocess(
+        "checks", "--collect-only", "-q", "-p", "no:cacheprovider"
+    )
+    assert sum("checkpoint-" in line for line in shown.outlines) == 9
+
+
+def test_nothing_is_overwritten(setup: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (setup / "audits").mkdir()
+    mine = setup / "audits" / "conftest.py"
+    mine.write_text("mine")
+    assert main(["init", "base", "data"]) == 1
+    assert capsys.readouterr().err == (
+        "privaudit: audits/conftest.py exists: nothing was written; name --into=FOLDER\n"
+    )
+    assert mine.read_text() == "mine"
+    assert list((setup / "audits").iterdir()) == [mine]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["absent", "data"], "absent is no file, folder or hub name: name the model"),
+        (["adapter", "data"], "adapter is an adapter, and nothing in it names the pipeline"),
+        (["adapter", "data", "--base", "nowhere"], "base 'nowhere' is no folder or hub name"),
+        (["base", "data/train"], "has no folders train and holdout, so nothing says what"),
+        (["base", "nothing"], "nothing is no file or folder: name what the model was fine-tuned"),
+        (["base", "data/train", "--non-members", "base"], "base has no metadata"),
+        (["data/train", "data"], "has no checkpoint of a layout that we know"),
+        (["cut.safetensors", "data", "--base", "base"], "cut.safetensors cannot be read"),
+    ],
+)
+def test_what_cannot_be_found_out_is_one_line(
+    setup: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ADAPTER, setup / "adapter")
+    weights = (ADAPTER / "pytorch_lora_weights.safetensors").read_bytes()
+    (setup / "cut.safetensors").write_bytes(weights[:-9])
+    assert main(["init", *arguments]) == 1
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert caught.err.startswith("privaudit: ")
+    assert said in caught.err
+    assert not (setup / "audits").exists()
+
+
+def test_a_name_on_the_hub_is_loaded_from_it(setup: Path) -> None:
+    assert main(["init", "someone/faces", "data"]) == 0
+    text = (setup / "audits" / "test_membership.py").read_text()
+    assert "privaudit.load_pipeline('someone/faces')" in text
+
+
+def test_the_doctor_names_what_is_missing_and_the_cost(
+    setup: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join([*QUICK, f"--privaudit-store={setup}/store"]))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    assert main(["init", "base", "data"]) == 0
+    capsys.readouterr()
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("ok      extra finetune: installed") for line in lines)
+    assert any(line.startswith("ok      GPU: ") for line in lines)
+    assert any("127.0.0.1 cannot be reached" in line for line in lines)
+    assert f"cost: privaudit: {2 * N} images to generate, 0 in the store" in "\n".join(lines)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor, "in_cache", lambda name: False)
+    assert main(["doctor", "no-such-folder"]) == 1
+    said = capsys.readouterr().out
+    assert 'ok      extra ray: not installed, pip install "privaudit[ray]" brings ray' in said
+    assert (
+        "MISSING encoder: facebook/deit-base-distilled-patch16-384 is not on this machine" in said
+    )
+    assert "cost: no-such-folder does not exist; privaudit init writes an audit" in said
+
+
+def test_an_audit_that_cannot_be_planned_is_an_error(
+    setup: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join([*QUICK, "--privaudit-store=none"]))
+    assert main(["init", "base", "data"]) == 0
+    shutil.rmtree(setup / "base")
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "cannot be planned: " in said
+    assert "is no file or folder" in said
+    assert "MISSING the plan: pytest audits --privaudit-plan ended with 1" in said
