@@ -10,6 +10,7 @@ import pytest
 
 from privaudit.errors import InvalidAuditError, PrivauditError
 from privaudit.plugin import FIXTURE
+from privaudit.plugin.baselines import against
 from privaudit.plugin.failures import AuditInvalid
 from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
 from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices
@@ -64,7 +65,7 @@ class Runner:
         where = session.store or default_folder()
         self.store: Store = Store(None if str(where) == "none" else where, session.store_limit)
         self.engine: Engine = make_engine(session)
-        self._settings, self._strict, self._progress = audit, session.strict, progress
+        self._settings, self._session, self._progress = audit, session, progress
         self._audits: dict[str, Audit] = {}
         self._shadows = ShadowModels(self.store, folder)
         self._decided: dict[str, str] = {}
@@ -130,6 +131,7 @@ class Runner:
                 file=request.node.path,
                 scenarios=self._decidable(request.node, settings),
                 progress=self._progress,
+                against=against(request.config, settings, self._session, name),
             )
         return self._audits[name]
 
@@ -194,7 +196,7 @@ class Runner:
         )
         if set(absent) & set(required):
             pytest.fail(message, pytrace=False)
-        if self._strict:
+        if self._session.strict:
             pytest.fail(f"{message} (--privaudit-strict)", pytrace=False)
         pytest.skip(message)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance, SampleSet
+from privaudit.record.baseline import BASELINE_VERSION, Baseline, BaselineResult, read_baseline
+from privaudit.record.comparison import BaselineUsed, Comparison
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
@@ -26,14 +28,19 @@ from privaudit.record.values import (
 )
 
 __all__ = [
+    "BASELINE_VERSION",
     "SCHEMA_VERSION",
     "Answers",
     "AttackResult",
     "AuditRecord",
+    "Baseline",
+    "BaselineResult",
+    "BaselineUsed",
     "BlindBaseline",
     "BlindFinding",
     "Chance",
     "Claim",
+    "Comparison",
     "Conduct",
     "Counts",
     "DetectableAUC",
@@ -55,5 +62,6 @@ __all__ = [
     "SessionRecord",
     "TprBudget",
     "Validity",
+    "read_baseline",
     "write_json",
 ]

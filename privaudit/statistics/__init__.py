@@ -25,6 +25,7 @@ from privaudit.statistics.paired import (
     change_bound,
     change_reach,
     detectable_rise,
+    largest_shown_rise,
 )
 from privaudit.statistics.planning import (
     LeastSamples,
@@ -91,6 +92,7 @@ __all__ = [
     "exposed_members",
     "false_red_rate",
     "iut_upper_bounds",
+    "largest_shown_rise",
     "least_for_a_verdict",
     "least_for_fpr",
     "least_samples",

@@ -14,6 +14,7 @@ from privaudit.statistics.intervals import (
     PRIOR_SAMPLES,
     auc_bound,
     delong_variance,
+    hanley_mcneil_variance,
     shrunk_variance,
 )
 from privaudit.statistics.roc import auc
@@ -34,6 +35,7 @@ __all__ = [
     "change_bound",
     "change_reach",
     "detectable_rise",
+    "largest_shown_rise",
 ]
 
 FARTHEST = 40.0
@@ -156,10 +158,12 @@ class _Pair:
         self.correlation = self._correlation(before, after)
 
     def _correlation(self, before: Mapping[str, float], after: Mapping[str, float]) -> float:
-        spread = math.hypot(*before.values()) * math.hypot(*after.values())
+        # Exact sums, so that no order of the samples decides a last bit.
+        squares = (math.fsum(x * x for x in one.values()) for one in (before, after))
+        spread = math.prod(map(math.sqrt, squares))
         if spread == 0:
             return 0.0
-        shared = sum(before[key] * after[key] for key in before.keys() & after.keys())
+        shared = math.fsum(before[key] * after[key] for key in before.keys() & after.keys())
         k = min(len(side) for each in self._sides.values() for side in each)
         return max(-1.0, min(1.0, shared / spread)) * k / (k + PRIOR_SAMPLES)
 
@@ -252,3 +256,27 @@ def detectable_rise(change: AucChange, reach: float, power: float = 0.8) -> floa
         In (0, 1).
     """
     return float(min(1.0, (reach + norm.ppf(power)) * change.standard_error))
+
+
+def largest_shown_rise(old: tuple[int, int], new: tuple[int, int], reach: float) -> float:
+    """Return the largest lower bound that a rise can have, whatever the new scores.
+
+    It is that of an AUC of 1 over one of 0.5, on samples that tell nothing of each other. Where
+    it is not above 0, so few samples can show no rise.
+
+    Parameters
+    ----------
+    old, new
+        Members and non-members that were evaluated.
+    reach
+        Standard errors between an estimate and its bound.
+
+    Examples
+    --------
+    >>> largest_shown_rise((6, 6), (6, 6), 2.6) > 0, largest_shown_rise((30, 30), (30, 30), 2.6) > 0
+    (False, True)
+    """
+    apart = float(norm.cdf(-reach) ** (1 / min(new)))
+    spread = math.sqrt(hanley_mcneil_variance(0.5, *old)) / 0.25
+    up = 1 / (1 + math.exp(-reach * spread)) - 0.5
+    return 0.5 - math.hypot(1 - apart, up)
