@@ -265,6 +265,7 @@ def _comparison(
         paired=change.n_shared == sum(sizes[0]) == sum(sizes[1]),
         correlation=change.correlation,
         detectable=statistics.detectable_rise(change, reach),
+        provable=most,
         same_model=same_model,
         tpr=known.tpr,
         near_copies=known.near_copies,

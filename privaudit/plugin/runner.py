@@ -225,7 +225,9 @@ def _value(request: pytest.FixtureRequest, name: str) -> Any:
 
 
 def _fail(error: PrivauditError) -> Any:
-    pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
+    # The last of several lines is a command to copy.
+    first, *rest = str(error).split("\n", 1)
+    pytest.fail("\n".join([f"{first} ({type(error).__name__})", *rest]), pytrace=False)
 
 
 def _check_claim(settings: AuditSettings, coin_split: Any, named: str | None) -> None:

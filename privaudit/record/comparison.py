@@ -30,6 +30,9 @@ class Comparison(Value):
         Of the two AUCs, by the samples they share.
     detectable
         The smallest rise that so many samples show four times in five.
+    provable
+        The largest rise that so many samples could show of any model: where it is not over the
+        tolerance, nothing could be red, and that is no gate.
     same_model
         Whether it is the baseline's model with the baseline's scores: then nothing changed.
     tpr, near_copies
@@ -53,6 +56,7 @@ class Comparison(Value):
     paired: bool
     correlation: float
     detectable: float
+    provable: float
     same_model: bool = False
     tpr: OperatingPoint | None = None
     near_copies: NearCopies | None = None

@@ -43,7 +43,7 @@ def change_reason(result: AttackResult) -> str:
         return f"{rise}, shown to be over {limit} ({source}): {who}\n{_basis(result, found)}"
     n, old = result.evaluation, found.evaluation
     certify = result.gate == "certify" and found.max_rise is not None
-    if low > 0 or certify:
+    if certify or found.provable > (found.max_rise or 0.0):
         shown = "a rise is shown, and " if low > 0 else ""
         return (
             f"{rise}: {shown}not that it is within {limit} ({source}): {who}\n"

@@ -58,7 +58,7 @@ def audits(folder: AuditFolder) -> list[AuditRecord]:
 def test_a_baseline_is_missed_then_written_then_compared_with(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, SAFE, GATED)
     missing = audit_folder.run(*ONE, AGAINST)
-    missing.assert_outcomes(failed=1)
+    missing.assert_outcomes(errors=1)
     missing.stdout.fnmatch_lines(
         [
             "*baseline baselines/test_model.test_leak-*.json does not exist, so there is nothing *",
@@ -191,7 +191,7 @@ def test_a_part_of_an_audit_is_no_baseline_unless_it_is_said(
     assert len(files(audit_folder)) == 1
     # What it does not have is missed by the whole audit.
     whole = audit_folder.run(*TWO, AGAINST)
-    whole.assert_outcomes(passed=1, failed=1)
+    whole.assert_outcomes(passed=1, errors=1)
     whole.stdout.fnmatch_lines(["*it has no attack-III-distribution, and has attack-III-thresh*"])
 
 
@@ -228,7 +228,7 @@ def test_a_file_that_is_no_use_is_red_and_is_not_overwritten(
     before = path.read_text()
     for more in ([], [UPDATE], [UPDATE, f"{UPDATE}-despite=red,deselected"]):
         result = plain_folder.run(*ONE, *arguments, *more)
-        result.assert_outcomes(failed=1)
+        result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines([f"*baseline baselines/*.json {said}"])
         assert path.read_text() == before
 
@@ -239,12 +239,12 @@ def test_another_key_is_told_from_another_audit(
     plain_folder.write(MORE, SAFE, GATED)
     assert update(plain_folder, *ONE).ret == 0
     result = plain_folder.run(*ONE, AGAINST, "--privaudit-baseline-key=another key of mine")
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*baseline baselines/*.json was written with another key*"])
     monkeypatch.delenv("PRIVAUDIT_BASELINE_KEY")
     for said in ([], [UPDATE]):
         none = plain_folder.run(*ONE, AGAINST, *said)
-        none.assert_outcomes(failed=1)
+        none.assert_outcomes(errors=1)
         none.stdout.fnmatch_lines(["*key has 0 characters*", "*export PRIVAUDIT_BASELINE_KEY=*"])
 
 
@@ -256,7 +256,7 @@ def test_what_asks_otherwise_is_refused_and_replaced_by_an_update(
     [path] = files(audit_folder)
     before = path.read_text()
     refused = audit_folder.run(*ONE, AGAINST, "--privaudit-queries=2")
-    refused.assert_outcomes(failed=1)
+    refused.assert_outcomes(errors=1)
     refused.stdout.fnmatch_lines(
         [
             "*not comparable with baseline baselines/*.json: queries is 2, and was 1",
@@ -322,6 +322,6 @@ def test_a_captioner_that_nobody_knows_again_is_refused_before_it_is_asked(
     audit_folder.write(MORE, SAFE, GATED)
     asked = ("--privaudit-scenarios=II", "--privaudit-attacks=threshold")
     refused = update(audit_folder, *asked, despite=("red",))
-    refused.assert_outcomes(failed=1)
+    refused.assert_outcomes(errors=1)
     refused.stdout.fnmatch_lines(["*captioner (*) has no fingerprint*"])
     assert not files(audit_folder)
