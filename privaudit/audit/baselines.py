@@ -63,7 +63,7 @@ def baseline_file(place: Path, audit: str) -> Path:
     --------
     >>> from pathlib import Path
     >>> baseline_file(Path("baselines"), "audits/test_faces.py::test_leak").name
-    'audits.test_faces.py.test_leak-f8f62bb3.json'
+    'audits.test_faces.test_leak-24fba44f.json'
     """
     if place.suffix == ".json" and not place.is_dir():
         return place

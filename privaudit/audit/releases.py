@@ -109,7 +109,7 @@ def compare(
     ...         gate="evidence",
     ...         store="none",
     ...     )
-    >>> safe = audit(privaudit.ObliviousTarget())
+    >>> safe = audit(privaudit.ObliviousTarget((8, 8)))
     >>> leaking = audit(privaudit.MemorizingTarget(samples[:40]))
     >>> privaudit.compare(leaking, safe).verdict
     'pass'

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from privaudit.record.baseline import Baseline
 from privaudit.record.session import SessionRecord
+from privaudit.record.values import Value
 
-FILES = {"schema.json": SessionRecord, "baseline.json": Baseline}
+FILES: dict[str, type[Value]] = {"schema.json": SessionRecord, "baseline.json": Baseline}
 
 if __name__ == "__main__":
     for name, kind in FILES.items():
