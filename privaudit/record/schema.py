@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from privaudit.record.baseline import Baseline
 from privaudit.record.session import SessionRecord
-from privaudit.record.values import Value
+
+if TYPE_CHECKING:
+    from privaudit.record.values import Value
 
 FILES: dict[str, type[Value]] = {"schema.json": SessionRecord, "baseline.json": Baseline}
 
