@@ -276,7 +276,7 @@ class Audit:
             The evaluation set as far as it was asked, its scores, the end of a sequential audit,
             what was decided, and the confidence of one bound.
         """
-        settings, end = self.settings, None
+        settings, end, level = self.settings, None, self._result_confidence
         if settings.sequential and settings.max_tpr is not None:
             msg = "max_tpr needs all samples: a sequential audit stops when the AUC tells it to"
             raise SettingError(msg)
@@ -284,7 +284,6 @@ class Audit:
         self._check_conduct(self.scorer(experiment), calibration, evaluation)
         self.setup.check_settings()
         if settings.sequential:
-            level = self._result_confidence
             scorer = self.scorer(experiment)
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
@@ -302,13 +301,11 @@ class Audit:
         return evaluation, scores, None, decide_fixed(scores, settings, among), among.confidence
 
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
-        if self._comparer is not None:
-            self._comparer.check(experiment, attack)
+        if (comparer := self._comparer) is not None:
+            comparer.check(experiment, attack)
         decided = self._decide(experiment, attack)
         result = written_result(self.setup, experiment, attack, *decided, n_results=self._n_results)
-        if self._comparer is None:
-            return result
-        return self._comparer.compared(result, self._all_scores(experiment))
+        return comparer.compared(result, self._all_scores(experiment)) if comparer else result
 
     def _answered(self, scenario: str) -> Experiment:
         """Return a scenario without the samples that a model refuses to draw, see `refusals`."""
@@ -379,12 +376,12 @@ class Audit:
             chance=self.chance,
             baseline=self._comparer.used() if self._comparer and results else None,
             results=results,
-            notes=self._notes(),
+            notes=[
+                *self.setup.notes(),
+                *(note for left in self._left.values() for note in left.notes),
+                *(self._comparer.notes() if self._comparer else []),
+            ],
         )
-
-    def _notes(self) -> list[str]:
-        left = [note for left in self._left.values() for note in left.notes]
-        return [*self.setup.notes(), *left, *(self._comparer.notes() if self._comparer else [])]
 
     def _role(self, labelled: LabelledSet) -> str:
         return "target_model" if labelled.target is self.setup.target else "shadow_model"
