@@ -330,8 +330,7 @@ class Audit:
         for labelled in sets:
             role = self._role(labelled)
             conduct = conduct_of(scorer, labelled)
-            reasons = judge_conduct(role, conduct)
-            self._note(Validity(conduct={role: conduct}, reasons=reasons))
+            self._note(Validity(conduct={role: conduct}, reasons=judge_conduct(role, conduct)))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
