@@ -150,8 +150,8 @@ class SavedPipeline:
         whole = {name: path for name, path in self._paths.items() if name in ("base", "config")}
         if len(self._paths) == len(whole) and not self._loras:
             return None
-        how: dict[str, Any] = {"device": self.device, "call": self.call, **self._from_pretrained}
-        return SavedPipeline(**whole, **how)
+        how: dict[str, Any] = {"device": self.device, "call": self.call, **whole}
+        return SavedPipeline(**how, **self._from_pretrained)
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -165,7 +165,7 @@ class SavedPipeline:
         expected = self.fingerprint
         loaded = load_pipeline(
             **self._paths,
-            lora=self._loras or None,
+            lora={str(path): scale for path, scale in self._loras.items()} or None,
             textual_inversion=self._inversions or None,
             device=self.device,
             **self._from_pretrained,
