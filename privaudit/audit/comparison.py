@@ -250,8 +250,8 @@ def _comparison(
     low = statistics.change_bound(old, new, reach, lower=True)
     above = float(norm.ppf(confidence)) if terms.gate == "certify" else reach
     high = statistics.change_bound(old, new, above, lower=False)
-    sizes = [(len(one.members), len(one.non_members)) for one in (old, new)]
-    most = statistics.largest_shown_rise(*sizes, reach)
+    before, after = ((len(one.members), len(one.non_members)) for one in (old, new))
+    most = statistics.largest_shown_rise(before, after, reach)
     if same_model:
         low = high = 0.0  # the same function of the same samples: there is nothing to estimate
     return Comparison(
@@ -262,7 +262,7 @@ def _comparison(
         bounds=Interval(low=low, high=high, confidence=confidence),
         p_value=change.p_value,
         n_shared=change.n_shared,
-        paired=change.n_shared == sum(sizes[0]) == sum(sizes[1]),
+        paired=change.n_shared == sum(before) == sum(after),
         correlation=change.correlation,
         detectable=statistics.detectable_rise(change, reach),
         provable=most,

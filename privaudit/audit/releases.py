@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from privaudit.audit.comparison import Sides
-    from privaudit.record import AuditRecord, Provenance
+    from privaudit.record import AuditRecord, Comparison, Provenance
 
 __all__ = ["compare", "record_facts", "record_reference"]
 
@@ -118,7 +118,9 @@ def compare(
     ('fail', True, True)
     """
     stated = {"gate": gate, "confidence": confidence}
-    chosen = {n: new.settings.get(n) if value is None else value for n, value in stated.items()}
+    chosen: dict[str, Any] = {
+        n: new.settings.get(n) if value is None else value for n, value in stated.items()
+    }
     settings = AuditSettings(max_rise=max_rise, baseline_samples=samples, **chosen)
     terms, reference = Terms.of(settings), record_reference(old)
     facts = record_facts(new, reference.key)
@@ -138,7 +140,7 @@ def _compared(reference: Reference, new: AuditRecord, terms: Terms) -> AuditReco
     for result in new.results:
         sides = {"members": result.member_scores, "non_members": result.non_member_scores}
         scenarios.setdefault(result.scenario, {})[result.name] = sides
-    changes = {}
+    changes: dict[str, Comparison] = {}
     for scores in scenarios.values():
         changes |= reference.changes(scores, identity, len(scenarios), terms)
     names = [result.name for result in new.results]

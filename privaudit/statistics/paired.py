@@ -178,7 +178,8 @@ class _Pair:
         return math.sqrt(max(0.0, sum(variances) - both))
 
     def _apart(self, of: str, reach: float, *, lower: bool) -> float:
-        return abs(getattr(self, of) - auc_bound(*self._sides[of], reach, lower=lower))
+        value = self.old if of == "old" else self.new
+        return abs(value - auc_bound(*self._sides[of], reach, lower=lower))
 
     def low(self, reach: float) -> float:
         down, up = self._apart("new", reach, lower=True), self._apart("old", reach, lower=False)
@@ -201,7 +202,7 @@ class _Pair:
             return 0.5  # so few samples bound nothing, however little is asked of the bound
         reach = FARTHEST if bound(FARTHEST) > 0 else float(brentq(bound, 0.0, FARTHEST))
         tail = float(norm.sf(reach))
-        return tail if self.change > 0 else 1 - tail
+        return tail if self.change > 0 else 1.0 - tail
 
 
 def change_reach(
