@@ -10,7 +10,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from privaudit.audit import Audit, AuditInputs, run_audit
+    from privaudit.audit import Audit, AuditInputs, compare, run_audit
     from privaudit.captioners import RetrievalCaptioner, finetune_captioner, load_captioner
     from privaudit.diffusion.dp_sgd import DifferentialPrivacy
     from privaudit.diffusion.dp_wiring import check_dp_sgd
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         AuditInvalid,
         PrivacyBudgetExceeded,
         PrivacyClaimExceeded,
+        PrivacyRegression,
     )
     from privaudit.record import AttackResult, AuditRecord, Claim, SessionRecord
     from privaudit.runs import Checkpoint, checkpoints
@@ -69,6 +70,7 @@ __all__ = [
     "PipelineTarget",
     "PrivacyBudgetExceeded",
     "PrivacyClaimExceeded",
+    "PrivacyRegression",
     "PrivauditError",
     "RetrievalCaptioner",
     "Sample",
@@ -76,6 +78,7 @@ __all__ = [
     "SessionRecord",
     "check_dp_sgd",
     "checkpoints",
+    "compare",
     "finetune",
     "finetune_captioner",
     "load_captioner",
@@ -111,6 +114,7 @@ _HOMES = {
     "PipelineTarget": "privaudit.targets",
     "PrivacyBudgetExceeded": "privaudit.plugin.failures",
     "PrivacyClaimExceeded": "privaudit.plugin.failures",
+    "PrivacyRegression": "privaudit.plugin.failures",
     "PrivauditError": "privaudit.errors",
     "RetrievalCaptioner": "privaudit.captioners",
     "Sample": "privaudit.samples",
@@ -118,6 +122,7 @@ _HOMES = {
     "SessionRecord": "privaudit.record",
     "check_dp_sgd": "privaudit.diffusion.dp_wiring",
     "checkpoints": "privaudit.runs",
+    "compare": "privaudit.audit",
     "finetune": "privaudit.diffusion.fine_tuning",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",

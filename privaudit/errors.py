@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "EXTRAS",
+    "BaselineError",
     "CaptionerError",
     "CheckpointError",
     "DisclosureError",
@@ -51,6 +52,10 @@ class SettingError(PrivauditError, ValueError):
 
 class SampleError(PrivauditError, ValueError):
     """A sample, or a set of samples, cannot be audited."""
+
+
+class BaselineError(PrivauditError, ValueError):
+    """A baseline cannot be read, compared with, or written."""
 
 
 class DisclosureError(PrivauditError, ValueError):

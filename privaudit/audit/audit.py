@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.attacks.registry import reads_base
 from privaudit.audit.base import told_by_base
+from privaudit.audit.baselines import Comparer
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
 from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
 from privaudit.audit.experiment import count_asked
 from privaudit.audit.multiplicity import Multiplicity, chance, together
 from privaudit.audit.preflight import Preflight
-from privaudit.audit.provenance import commit_of, described, machine, versions
+from privaudit.audit.provenance import provenance_of
 from privaudit.audit.refusals import LeftOut, check_none_refused, may_refuse, without_refused
 from privaudit.audit.results import by_id, written_result
 from privaudit.audit.scenarios import SCENARIOS, n_evaluated
@@ -25,13 +26,15 @@ from privaudit.audit.setup import Setup
 from privaudit.audit.validity import judge_answers
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
-from privaudit.record import AttackResult, AuditRecord, Images, Provenance, Validity
+from privaudit.record import AttackResult, AuditRecord, Images, Validity
 from privaudit.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from privaudit.audit.baselines import Against
+    from privaudit.audit.comparison import Sides
     from privaudit.audit.conclusions import Decision
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.inputs import AuditInputs
@@ -68,6 +71,8 @@ class Audit:
         settings for which the inputs suffice.
     progress
         Called after each batch with the number of images generated.
+    against
+        The baseline that results are compared with, or that will be written.
     """
 
     def __init__(
@@ -82,13 +87,14 @@ class Audit:
         file: Path | None = None,
         scenarios: tuple[str, ...] | None = None,
         progress: Callable[[int], None] = lambda _: None,
+        against: Against | None = None,
     ) -> None:
         self.settings, self.name = settings, name
         self.store = Store(None) if store is None else store
         self.engine = LocalEngine() if engine is None else engine
         self.setup = Setup(inputs, settings, self.store, scenarios)
-        self._parameters = dict(parameters or {})
-        self._file, self._progress = file, progress
+        self._comparer = None if against is None else Comparer(self.setup, settings, against)
+        self._parameters, self._file, self._progress = dict(parameters or {}), file, progress
         self._results: dict[tuple[str, str], AttackResult] = {}
         self._scores: dict[tuple[str, str], Scores] = {}
         self._among: dict[str, Multiplicity] = {}
@@ -229,21 +235,26 @@ class Audit:
 
     def _multiplicity(self, experiment: Experiment) -> Multiplicity:
         """Score a scenario's pictures by all inference models: what one shows depends on all."""
-        name = experiment.scenario.name.removeprefix("attack-")
+        name = experiment.scenario.name
         if name not in self._among:
-            decided = [a for a in self.settings.attacks if not self.check(name, a).reasons]
-            scores = {attack: self._score(experiment, attack) for attack in decided}
-            sides = experiment.evaluation
-            results = {
-                attack: {
-                    "members": by_id(sides.members, found.members),
-                    "non_members": by_id(sides.non_members, found.non_members),
-                }
-                for attack, found in scores.items()
-            }
             n_scenarios = max(1, len(self.setup.scenarios))
-            self._among[name] = together(results, n_scenarios, self.settings.confidence)
+            scores = self._all_scores(experiment)
+            self._among[name] = together(scores, n_scenarios, self.settings.confidence)
         return self._among[name]
+
+    def _all_scores(self, experiment: Experiment) -> dict[str, Sides]:
+        """Score a scenario by all inference models, by name and by sample id."""
+        name = experiment.scenario.name.removeprefix("attack-")
+        decided = [a for a in self.settings.attacks if not self.check(name, a).reasons]
+        scores = {attack: self._score(experiment, attack) for attack in decided}
+        sides = experiment.evaluation
+        return {
+            attack: {
+                "members": by_id(sides.members, found.members),
+                "non_members": by_id(sides.non_members, found.non_members),
+            }
+            for attack, found in scores.items()
+        }
 
     @property
     def _n_results(self) -> int:
@@ -265,16 +276,14 @@ class Audit:
             The evaluation set as far as it was asked, its scores, the end of a sequential audit,
             what was decided, and the confidence of one bound.
         """
-        settings = self.settings
+        settings, end, level = self.settings, None, self._result_confidence
         if settings.sequential and settings.max_tpr is not None:
             msg = "max_tpr needs all samples: a sequential audit stops when the AUC tells it to"
             raise SettingError(msg)
         calibration, evaluation = experiment.calibration, experiment.evaluation
-        end = None
         self._check_conduct(self.scorer(experiment), calibration, evaluation)
         self.setup.check_settings()
         if settings.sequential:
-            level = self._result_confidence
             scorer = self.scorer(experiment)
             scorer.prefetch([calibration])
             model, seen = scorer.calibrated(attack, calibration)
@@ -292,13 +301,11 @@ class Audit:
         return evaluation, scores, None, decide_fixed(scores, settings, among), among.confidence
 
     def _run(self, experiment: Experiment, attack: str) -> AttackResult:
-        return written_result(
-            self.setup,
-            experiment,
-            attack,
-            *self._decide(experiment, attack),
-            n_results=self._n_results,
-        )
+        if (comparer := self._comparer) is not None:
+            comparer.check(experiment, attack)
+        decided = self._decide(experiment, attack)
+        result = written_result(self.setup, experiment, attack, *decided, n_results=self._n_results)
+        return comparer.compared(result, self._all_scores(experiment)) if comparer else result
 
     def _answered(self, scenario: str) -> Experiment:
         """Return a scenario without the samples that a model refuses to draw, see `refusals`."""
@@ -323,8 +330,7 @@ class Audit:
         for labelled in sets:
             role = self._role(labelled)
             conduct = conduct_of(scorer, labelled)
-            reasons = judge_conduct(role, conduct)
-            self._note(Validity(conduct={role: conduct}, reasons=reasons))
+            self._note(Validity(conduct={role: conduct}, reasons=judge_conduct(role, conduct)))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
@@ -364,21 +370,16 @@ class Audit:
             name=self.name,
             parameters=self._parameters,
             settings=self.setup.recorded_settings(),
-            provenance=Provenance(
-                models={role: described(m) for role, m in self.setup.models_used().items()},
-                samples=self.setup.sample_sets(),
-                images=images,
-                versions=versions(),
-                seed=self.settings.seed,
-                machine=machine(),
-                commit=commit_of(self._file) if self._file else None,
-                started=self._started,
-                ended=self._ended,
-            ),
+            provenance=provenance_of(self.setup, images, self._file, self._started, self._ended),
             validity=self._validity,
             chance=self.chance,
+            baseline=self._comparer.used() if self._comparer and results else None,
             results=results,
-            notes=[*self.setup.notes(), *(n for left in self._left.values() for n in left.notes)],
+            notes=[
+                *self.setup.notes(),
+                *(note for left in self._left.values() for note in left.notes),
+                *(self._comparer.notes() if self._comparer else []),
+            ],
         )
 
     def _role(self, labelled: LabelledSet) -> str:

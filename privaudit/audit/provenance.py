@@ -9,15 +9,18 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from privaudit.fingerprint import fingerprint_values, library_versions
-from privaudit.record import SampleSet
+from privaudit.record import Provenance, SampleSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
+    from privaudit.audit.setup import Setup
+    from privaudit.record import Images
     from privaudit.samples import Sample
 
-__all__ = ["commit_of", "described", "machine", "sample_set", "versions"]
+__all__ = ["commit_of", "described", "machine", "provenance_of", "sample_set", "versions"]
 
 LIBRARIES = (
     "privaudit",
@@ -58,6 +61,35 @@ def described(model: Any) -> dict[str, Any]:
         if hasattr(model, name):
             facts[name] = str(getattr(model, name))
     return facts
+
+
+def provenance_of(
+    setup: Setup, images: Images, file: Path | None, started: datetime, ended: datetime
+) -> Provenance:
+    """Return what ran so far.
+
+    Parameters
+    ----------
+    setup
+        The audit's models and sets.
+    images
+        What was asked and generated.
+    file
+        The audit file, if there is one.
+    started, ended
+        When the first result was begun, and the last one completed.
+    """
+    return Provenance(
+        models={role: described(model) for role, model in setup.models_used().items()},
+        samples=setup.sample_sets(),
+        images=images,
+        versions=versions(),
+        seed=setup.settings.seed,
+        machine=machine(),
+        commit=commit_of(file) if file else None,
+        started=started,
+        ended=ended,
+    )
 
 
 def sample_set(samples: Iterable[Sample]) -> SampleSet:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.audit.audit import Audit
+from privaudit.audit.baselines import Against, baseline_key, load_reference
 from privaudit.audit.inputs import AuditInputs
+from privaudit.audit.releases import record_reference
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SampleError, SettingError
@@ -36,6 +39,7 @@ def run_audit(
     coin_split: CoinSplit | None = None,
     sample_groups: Mapping[str, object] | None = None,
     claim: Claim | None = None,
+    baseline: AuditRecord | Path | str | None = None,
     name: str = "audit",
     progress: Callable[[int], None] = lambda _: None,
     **settings: Any,
@@ -66,6 +70,9 @@ def run_audit(
         A group of each sample, by id: the record has an AUC for each.
     claim
         A claimed ε, to be disproved.
+    baseline
+        An earlier audit to compare with: its record, or the file or folder that
+        ``--privaudit-update-baseline`` wrote.
     name
         What the record calls the audit.
     progress
@@ -115,6 +122,17 @@ def run_audit(
     if session.plan:
         msg = "plan=True is for pytest: here, Audit(…).estimate(scenario=…) says what is asked"
         raise SettingError(msg)
+    if session.update_baseline:
+        msg = "update_baseline=True is for pytest: here, keep the AuditRecord that you got"
+        raise SettingError(msg)
+    against = None
+    if isinstance(baseline, AuditRecord):
+        reference = record_reference(baseline)
+        against = Against(reference.key, reference)
+    elif baseline is not None:
+        chosen = chosen.replace(baseline=baseline)
+        key = baseline_key(session.baseline_key)
+        against = load_reference(Path(str(chosen.baseline)), name, key)
     folder = session.store or default_folder()
     shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
     audit = Audit(
@@ -139,6 +157,7 @@ def run_audit(
         make_engine(session),
         name=name,
         progress=progress,
+        against=against,
     )
     missing = _run_all(audit, strict=session.strict)
     record = audit.record().model_copy(update={"not_completed": missing})

@@ -85,14 +85,14 @@ class FineTuned:
         from peft import get_peft_model_state_dict
 
         part, denoiser = _denoiser_of(self.pipeline)
-        if not getattr(denoiser, "peft_config", None):
-            msg = "no LoRA adapter in this pipeline: it was fine-tuned whole, save it instead"
-            raise FineTuneError(msg)
         if not hasattr(self.pipeline, "save_lora_weights"):
             msg = (
                 f"diffusers reads no LoRA file into a {type(self.pipeline).__name__}: save the "
                 f"adapter with pipeline.{part}.save_pretrained, or fine-tune with method='full'"
             )
+            raise FineTuneError(msg)
+        if not getattr(denoiser, "peft_config", None):
+            msg = "no LoRA adapter in this pipeline: it was fine-tuned whole, save it instead"
             raise FineTuneError(msg)
         layers = {
             name: value.to(torch.float16)

@@ -296,15 +296,17 @@ def _trainable_copy(
         denoiser = denoiser.to(torch.float32)
     if method == "lora":
         try:
-            from peft import LoraConfig
+            from peft import LoraConfig, inject_adapter_in_model
         except ImportError as error:
             raise MissingExtraError("LoRA fine-tuning", "peft", "finetune") from error
         targets = list(lora_targets or family.lora_targets)
+        config = LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=targets)
         denoiser.requires_grad_(requires_grad=False)
         try:
-            denoiser.add_adapter(
-                LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=targets)
-            )
+            if hasattr(denoiser, "add_adapter"):
+                denoiser.add_adapter(config)
+            else:  # PixArt's, which diffusers gives no adapters
+                inject_adapter_in_model(config, denoiser)
         except ValueError as error:
             msg = (
                 f"no adapter fits lora_targets={targets} in a {type(denoiser).__name__} "

@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SETTINGS] = (audit, session)
     if session.plan:
         without_workers(config)  # one process makes the plan
-    if session.plan or session.strict or uses_workers(config):
+    if session.plan or session.strict or session.update_baseline or uses_workers(config):
         _register(config)  # without an audit too, there is something to say
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from privaudit.record import AuditRecord
+    from privaudit.record import AttackResult, AuditRecord
 
 __all__ = [
     "AuditInconclusive",
@@ -15,6 +15,8 @@ __all__ = [
     "GateFailure",
     "PrivacyBudgetExceeded",
     "PrivacyClaimExceeded",
+    "PrivacyRegression",
+    "failure_kind",
 ]
 
 
@@ -37,6 +39,13 @@ class PrivacyClaimExceeded(PrivacyBudgetExceeded):
     """The failure of a test that found more ε than a ``privacy_claim`` marker claims."""
 
 
+class PrivacyRegression(GateFailure):
+    """The failure of a test whose model leaks more than that of the baseline.
+
+    It is no :class:`PrivacyBudgetExceeded`: who expects a leak does not expect a larger one.
+    """
+
+
 class AuditInconclusive(GateFailure):
     """The failure of a test whose samples were too few for the gate to decide."""
 
@@ -53,3 +62,26 @@ class AuditInvalid(GateFailure):
     def __init__(self, message: str, record: AuditRecord | None = None) -> None:
         super().__init__(message)
         self.record = record
+
+
+def failure_kind(result: AttackResult) -> type[GateFailure]:
+    """Return what a result is that did not pass.
+
+    Parameters
+    ----------
+    result
+        Whose verdict is not ``"pass"``.
+    """
+    if result.claim_exceeded:
+        return PrivacyClaimExceeded
+    if result.comparison is not None and result.comparison.verdict == "fail":
+        return PrivacyRegression
+    tpr = result.tpr_budget
+    verdicts = {result.auc_verdict, "pass" if tpr is None else tpr.verdict}
+    if verdicts == {"pass"}:
+        return AuditInconclusive  # it is within its budget, and not known to be below the baseline
+    # By the gate point an AUC over the budget is one, shown or not.
+    point = result.gate == "point" and not result.sequential
+    checked = tpr is None or tpr.point is not None
+    over = "fail" in verdicts or (point and (checked or result.auc_verdict != "pass"))
+    return PrivacyBudgetExceeded if over else AuditInconclusive

@@ -12,6 +12,7 @@ import pytest
 
 from privaudit.errors import InvalidAuditError, PrivauditError
 from privaudit.plugin import FIXTURE
+from privaudit.plugin.baselines import against
 from privaudit.plugin.claims import check_claim, claim_of
 from privaudit.plugin.failures import AuditInvalid
 from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
@@ -68,7 +69,7 @@ class Runner:
         where = session.store or default_folder()
         self.store: Store = Store(None if str(where) == "none" else where, session.store_limit)
         self.engine: Engine = make_engine(session)
-        self._settings, self._strict, self._progress = audit, session.strict, progress
+        self._settings, self._session, self._progress = audit, session, progress
         self._audits: dict[str, Audit] = {}
         self._shadows = ShadowModels(self.store, folder)
         self._searches: dict[str, RunSearch] = {}
@@ -211,6 +212,7 @@ class Runner:
                 file=request.node.path,
                 scenarios=self._decidable(request.node, settings),
                 progress=self._progress,
+                against=against(request.config, settings, self._session, name),
             )
         return self._audits[name]
 
@@ -275,7 +277,7 @@ class Runner:
         )
         if set(absent) & set(required):
             pytest.fail(message, pytrace=False)
-        if self._strict:
+        if self._session.strict:
             pytest.fail(f"{message} (--privaudit-strict)", pytrace=False)
         pytest.skip(message)
 
@@ -304,4 +306,6 @@ def _value(request: pytest.FixtureRequest, name: str) -> Any:
 
 
 def _fail(error: PrivauditError) -> Any:
-    pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
+    # The last of several lines is a command to copy.
+    first, *rest = str(error).split("\n", 1)
+    pytest.fail("\n".join([f"{first} ({type(error).__name__})", *rest]), pytrace=False)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from privaudit.plugin.baselines import BaselineUpdate
 from privaudit.plugin.failures import (
-    AuditInconclusive,
     AuditInvalid,
     GateFailure,
     PrivacyBudgetExceeded,
-    PrivacyClaimExceeded,
+    failure_kind,
 )
 from privaudit.plugin.items import (
     Address,
@@ -64,6 +64,9 @@ class AuditSession:
         self._said: list[str] = []
         self._red: dict[str, str] = {}
         """Why each item that failed the gate did: a rerun cannot take it back."""
+        self._update: BaselineUpdate | None = None
+        if session.update_baseline and worker_input(config) is None:
+            self._update = BaselineUpdate(config, session)
 
     # -- the gate
 
@@ -93,13 +96,7 @@ class AuditSession:
 
         before = self._red.get(item.nodeid)
         if result.verdict != "pass":
-            # By the gate point an AUC over the budget is one, shown or not.
-            point = result.gate == "point" and not result.sequential
-            checked = result.tpr_budget is None or result.tpr_budget.point is not None
-            over = result.verdict == "fail" or (point and (checked or result.auc_verdict != "pass"))
-            kind = PrivacyBudgetExceeded if over else AuditInconclusive
-            if result.claim_exceeded:
-                kind = PrivacyClaimExceeded
+            kind = failure_kind(result)
             self._red.setdefault(item.nodeid, explanation(result, item_id(item.nodeid)))
             return kind(explanation(result, item_id(item.nodeid)))
         if before is not None:
@@ -168,6 +165,8 @@ class AuditSession:
         if getattr(report, "privaudit_looks_alike", False):
             # The controller of xdist took its id for one of an audit's; its worker knew better.
             self._expected.pop(report.nodeid, None)
+        if self._update is not None:
+            self._update.heard(report)
         part = getattr(report, "privaudit", None)
         if part is not None:
             from privaudit.record import AuditRecord
@@ -256,6 +255,10 @@ class AuditSession:
             notes += none_within(self._log.audits())
         if self._session.strict and (self._log is None or not self._log.n_completed):
             notes.append("0 audits were completed, and --privaudit-strict asks for at least one")
+        if self._update is not None:
+            notes += self._update.write(
+                [] if self._log is None else self._log.audits(), len(missing)
+            )
         if notes:
             self._open_log().notes.extend(notes)
         if self._log is not None and self._log.notes and not session.testsfailed:
@@ -310,4 +313,6 @@ class AuditSession:
             *render(audits_to_show(audits), self._log.notes),
             *self._said,
         ]
+        if self._update is not None:
+            lines += self._update.said
         print_section(terminalreporter, "privaudit", lines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance, SampleSet
+from privaudit.record.baseline import BASELINE_VERSION, Baseline, BaselineResult, read_baseline
+from privaudit.record.comparison import BaselineUsed, Comparison
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName, RunRecord, RunStep, runs_of
@@ -27,15 +29,20 @@ from privaudit.record.values import (
 )
 
 __all__ = [
+    "BASELINE_VERSION",
     "SCHEMA_VERSION",
     "Answers",
     "AttackResult",
     "AuditRecord",
+    "Baseline",
+    "BaselineResult",
+    "BaselineUsed",
     "BlindBaseline",
     "BlindFinding",
     "Chance",
     "CheckpointName",
     "Claim",
+    "Comparison",
     "Conduct",
     "Counts",
     "DetectableAUC",
@@ -59,6 +66,7 @@ __all__ = [
     "SessionRecord",
     "TprBudget",
     "Validity",
+    "read_baseline",
     "runs_of",
     "write_json",
 ]

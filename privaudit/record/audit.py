@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from privaudit.record.comparison import BaselineUsed
 from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName
 from privaudit.record.validity import Validity
@@ -128,6 +129,8 @@ class AuditRecord(Value):
         Whether anything may be concluded.
     chance
         How often this gate errs at this size; ``None`` of a sequential audit, and at a budget of 1.
+    baseline
+        What the results were compared with, if there was a baseline.
     results
         In the order of scenarios and inference models.
     not_completed
@@ -146,6 +149,7 @@ class AuditRecord(Value):
     provenance: Provenance | None = None
     validity: Validity | None = None
     chance: Chance | None = None
+    baseline: BaselineUsed | None = None
     results: list[AttackResult] = []
     not_completed: list[NotCompleted] = []
     notes: list[str] = []
@@ -192,6 +196,7 @@ class AuditRecord(Value):
                 "provenance": both(self.provenance, other.provenance),
                 "validity": both(self.validity, other.validity),
                 "chance": other.chance or self.chance,
+                "baseline": other.baseline or self.baseline,
                 "results": list(results.values()),
                 "not_completed": list(missing.values()),
                 "notes": list(dict.fromkeys((*self.notes, *other.notes))),

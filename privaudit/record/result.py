@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privaudit.record.comparison import Comparison
 from privaudit.record.values import (
     Claim,
     Counts,
@@ -34,8 +35,8 @@ class AttackResult(Value):
         ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
         ``"pass"``; ``"fail"`` where it is shown that the AUC is over the budget, or ε over a
-        claim, or more members are found than may be; otherwise ``"inconclusive"``, which is as
-        red.
+        claim, or more members are found than may be, or that the AUC rose over the baseline's;
+        otherwise ``"inconclusive"``, which is as red.
     auc_verdict
         The verdict on the AUC alone.
     interval
@@ -85,6 +86,8 @@ class AttackResult(Value):
         expected share of those named by chance is 1 − confidence at most.
     groups
         The AUC within each group of samples, if groups were given.
+    comparison
+        How it stands beside the same result of the baseline, if there is one.
     member_scores, non_member_scores
         Score of every evaluation sample, by id.
     """
@@ -117,6 +120,7 @@ class AttackResult(Value):
     near_copies: NearCopies | None = None
     exposed: list[ExposedMember] = []
     groups: list[GroupAUC] = []
+    comparison: Comparison | None = None
     member_scores: dict[str, float]
     non_member_scores: dict[str, float]
 

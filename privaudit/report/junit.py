@@ -20,6 +20,7 @@ def properties(audit: str, result: AttackResult) -> list[tuple[str, object]]:
     result
         One of its results.
     """
+    change = result.comparison
     at_1_percent = result.at_fpr(0.01)
     values: dict[str, object] = {
         "audit": audit,
@@ -38,4 +39,17 @@ def properties(audit: str, result: AttackResult) -> list[tuple[str, object]]:
         "tpr_at_1_percent_fpr": at_1_percent and at_1_percent.tpr.value,
         "epsilon": result.epsilon and result.epsilon.epsilon,
     }
+    if change is not None:
+        copies = change.near_copies
+        values |= {
+            "baseline_auc": change.auc,
+            "change": change.change,
+            "change_low": change.bounds.low,
+            "change_high": change.bounds.high,
+            "change_p_value": change.p_value,
+            "change_verdict": change.verdict,
+            "baseline_tpr_at_1_percent_fpr": change.tpr and change.tpr.tpr.value,
+            "baseline_near_copies": copies and copies.members,
+        }
+        values["near_copies"] = result.near_copies and result.near_copies.members
     return [(f"privaudit.{name}", value) for name, value in values.items() if value is not None]

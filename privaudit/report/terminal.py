@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from privaudit.report.comparison import change_lines
 from privaudit.report.wording import FALSE_RED, chance_words, headline, percent, verdict_words
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             rows = [_row(result) for result in audit.results]
             yield from tabulate(rows, HEADERS, disable_numparse=True, colalign=ALIGN).splitlines()
             yield _legend(audit.results[0])
+            yield from change_lines(audit)
             if audit.validity is not None:
                 yield from _validity(audit.validity)
                 yield from _sensitivity(audit.validity, audit.results[0].budget)

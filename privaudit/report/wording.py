@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from privaudit.report.comparison import change_headline, change_reason
+
 if TYPE_CHECKING:
     from privaudit.record import AttackResult, AuditRecord, Chance
 
@@ -31,7 +33,8 @@ def explanation(result: AttackResult, nodeid: str) -> str:
 
 
 def _reason(result: AttackResult) -> str:
-    return "\n".join(filter(None, (_of_claim(result), _of_auc(result), _of_tpr(result))))
+    parts = (_of_claim(result), change_reason(result), _of_auc(result), _of_tpr(result))
+    return "\n".join(filter(None, parts))
 
 
 def _of_claim(result: AttackResult) -> str:
@@ -215,6 +218,7 @@ def headline(audit: AuditRecord) -> str:
     claims = sum(result.claim_exceeded for result in audit.results)
     if claims:
         parts.append(f"{claims} over the claimed epsilon")
+    parts += change_headline(audit)
     if audit.not_completed:
         parts.append(f"{len(audit.not_completed)} not completed")
     return f"{audit.name}: {audit.verdict.upper()}, {', '.join(parts)}"

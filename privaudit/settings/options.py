@@ -14,10 +14,12 @@ from privaudit.settings import parsers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OPTIONS", "Option"]
+__all__ = ["DESPITE", "OPTIONS", "Option"]
 
 DEFAULT_ENCODER = "facebook/deit-base-distilled-patch16-384"
 """The encoder of the paper's reference implementation."""
+DESPITE = ("red", "deselected", "xdist")
+"""What keeps a baseline from being written, unless it is named."""
 
 
 class Option:
@@ -237,6 +239,26 @@ OPTIONS: tuple[Option, ...] = (
         "that model is known; it is asked as many images as the target, which are kept",
     ),
     Option(
+        "baseline",
+        parsers.place,
+        None,
+        "file (.json) of an earlier audit to compare with, or folder with one file for each audit",
+        unset="nothing is compared",
+    ),
+    Option(
+        "max_rise",
+        parsers.number(0, 1, open_high=True),
+        None,
+        "rise of an AUC over the baseline's that is accepted, by the rule of the gate",
+        unset="any rise is red that is shown",
+    ),
+    Option(
+        "baseline_samples",
+        parsers.choice("same", "other"),
+        "same",
+        "same: refuse a baseline of other samples; other: compare with it, which shows less",
+    ),
+    Option(
         "blind_limit",
         parsers.number(0.5, 1),
         0.55,
@@ -302,6 +324,33 @@ OPTIONS: tuple[Option, ...] = (
         "workers of the ray engine",
         in_audit=False,
         unset="one for each GPU of the cluster, or each CPU",
+    ),
+    Option(
+        "baseline_key",
+        parsers.text,
+        None,
+        "key that sample ids in a baseline are hashed with, 16 characters or more",
+        in_audit=False,
+        unset="$PRIVAUDIT_BASELINE_KEY",
+    ),
+    Option(
+        "update_baseline",
+        parsers.flag,
+        default=False,
+        help="write the baselines of all audits of the session; nothing else does",
+        in_audit=False,
+        in_ini=False,
+        switch=True,
+    ),
+    Option(
+        "update_baseline_despite",
+        parsers.several(*DESPITE),
+        None,
+        "write them all the same from a red audit, from a part of one, or under xdist: a "
+        f"comma-separated list of {', '.join(DESPITE)}",
+        in_audit=False,
+        in_ini=False,
+        unset="refused",
     ),
     Option(
         "plan",

@@ -16,6 +16,7 @@ __all__ = [
     "flag",
     "number",
     "path",
+    "place",
     "several",
     "size",
     "text",
@@ -120,6 +121,11 @@ def text(given: Any) -> str:
 def path(given: Any) -> Path:
     """Read a path, whose ~ is the home folder."""
     return Path(text(str(given))).expanduser()
+
+
+def place(given: Any) -> str:
+    """Read a path as text, so that a record can hold it."""
+    return str(path(given))
 
 
 def flag(given: Any) -> bool:

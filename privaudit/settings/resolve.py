@@ -54,6 +54,7 @@ class _Settings:
 
     def __repr__(self) -> str:
         changed = {n: v for n, v in self.values().items() if self.source(n) != "default"}
+        changed |= {n: "…" for n in changed if n.endswith("_key")}
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())})"
 
     def source(self, name: str) -> str:
@@ -127,6 +128,9 @@ class AuditSettings(_Settings):
     interval: str
     sequential: bool
     base_calibration: bool
+    baseline: str | None
+    max_rise: float | None
+    baseline_samples: str
     blind_limit: float
     duplicate_limit: float
 
@@ -199,6 +203,9 @@ class SessionSettings(_Settings):
     engine: str
     ray_address: str | None
     ray_workers: int | None
+    baseline_key: str | None
+    update_baseline: bool
+    update_baseline_despite: tuple[str, ...] | None
     plan: bool
     strict: bool
 
@@ -208,6 +215,11 @@ class SessionSettings(_Settings):
             from privaudit.errors import SettingError
 
             msg = "--privaudit-ray-address and --privaudit-ray-workers need --privaudit-engine=ray"
+            raise SettingError(msg)
+        if self.update_baseline_despite and not self.update_baseline:
+            from privaudit.errors import SettingError
+
+            msg = "--privaudit-update-baseline-despite needs --privaudit-update-baseline"
             raise SettingError(msg)
         if self.json is not None and self.json.is_dir():
             from privaudit.errors import SettingError

@@ -19,6 +19,14 @@ from privaudit.statistics.intervals import (
     proportion_interval,
     success_rate_interval,
 )
+from privaudit.statistics.paired import (
+    AucChange,
+    auc_change,
+    change_bound,
+    change_reach,
+    detectable_rise,
+    largest_shown_rise,
+)
 from privaudit.statistics.planning import (
     LeastSamples,
     default_leak,
@@ -52,6 +60,7 @@ from privaudit.statistics.simultaneous import (
 )
 
 __all__ = [
+    "AucChange",
     "AucInterval",
     "Corrected",
     "EpsilonBound",
@@ -68,17 +77,22 @@ __all__ = [
     "Surest",
     "auc",
     "auc_bound",
+    "auc_change",
     "auc_exceeds",
     "auc_interval",
+    "change_bound",
+    "change_reach",
     "count_pairs",
     "default_leak",
     "delong_variance",
     "detectable_auc",
+    "detectable_rise",
     "epsilon_from_rates",
     "epsilon_one_run",
     "exposed_members",
     "false_red_rate",
     "iut_upper_bounds",
+    "largest_shown_rise",
     "least_for_a_verdict",
     "least_for_fpr",
     "least_samples",

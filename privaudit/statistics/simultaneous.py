@@ -13,14 +13,18 @@ from privaudit.errors import ScoreError, SettingError
 from privaudit.statistics.intervals import auc_bound, placements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 __all__ = [
     "ResultScores",
     "SimultaneousBounds",
+    "correlations_of",
+    "influences",
     "iut_upper_bounds",
+    "largest_deviation",
+    "sides",
     "simultaneous_lower_bounds",
 ]
 
@@ -65,8 +69,8 @@ class SimultaneousBounds:
     correlation: float
 
 
-def _check(results: Mapping[str, ResultScores], confidence: float) -> None:
-    if not results:
+def _check(k: int, confidence: float) -> None:
+    if not k:
         msg = "0 results: there is nothing to bound"
         raise ScoreError(msg)
     if not 0.5 <= confidence < 1:
@@ -74,7 +78,8 @@ def _check(results: Mapping[str, ResultScores], confidence: float) -> None:
         raise SettingError(msg)
 
 
-def _sides(result: ResultScores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sides(result: ResultScores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return members' and non-members' scores as arrays, in the order of the mappings."""
     return tuple(  # type: ignore[return-value]
         np.fromiter(side.values(), dtype=np.float64)
         for side in (result.members, result.non_members)
@@ -123,21 +128,47 @@ def simultaneous_lower_bounds(
     >>> round(both.correlation, 6), both.bounds["I"] >= alone.bounds["I"] - 0.005
     (1.0, True)
     """
-    _check(results, confidence)
-    sides = {name: _sides(result) for name, result in results.items()}
-    single = float(norm.ppf(confidence))
-    bonferroni = float(norm.ppf(1 - (1 - confidence) / len(results)))
-    correlations = _correlations(results, sides)
-    k = len(results)
-    critical = single
-    if k > 1:
-        values, vectors = np.linalg.eigh(correlations)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        draws = _weights(seed, k) @ root.T
-        largest = float(np.quantile(draws.max(axis=1), confidence, method="higher"))
-        critical = min(max(largest, single), bonferroni)
-    bounds = {name: auc_bound(*side, critical, lower=True) for name, side in sides.items()}
+    _check(len(results), confidence)
+    correlations = _correlations(results)
+    critical = largest_deviation(correlations, confidence, seed)
+    bounds = {
+        name: auc_bound(*sides(result), critical, lower=True) for name, result in results.items()
+    }
     return SimultaneousBounds(bounds, confidence, critical, _mean(correlations))
+
+
+def largest_deviation(correlations: NDArray[np.float64], confidence: float, seed: int = 0) -> float:
+    """Return the quantile of the largest of correlated standard normal deviations.
+
+    It is at least that of one of them, and at most Bonferroni's.
+
+    Parameters
+    ----------
+    correlations
+        Shape (k, k).
+    confidence
+        In [0.5, 1).
+    seed
+        Of the draws.
+
+    Raises
+    ------
+    ScoreError
+        If k is 0.
+    SettingError
+        If ``confidence`` is outside [0.5, 1).
+    """
+    k = len(correlations)
+    _check(k, confidence)
+    single = float(norm.ppf(confidence))
+    if k == 1:
+        return single
+    bonferroni = float(norm.ppf(1 - (1 - confidence) / k))
+    values, vectors = np.linalg.eigh(correlations)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    draws = _weights(seed, k) @ root.T
+    largest = float(np.quantile(draws.max(axis=1), confidence, method="higher"))
+    return min(max(largest, single), bonferroni)
 
 
 def _mean(correlations: NDArray[np.float64]) -> float:
@@ -150,30 +181,42 @@ def _weights(seed: int, k: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).standard_normal((DRAWS, k))
 
 
-def _correlations(
-    results: Mapping[str, ResultScores],
-    sides: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
-) -> NDArray[np.float64]:
-    """Correlations of the AUCs; a result whose scores do not vary is taken as independent."""
-    rows: dict[tuple[str, str], int] = {}
-    for result in results.values():
-        for side, scores in (("member", result.members), ("non-member", result.non_members)):
-            for name in scores:
-                rows.setdefault((side, name), len(rows))
-    influence = np.zeros((len(rows), len(results)))
-    for column, (name, result) in enumerate(results.items()):
-        for side, scores, places in zip(
-            ("member", "non-member"),
-            (result.members, result.non_members),
-            placements(*sides[name]),
-            strict=True,
-        ):
-            at = [rows[side, sample] for sample in scores]
-            influence[at, column] = (places - places.mean()) / len(places)
+def _correlations(results: Mapping[str, ResultScores]) -> NDArray[np.float64]:
+    return correlations_of([influences(result) for result in results.values()])
+
+
+def influences(result: ResultScores) -> dict[str, float]:
+    """Return by how much each sample moves the AUC away from its expectation, by id.
+
+    Raises
+    ------
+    ScoreError
+        If a class has fewer than two scores, or one is not finite.
+    """
+    return {
+        name: float(value)
+        for scores, places in zip(
+            (result.members, result.non_members), placements(*sides(result)), strict=True
+        )
+        for name, value in zip(scores, (places - places.mean()) / len(places), strict=True)
+    }
+
+
+def correlations_of(columns: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
+    """Return the correlations of statistics, each given by what every sample moves it by.
+
+    One that no sample moves is taken as independent of the others.
+    """
+    rows: dict[str, int] = {}
+    for column in columns:
+        for name in column:
+            rows.setdefault(name, len(rows))
+    influence = np.zeros((len(rows), len(columns)))
+    for place, column in enumerate(columns):
+        influence[[rows[name] for name in column], place] = list(column.values())
     covariance = influence.T @ influence
     spread = np.sqrt(np.diag(covariance))
-    varies = spread > 0
-    scale = np.where(varies, spread, 1.0)
+    scale = np.where(spread > 0, spread, 1.0)
     correlations = np.asarray(covariance / np.outer(scale, scale))
     np.fill_diagonal(correlations, 1.0)
     return correlations
@@ -202,9 +245,10 @@ def iut_upper_bounds(
     SettingError
         If ``confidence`` is outside [0.5, 1).
     """
-    _check(results, confidence)
-    sides = {name: _sides(result) for name, result in results.items()}
+    _check(len(results), confidence)
     critical = float(norm.ppf(confidence))
-    bounds = {name: auc_bound(*side, critical, lower=False) for name, side in sides.items()}
-    mean = _mean(_correlations(results, sides))
+    bounds = {
+        name: auc_bound(*sides(result), critical, lower=False) for name, result in results.items()
+    }
+    mean = _mean(_correlations(results))
     return SimultaneousBounds(bounds, confidence, critical, mean)

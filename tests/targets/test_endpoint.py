@@ -31,8 +31,14 @@ EXTRA = 2
 """Pictures beyond the samples': one query asked twice, and its seed with another prompt."""
 
 
+@pytest.fixture(scope="module")
+def warm() -> None:
+    """Draw once: what the pipeline imports for that is forgotten after a test that has pytester."""
+    Service().draw("a cat", 1)
+
+
 @pytest.fixture
-def service() -> Iterator[Service]:
+def service(warm: None) -> Iterator[Service]:
     with Service().running() as running:
         yield running
 

@@ -1,0 +1,180 @@
+"""The baselines of a session: where each is, and the one way in which they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from privaudit.plugin.items import address_of, result_id
+from privaudit.plugin.pytest_internals import uses_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from privaudit.audit.baselines import Against
+    from privaudit.record import AuditRecord
+    from privaudit.settings import AuditSettings, SessionSettings
+
+__all__ = ["BaselineUpdate", "against", "place_of"]
+
+DESPITE = "--privaudit-update-baseline-despite"
+REDRAWN = "failed, then redrawn"
+
+
+def place_of(config: pytest.Config, stated: str, source: str) -> Path:
+    """Return the file or folder that a setting names.
+
+    Parameters
+    ----------
+    config
+        Of the session.
+    stated, source
+        The setting, and where it was set: what a command line names is seen from where it was
+        typed, the rest from the project's root.
+    """
+    start = config.invocation_params.dir if source == "command line" else config.rootpath
+    place = start / stated
+    here = Path.cwd()
+    return place.relative_to(here) if place.is_relative_to(here) else place
+
+
+def against(
+    config: pytest.Config, settings: AuditSettings, session: SessionSettings, audit: str
+) -> Against | None:
+    """Read what an audit is compared with; ``None`` if it has no baseline.
+
+    Raises
+    ------
+    BaselineError
+        If there is no such file, or it is of no use, or there is no key.
+    """
+    if settings.baseline is None:
+        return None
+    from privaudit.audit.baselines import baseline_key, load_reference
+
+    return load_reference(
+        place_of(config, settings.baseline, settings.source("baseline")),
+        audit,
+        baseline_key(session.baseline_key),
+        update=session.update_baseline,
+    )
+
+
+class BaselineUpdate:
+    """Writes the baselines of a session that completed, unless something speaks against it.
+
+    Parameters
+    ----------
+    config, session
+        Of the session.
+
+    Raises
+    ------
+    pytest.UsageError
+        If workers would make the baselines, and nobody said that they may.
+    """
+
+    def __init__(self, config: pytest.Config, session: SessionSettings) -> None:
+        self._config, self._session = config, session
+        self._despite = session.update_baseline_despite or ()
+        self._failed: set[str] = set()
+        self.said: list[str] = []
+        """What was written, one sentence each."""
+        if uses_workers(config) and "xdist" not in self._despite:
+            msg = (
+                "--privaudit-update-baseline under xdist: a worker that is lost takes its results "
+                f"along, so run it without -n, or say so by name: {DESPITE}=xdist"
+            )
+            raise pytest.UsageError(msg)
+
+    def heard(self, report: pytest.TestReport) -> None:
+        """Remember which audits have a failed test, whatever it failed for."""
+        address = address_of(report.nodeid)
+        if address is not None and report.failed:
+            self._failed.add(address.audit)
+
+    def write(self, audits: Sequence[AuditRecord], missing: int) -> list[str]:
+        """Write what may be written.
+
+        Parameters
+        ----------
+        audits
+            All of the session.
+        missing
+            Items that never reported.
+
+        Returns
+        -------
+        list of str
+            Why a baseline was not written, a sentence each: the session is red for it.
+        """
+        if missing:
+            return [f"no baseline was written: {missing} audit items never reported"]
+        wanted = [audit for audit in audits if audit.settings.get("baseline") is not None]
+        if not wanted:
+            return [
+                "no baseline was written: name its file or folder, --privaudit-baseline=PATH"
+                if audits
+                else "no baseline was written: the session has no audit"
+            ]
+        return [note for audit in wanted if (note := self._written(audit, wanted))]
+
+    def _written(self, audit: AuditRecord, others: Sequence[AuditRecord]) -> str:
+        """Write one, or say why not."""
+        from privaudit.audit.baselines import baseline_key
+        from privaudit.audit.releases import record_facts
+        from privaudit.errors import BaselineError
+        from privaudit.record import Baseline, write_json
+
+        path = self._file(audit)
+        if [self._file(other) for other in others].count(path) > 1:
+            return f"baseline {path} was not written: several audits share it, so name a folder"
+        objections = self._objections(audit)
+        refused = {name: why for name, why in objections.items() if name not in self._despite}
+        if refused:
+            names = ",".join((*self._despite, *refused))
+            way = "" if "" in refused else f"; to write it all the same: {DESPITE}={names}"
+            reasons = " and ".join(refused.values())
+            return f"baseline {path} was not written: {audit.name} {reasons}{way}"
+        overruled = [*objections, *(["xdist"] if uses_workers(self._config) else [])]
+        try:
+            key = baseline_key(self._session.baseline_key)
+            made = Baseline.from_record(audit, record_facts(audit, key), key, overruled)
+            write_json(path, made)
+        except (BaselineError, OSError) as error:
+            return f"baseline {path} was not written: {error}"
+        despite = f", despite {', '.join(overruled)}" if overruled else ""
+        self.said.append(
+            f"baseline {path} written: {made.verdict.upper()}, results: {len(made.results)}, "
+            f"samples: {len(made.members)}+{len(made.non_members)}{despite}"
+        )
+        return ""
+
+    def _file(self, audit: AuditRecord) -> Path:
+        from privaudit.audit.baselines import baseline_file
+
+        settings: Mapping[str, Any] = audit.settings
+        source = settings["sources"]["baseline"]
+        return baseline_file(place_of(self._config, settings["baseline"], source), audit.name)
+
+    def _objections(self, audit: AuditRecord) -> dict[str, str]:
+        """Say what speaks against writing an audit down, by the name that overrules it.
+
+        What has no name cannot be overruled.
+        """
+        found = {}
+        there = {result.name for result in audit.results}
+        lost = [item for item in audit.not_completed if item.outcome != "skipped"]
+        if lost:
+            found[""] = f"lacks {len(lost)} results, the first {lost[0].name} ({lost[0].outcome})"
+        redrawn = any(note.endswith(REDRAWN) for note in audit.notes)
+        if audit.verdict != "pass" or audit.name in self._failed or redrawn:
+            found["red"] = "is red" if audit.verdict == "pass" else f"is {audit.verdict.upper()}"
+        settings = audit.settings
+        due = {result_id(s, a) for s in settings["scenarios"] for a in settings["attacks"]}
+        left = due - there - {item.name for item in audit.not_completed}
+        if left:
+            found["deselected"] = f"was asked for {len(there)} of its {len(due)} results"
+        return found

@@ -1,0 +1,327 @@
+"""Baselines through pytest: born loudly, compared, and written by nobody but who is told to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from privaudit.record import AuditRecord, read_baseline
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+from tests.parts.documents import read_session
+
+KEY = "the key of these tests"
+MORE = "N = 40\n"
+HALF = """
+@pytest.fixture(scope="session")
+def target_model(members):
+    return privaudit.MemorizingTarget(members[::2])
+"""
+BOTH = """
+@pytest.fixture(scope="session", params=["one", "two"])
+def target_model(request):
+    return privaudit.ObliviousTarget()
+
+def test_leak(membership_attack, target_model):
+    pass
+"""
+ONE = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold", "--privaudit-gate=evidence")
+TWO = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold,distribution")
+AGAINST = "--privaudit-baseline=baselines"
+UPDATE = "--privaudit-update-baseline"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIVAUDIT_BASELINE_KEY", KEY)
+
+
+def files(folder: AuditFolder) -> list[Path]:
+    return sorted((folder.path / "baselines").glob("*"))
+
+
+def update(folder: AuditFolder, *args: str, despite: tuple[str, ...] = ()) -> pytest.RunResult:
+    """Write baselines, under xdist by saying so."""
+    named = (*despite, *(("xdist",) if folder.workers else ()))
+    flag = [f"{UPDATE}-despite={','.join(named)}"] if named else []
+    return folder.run(*args, AGAINST, UPDATE, *flag)
+
+
+def audits(folder: AuditFolder) -> list[AuditRecord]:
+    return read_session(folder.path / "out.json").audits
+
+
+@pytest.mark.quick_under_xdist
+def test_a_baseline_is_missed_then_written_then_compared_with(audit_folder: AuditFolder) -> None:
+    audit_folder.write(MORE, SAFE, GATED)
+    missing = audit_folder.run(*ONE, AGAINST)
+    missing.assert_outcomes(errors=1)
+    missing.stdout.fnmatch_lines(
+        [
+            "*baseline baselines/test_model.test_leak-*.json does not exist, so there is nothing *",
+            "*pytest test_model.py::test_leak --privaudit-baseline=baselines --privaudit-update*",
+        ]
+    )
+    assert not files(audit_folder)
+    written = update(audit_folder, *ONE)
+    assert written.ret == 0
+    written.stdout.fnmatch_lines(["baseline baselines/*.json written: PASS, results: 1, *40+40*"])
+    [path] = files(audit_folder)
+    text = path.read_text()
+    baseline = read_baseline(path, KEY, "test_model.py::test_leak")
+    assert baseline.despite == (["xdist"] if audit_folder.workers else [])
+    assert baseline.verdict == "pass"
+
+    same = audit_folder.run(*ONE, AGAINST, "--privaudit-json=out.json", "--junitxml=junit.xml")
+    same.assert_outcomes(passed=1)
+    same.stdout.fnmatch_lines(
+        [
+            "test_model.py::test_leak: PASS, *, 0 of 1 over the baseline",
+            "beside baseline baselines/*.json of 2*-*-* (privaudit *; the same model):",
+            "*scenario * old * new * change *TPR @ 1% FPR * near copies *",
+            "*attack-III *threshold*+0.000*+0.000 to +0.000*pass",
+            "red where the lower bound is over 0; each bound holds with 95% confidence",
+            "paired, on the same samples: a rise of 0.* or more is shown four times in five",
+        ]
+    )
+    [audit] = audits(audit_folder)
+    assert audit.provenance is not None
+    assert audit.provenance.images.generated == 0
+    found = audit.results[0].comparison
+    assert found is not None
+    assert (found.verdict, found.paired, found.same_model) == ("pass", True, True)
+    assert audit.baseline is not None
+    assert audit.baseline.verdict == "pass"
+    properties = {
+        p.get("name"): p.get("value")
+        for p in ElementTree.parse(audit_folder.path / "junit.xml").iter("property")
+    }
+    assert properties["privaudit.change"] == "0.0"
+    assert properties["privaudit.change_verdict"] == "pass"
+    assert properties["privaudit.baseline_auc"] == properties["privaudit.auc"]
+    assert path.read_text() == text
+
+
+def test_a_rise_is_red_within_the_budget_and_is_no_expected_leak(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(MORE, SAFE, GATED)
+    assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
+    expected = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)"
+    for marker in ("", expected):
+        audit_folder.write(MORE, HALF, marker, GATED)
+        result = audit_folder.run(*ONE, AGAINST, "--privaudit-budget=1")
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "AUC 0.*, and 0.* in the baseline: a change of +0.* [[]+0.*], shown to be over 0 *",
+                "with 95% confidence, on the same samples (p = *",
+                "test_model.py::test_leak: FAIL, 0 of 1 result over the budget*, 1 of 1 over the *",
+                "*attack-III *threshold*FAIL",
+                "FAILED test_model.py::test_leak?attack-III-threshold? - AUC 0.*",
+            ]
+        )
+    tolerant = audit_folder.run(*ONE, AGAINST, "--privaudit-budget=1", "--privaudit-max-rise=0.6")
+    tolerant.assert_outcomes(passed=0, failed=1)  # so few samples could never show a rise of 0.6
+    tolerant.stdout.fnmatch_lines(["*could not show a rise over max_rise 0.6 (command line)*"])
+
+
+def test_a_fall_is_green(audit_folder: AuditFolder) -> None:
+    audit_folder.write(MORE, HALF, GATED)
+    assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
+    audit_folder.write(MORE, SAFE, GATED)
+    audit_folder.run(*ONE, AGAINST).assert_outcomes(passed=1)
+
+
+def test_a_red_audit_is_no_baseline_unless_it_is_said(audit_folder: AuditFolder) -> None:
+    audit_folder.write(MORE, LEAKING, GATED)
+    refused = update(audit_folder, *ONE)
+    assert refused.ret == pytest.ExitCode.TESTS_FAILED
+    refused.stdout.fnmatch_lines(
+        ["baseline baselines/*was not written: *::test_leak is FAIL; *-despite=*red"]
+    )
+    assert not files(audit_folder)
+    update(audit_folder, *ONE, despite=("red",)).stdout.fnmatch_lines(
+        ["baseline * written: FAIL, *, despite red*"]
+    )
+    [path] = files(audit_folder)
+    assert "red" in read_baseline(path, KEY, "test_model.py::test_leak").despite
+    audit_folder.write(MORE, SAFE, GATED)
+    after = audit_folder.run(*ONE, AGAINST)
+    after.assert_outcomes(passed=1)
+    after.stdout.fnmatch_lines(["the baseline is of an audit that was FAIL"])
+
+
+def test_a_rise_is_not_accepted_by_updating(audit_folder: AuditFolder) -> None:
+    audit_folder.write(MORE, SAFE, GATED)
+    assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
+    [path] = files(audit_folder)
+    before = path.read_text()
+    audit_folder.write(MORE, HALF, GATED)
+    refused = update(audit_folder, *ONE, "--privaudit-budget=1")
+    refused.assert_outcomes(failed=1)
+    refused.stdout.fnmatch_lines(["baseline baselines/*was not written: *is FAIL*"])
+    assert path.read_text() == before
+
+
+def test_a_body_that_fails_keeps_a_baseline_from_being_written(audit_folder: AuditFolder) -> None:
+    audit_folder.write(MORE, SAFE, "def test_leak(membership_attack): raise RuntimeError")
+    refused = update(audit_folder, *ONE)
+    refused.stdout.fnmatch_lines(["baseline baselines/*was not written: *::test_leak is red; *"])
+    assert not files(audit_folder)
+
+
+@pytest.mark.parametrize("selected", [["-k", "threshold"], ["::test_leak[attack-III-threshold]"]])
+def test_a_part_of_an_audit_is_no_baseline_unless_it_is_said(
+    audit_folder: AuditFolder, selected: list[str]
+) -> None:
+    audit_folder.write(MORE, SAFE, GATED)
+    if len(selected) == 1:
+        selected = [f"test_model.py{selected[0]}"]
+    refused = update(audit_folder, *TWO, *selected)
+    assert refused.ret == pytest.ExitCode.TESTS_FAILED
+    refused.stdout.fnmatch_lines(
+        ["baseline *was not written: *was asked for 1 of its 2 results; *-despite=*deselected"]
+    )
+    assert not files(audit_folder)
+    assert update(audit_folder, *TWO, *selected, despite=("deselected",)).ret == 0
+    assert len(files(audit_folder)) == 1
+    # What it does not have is missed by the whole audit.
+    whole = audit_folder.run(*TWO, AGAINST)
+    whole.assert_outcomes(passed=1, errors=1)
+    whole.stdout.fnmatch_lines(["*it has no attack-III-distribution, and has attack-III-thresh*"])
+
+
+def test_workers_write_no_baseline_unless_it_is_said(plain_folder: AuditFolder) -> None:
+    plain_folder.write(MORE, SAFE, GATED)
+    refused = plain_folder.run(*ONE, AGAINST, UPDATE, "-n2", subprocess=True)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: --privaudit-update-baseline under xdist: *despite=xdist"])
+    assert not files(plain_folder)
+
+
+DAMAGE: dict[str, tuple[Any, str]] = {
+    "edited": (lambda c: json.dumps(c | {"verdict": "fail"}), "was changed by hand*"),
+    "schema": (lambda c: json.dumps(c | {"schema_version": 9}), "has schema version 9*"),
+    "audit": (None, "is of *, not of *"),
+    "truncated": (lambda c: json.dumps(c)[:-40], "cannot be read *"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_file_that_is_no_use_is_red_and_is_not_overwritten(
+    plain_folder: AuditFolder, how: str
+) -> None:
+    plain_folder.write(MORE, SAFE, GATED)
+    assert update(plain_folder, *ONE).ret == 0
+    [path] = files(plain_folder)
+    damage, said = DAMAGE[how]
+    if damage is None:
+        plain_folder.write(MORE, SAFE, GATED.replace("test_leak", "test_more"))
+        arguments = [f"--privaudit-baseline={path.relative_to(plain_folder.path)}"]
+    else:
+        path.write_text(damage(json.loads(path.read_text())))
+        arguments = [AGAINST]
+    before = path.read_text()
+    for more in ([], [UPDATE], [UPDATE, f"{UPDATE}-despite=red,deselected"]):
+        result = plain_folder.run(*ONE, *arguments, *more)
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines([f"*baseline baselines/*.json {said}"])
+        assert path.read_text() == before
+
+
+def test_another_key_is_told_from_another_audit(
+    plain_folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_folder.write(MORE, SAFE, GATED)
+    assert update(plain_folder, *ONE).ret == 0
+    result = plain_folder.run(*ONE, AGAINST, "--privaudit-baseline-key=another key of mine")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*baseline baselines/*.json was written with another key*"])
+    monkeypatch.delenv("PRIVAUDIT_BASELINE_KEY")
+    for said in ([], [UPDATE]):
+        none = plain_folder.run(*ONE, AGAINST, *said)
+        none.assert_outcomes(errors=1)
+        none.stdout.fnmatch_lines(["*key has 0 characters*", "*export PRIVAUDIT_BASELINE_KEY=*"])
+
+
+def test_what_asks_otherwise_is_refused_and_replaced_by_an_update(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(MORE, SAFE, GATED)
+    assert update(audit_folder, *ONE).ret == 0
+    [path] = files(audit_folder)
+    before = path.read_text()
+    refused = audit_folder.run(*ONE, AGAINST, "--privaudit-queries=2")
+    refused.assert_outcomes(errors=1)
+    refused.stdout.fnmatch_lines(
+        [
+            "*not comparable with baseline baselines/*.json: queries is 2, and was 1",
+            "ask as it was asked:",
+            "*--privaudit-queries=1",
+            "*pytest test_model.py::test_leak --privaudit-baseline=baselines --privaudit-update-*",
+        ]
+    )
+    replaced = update(audit_folder, *ONE, "--privaudit-queries=2")
+    assert replaced.ret == 0
+    replaced.stdout.fnmatch_lines(["not comparable *: nothing was compared"])
+    assert path.read_text() != before
+    audit_folder.run(*ONE, AGAINST, "--privaudit-queries=2").assert_outcomes(passed=1)
+
+
+def test_a_folder_has_a_file_for_each_audit_and_a_file_one(audit_folder: AuditFolder) -> None:
+    audit_folder.write(MORE, BOTH)
+    assert update(audit_folder, *ONE).ret == 0
+    assert [path.name.rpartition("-")[0] for path in files(audit_folder)] == [
+        "test_model.test_leak.one",
+        "test_model.test_leak.two",
+    ]
+    audit_folder.run(*ONE, AGAINST).assert_outcomes(passed=2)
+    named = [f"{UPDATE}-despite=xdist"] if audit_folder.workers else []
+    shared = audit_folder.run(*ONE, "--privaudit-baseline=one.json", UPDATE, *named)
+    assert shared.ret == pytest.ExitCode.TESTS_FAILED
+    shared.stdout.fnmatch_lines(["baseline one.json was not written: several audits share it*"])
+    assert not (audit_folder.path / "one.json").exists()
+
+
+def test_a_marker_names_a_baseline_from_the_projects_root(
+    audit_folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked = "@pytest.mark.privacy_budget(0.7, baseline='kept/model.json', max_rise=0.05)"
+    audit_folder.write(MORE, SAFE, marked, GATED)
+    named = [f"{UPDATE}-despite=xdist"] if audit_folder.workers else []
+    inner = audit_folder.path / "elsewhere"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    file = str(audit_folder.path / "test_model.py")
+    root = f"--rootdir={audit_folder.path}"
+    assert audit_folder.run(file, root, *ONE, UPDATE, *named).ret == 0
+    assert (audit_folder.path / "kept" / "model.json").exists()
+    result = audit_folder.run(file, root, *ONE)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*red where the lower bound is over max_rise 0.05 (marker)*"])
+
+
+def test_updates_without_a_place_or_an_audit_are_red(audit_folder: AuditFolder) -> None:
+    audit_folder.write(MORE, SAFE, GATED)
+    named = [f"{UPDATE}-despite=xdist"] if audit_folder.workers else []
+    nowhere = audit_folder.run(*ONE, UPDATE, *named)
+    assert nowhere.ret == pytest.ExitCode.TESTS_FAILED
+    nowhere.stdout.fnmatch_lines(["no baseline was written: name its file or folder*"])
+    alone = audit_folder.run(*ONE, f"{UPDATE}-despite=red")
+    assert alone.ret == pytest.ExitCode.USAGE_ERROR
+    alone.stderr.fnmatch_lines(["ERROR: *-despite needs --privaudit-update-baseline"])
+
+
+def test_a_captioner_that_nobody_knows_again_is_refused_before_it_is_asked(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(MORE, SAFE, GATED)
+    asked = ("--privaudit-scenarios=II", "--privaudit-attacks=threshold")
+    refused = update(audit_folder, *asked, despite=("red",))
+    refused.assert_outcomes(errors=1)
+    refused.stdout.fnmatch_lines(["*captioner (*) has no fingerprint*"])
+    assert not files(audit_folder)
