@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from privaudit.__main__ import main
 from privaudit.commands import doctor
@@ -40,12 +41,26 @@ def write_samples(folder: Path, samples: list[Any], *, captions: str = "txt") ->
         (folder / "metadata.jsonl").write_text("\n".join(rows))
 
 
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base, a fine-tuned U-Net of it, and a run with three: made before pytester forgets imports."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_pipeline().save_pretrained(folder / "base")
+    for place in ("tuned", *(f"run/checkpoint-{step}" for step in (10, 20, 30))):
+        unet = tiny_pipeline().unet
+        torch.manual_seed(0)
+        for parameter in unet.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        unet.save_pretrained(folder / place / "unet")
+    return folder
+
+
 @pytest.fixture
-def setup(pytester: pytest.Pytester, emoji: dict[str, list[Any]]) -> Path:
-    """A folder as an owner has it: data, a base and an adapter."""
+def owner(models: Path, emoji: dict[str, list[Any]], pytester: pytest.Pytester) -> Path:
+    """A folder as an owner has it: data, a base and what was fine-tuned."""
+    shutil.copytree(models, pytester.path, dirs_exist_ok=True)
     write_samples(pytester.path / "data" / "train", emoji["member"])
     write_samples(pytester.path / "data" / "holdout", emoji["non_member"], captions="metadata")
-    tiny_pipeline().save_pretrained(pytester.path / "base")
     return pytester.path
 
 
@@ -64,20 +79,16 @@ def runs_through(pytester: pytest.Pytester, workers: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["plain", "xdist"])
 def test_what_it_writes_runs_through(
-    setup: Path, pytester: pytest.Pytester, workers: list[str], capsys: pytest.CaptureFixture[str]
+    owner: Path, pytester: pytest.Pytester, workers: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    adapted = tiny_pipeline()
-    adapted.unet.requires_grad_(requires_grad=False)
-    with_noise(adapted.unet)
-    adapted.unet.save_pretrained(setup / "run" / "unet")
-    assert main(["init", "run", "data", "--base", "base"]) == 0
+    assert main(["init", "tuned", "data", "--base", "base"]) == 0
     said = capsys.readouterr().out
     assert f"members: {N} in data/train" in said
     assert f"non-members: {N} in data/holdout" in said
     assert "model: unet, base base" in said
     assert "next: privaudit doctor audits, then pytest audits" in said
-    text = (setup / "audits" / "test_membership.py").read_text()
-    assert "privaudit.SavedPipeline(ROOT / 'base', unet=ROOT / 'run/unet')" in text
+    text = (owner / "audits" / "test_membership.py").read_text()
+    assert "privaudit.SavedPipeline(ROOT / 'base', unet=ROOT / 'tuned/unet')" in text
     assert runs_through(pytester, workers) == [
         "attack-I-threshold",
         "attack-I-distribution",
@@ -85,24 +96,11 @@ def test_what_it_writes_runs_through(
     ]
 
 
-def with_noise(module: Any) -> None:
-    """Change weights as a fine-tune does: a target that draws as its base does is invalid."""
-    import torch
-
-    torch.manual_seed(0)
-    for parameter in module.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-
-
 def test_a_run_becomes_an_audit_over_its_checkpoints(
-    setup: Path, pytester: pytest.Pytester
+    owner: Path, pytester: pytest.Pytester
 ) -> None:
-    for step in (10, 20, 30):
-        tuned = tiny_pipeline()
-        with_noise(tuned.unet)
-        tuned.unet.save_pretrained(setup / "run" / f"checkpoint-{step}" / "unet")
     assert main(["init", "run", "data", "--base", "base", "--into", "checks/faces"]) == 0
-    text = (setup / "checks" / "faces" / "test_membership.py").read_text()
+    text = (owner / "checks" / "faces" / "test_membership.py").read_text()
     assert "privaudit.checkpoints(ROOT / 'run', base=ROOT / 'base')" in text
     shown = pytester.runpytest_subprocess(
         "checks", "--collect-only", "-q", "-p", "no:cacheprovider"
@@ -110,16 +108,16 @@ def test_a_run_becomes_an_audit_over_its_checkpoints(
     assert sum("checkpoint-" in line for line in shown.outlines) == 9
 
 
-def test_nothing_is_overwritten(setup: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (setup / "audits").mkdir()
-    mine = setup / "audits" / "conftest.py"
+def test_nothing_is_overwritten(owner: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (owner / "audits").mkdir()
+    mine = owner / "audits" / "conftest.py"
     mine.write_text("mine")
     assert main(["init", "base", "data"]) == 1
     assert capsys.readouterr().err == (
         "privaudit: audits/conftest.py exists: nothing was written; name --into=FOLDER\n"
     )
     assert mine.read_text() == "mine"
-    assert list((setup / "audits").iterdir()) == [mine]
+    assert list((owner / "audits").iterdir()) == [mine]
 
 
 @pytest.mark.parametrize(
@@ -136,29 +134,29 @@ def test_nothing_is_overwritten(setup: Path, capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_what_cannot_be_found_out_is_one_line(
-    setup: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    owner: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(ADAPTER, setup / "adapter")
+    shutil.copytree(ADAPTER, owner / "adapter")
     weights = (ADAPTER / "pytorch_lora_weights.safetensors").read_bytes()
-    (setup / "cut.safetensors").write_bytes(weights[:-9])
+    (owner / "cut.safetensors").write_bytes(weights[:-9])
     assert main(["init", *arguments]) == 1
     caught = capsys.readouterr()
     assert caught.out == ""
     assert caught.err.startswith("privaudit: ")
     assert said in caught.err
-    assert not (setup / "audits").exists()
+    assert not (owner / "audits").exists()
 
 
-def test_a_name_on_the_hub_is_loaded_from_it(setup: Path) -> None:
+def test_a_name_on_the_hub_is_loaded_from_it(owner: Path) -> None:
     assert main(["init", "someone/faces", "data"]) == 0
-    text = (setup / "audits" / "test_membership.py").read_text()
+    text = (owner / "audits" / "test_membership.py").read_text()
     assert "privaudit.load_pipeline('someone/faces')" in text
 
 
 def test_the_doctor_names_what_is_missing_and_the_cost(
-    setup: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    owner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join([*QUICK, f"--privaudit-store={setup}/store"]))
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join([*QUICK, f"--privaudit-store={owner}/store"]))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     assert main(["init", "base", "data"]) == 0
@@ -181,11 +179,11 @@ def test_the_doctor_names_what_is_missing_and_the_cost(
 
 
 def test_an_audit_that_cannot_be_planned_is_an_error(
-    setup: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    owner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join([*QUICK, "--privaudit-store=none"]))
     assert main(["init", "base", "data"]) == 0
-    shutil.rmtree(setup / "base")
+    shutil.rmtree(owner / "base")
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
     assert "cannot be planned: " in said
