@@ -13,7 +13,8 @@ from privaudit.errors import EndpointError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.targets.base import checked
 from privaudit.targets.dialects import RefusedError
-from privaudit.targets.http import Caller, Pacing
+from privaudit.targets.http import Caller
+from privaudit.targets.pacing import Pacing
 from privaudit.targets.queries import Answer, portable_seed
 
 if TYPE_CHECKING:

@@ -8,19 +8,18 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import tenacity
 
 from privaudit.errors import EndpointError
+from privaudit.targets.pacing import Pacing, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["Caller", "Heard", "Pacing"]
+__all__ = ["Caller", "Heard"]
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Statuses after which the same request may have another answer."""
@@ -30,46 +29,6 @@ LONGEST_WAIT = 60.0
 """Seconds between two tries, unless the service asks for more."""
 SHOWN = 300
 """Characters of an answer that a message quotes."""
-
-
-@dataclass(frozen=True)
-class Pacing:
-    """How a service is asked.
-
-    Attributes
-    ----------
-    at_once
-        Requests on their way at one time.
-    per_minute
-        Pictures asked for in a minute, at most; ``None`` for no limit.
-    timeout
-        Seconds that an answer may take from its request to its last byte.
-    attempts
-        How often one request is sent before it is given up.
-    backoff
-        Seconds before the second try; each further one waits twice as long, up to a minute, with
-        jitter. ``Retry-After`` comes first.
-    patience
-        Seconds: the longest ``Retry-After`` that is waited for.
-    """
-
-    at_once: int = 4
-    per_minute: float | None = None
-    timeout: float = 120.0
-    attempts: int = 6
-    backoff: float = 1.0
-    patience: float = 300.0
-
-    def __post_init__(self) -> None:
-        for name in ("at_once", "attempts"):
-            if getattr(self, name) < 1:
-                msg = f"{name}={getattr(self, name)} asks nothing: give 1 or more"
-                raise EndpointError(msg)
-        for name in ("per_minute", "timeout"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                msg = f"{name}={value} is no time: give a number above 0"
-                raise EndpointError(msg)
 
 
 @dataclass(frozen=True)
@@ -370,7 +329,7 @@ class Caller:
 
     def _after(self, response: httpx.Response, heard: Heard) -> float | None:
         """Return the seconds that a service asks to wait, and let all requests wait."""
-        after = _seconds(response.headers.get("retry-after"))
+        after = seconds_of(response.headers.get("retry-after"))
         if after is None:
             return None
         if after > self.pacing.patience:
@@ -432,19 +391,3 @@ class Caller:
 def _bare(url: httpx.URL) -> str:
     """Return a URL without its query, which may be signed."""
     return str(url.copy_with(query=None))
-
-
-def _seconds(value: str | None) -> float | None:
-    """Read ``Retry-After``: seconds, or a date."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
