@@ -17,7 +17,6 @@ from tests.parts.documents import findings
 
 pytestmark = pytest.mark.slow
 
-KILLS = 20
 BATCH = 16
 ROOT = Path(__file__).parents[2]
 
@@ -98,7 +97,8 @@ class Folder:
         return log.read_text().split() if log.exists() else []
 
 
-def test_twenty_kills_lose_a_batch_each_and_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.nightly)])
+def test_kills_lose_a_batch_each_and_change_nothing(kills: int, tmp_path: Path) -> None:
     whole = Folder(tmp_path / "whole")
     assert whole.start().wait() == 0
     images = len(whole.asked())
@@ -107,7 +107,7 @@ def test_twenty_kills_lose_a_batch_each_and_change_nothing(tmp_path: Path) -> No
     killed = Folder(tmp_path / "killed")
     draws = random.Random(20)
     midway = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         before, stored = len(killed.asked()), killed.stored()
         process = killed.start()
         # From its first batch on, or some seconds if there is none left: any moment after that.
@@ -121,9 +121,9 @@ def test_twenty_kills_lose_a_batch_each_and_change_nothing(tmp_path: Path) -> No
         # What this run asked for and did not keep was in flight.
         lost = len(killed.asked()) - before - (killed.stored() - stored)
         assert 0 <= lost <= BATCH
-    assert midway >= KILLS - 2
+    assert midway >= kills - 2
     done = len(set(killed.asked()))
-    print(f"{midway} of {KILLS} kills while it ran; {done} of {images} images asked for by then")
+    print(f"{midway} of {kills} kills while it ran; {done} of {images} images asked for by then")
     assert killed.start().wait() == 0
 
     assert findings(killed.path / "out.json") == findings(whole.path / "out.json")
