@@ -15,7 +15,7 @@ from tests.parts import AUDITS
 from tests.parts.audit_folder import AuditFolder
 
 # pytester's in-process runs forget what they import, and NumPy cannot be imported twice.
-for heavy in ("audit.audit", "captioners", "encoders", "targets", "report.terminal"):
+for heavy in ("audit.audit", "captioners", "encoders", "targets", "report.terminal", "runs"):
     importlib.import_module(f"privaudit.{heavy}")
 importlib.import_module("tabulate")
 
