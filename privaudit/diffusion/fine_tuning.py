@@ -138,82 +138,114 @@ def finetune(
     draws = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # peft initialises adapters from the global generator
-        denoiser = _trainable_copy(family, method, lora_rank, lora_targets)
-    trained = {family.part: denoiser}
+        trained = _trainable_copies(family, method, lora_rank, lora_targets, train_text_encoder)
+    denoiser = trained[family.part]
     if gradient_checkpointing:
         denoiser.enable_gradient_checkpointing()
-    if isinstance(family, StableDiffusion) and train_text_encoder:
-        copied = copy.deepcopy(pipeline.text_encoder).to(torch.float32).requires_grad_(True)
-        family.text_encoder = trained["text_encoder"] = copied
-    for module in trained.values():
-        module.train()
-    parameters = [p for module in trained.values() for p in module.parameters() if p.requires_grad]
+    training = _Training(pipeline, trained, method, ema_decay)
     loss_of = _Loss(family, samples, size, denoiser, caption_dropout, draws, train_text_encoder)
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
-    private: PrivateOptimizer | None = None
+    optimizer = torch.optim.AdamW(training.parameters, lr=learning_rate)
     batches: Iterable[torch.Tensor] = _shuffled_batches(len(samples), batch_size, draws)
     if differential_privacy is not None:
-        private = PrivateOptimizer(
+        training.private = PrivateOptimizer(
             denoiser, optimizer, differential_privacy, len(samples), batch_size, steps
         )
-        loss_of.model, batches = private.model, private.batches()
+        loss_of.model, batches = training.private.model, training.private.batches()
 
     from diffusers.optimization import get_scheduler
-    from diffusers.training_utils import EMAModel
 
     schedule = get_scheduler(lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=steps)
-    average = EMAModel(parameters, decay=ema_decay, use_ema_warmup=True) if ema_decay else None
-    losses: list[float] = []
+    with tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar:
+        for batch in itertools.islice(batches, steps):
+            training.step(loss_of, batch, optimizer)
+            check_loss(training.losses, len(batch), learning_rate)
+            schedule.step()
+            done = len(training.losses)
+            if checkpoints is not None and done % checkpoints[1] == 0:
+                with training.averaged():
+                    training.so_far().save(Path(checkpoints[0]) / f"checkpoint-{done}")
+            bar.update()
+            recent = float(np.nanmean(training.losses[-50:]))
+            bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
+    if gradient_checkpointing:
+        denoiser.disable_gradient_checkpointing()
+    return training.finished()
 
-    def so_far() -> FineTuned:
-        statement = None if private is None else private.statement(len(losses))
+
+class _Training:
+    """What is trained, and what became of it so far.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline that is fine-tuned.
+    trained
+        Copies of its parts that are trained, by name.
+    method
+        Of :func:`finetune`.
+    ema_decay
+        Decay of the moving average, if there is one.
+    """
+
+    def __init__(
+        self, pipeline: Any, trained: dict[str, Any], method: str, ema_decay: float | None
+    ) -> None:
+        from diffusers.training_utils import EMAModel
+
+        self._pipeline, self._trained, self._method = pipeline, trained, method
+        for module in trained.values():
+            module.train()
+        self.parameters = [
+            p for module in trained.values() for p in module.parameters() if p.requires_grad
+        ]
+        self._average = (
+            EMAModel(self.parameters, decay=ema_decay, use_ema_warmup=True) if ema_decay else None
+        )
+        self.private: PrivateOptimizer | None = None
+        self.losses: list[float] = []
+
+    def step(self, loss_of: _Loss, batch: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Take one step on the samples at some indices."""
+        self.losses.append(_step(loss_of, batch, optimizer, self.parameters, self.private))
+        if self._average is not None:
+            self._average.step(self.parameters)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the moving average, if there is one, in the place of the weights for a while."""
+        if self._average is None:
+            yield
+            return
+        self._average.store(self.parameters)
+        self._average.copy_to(self.parameters)
+        yield
+        self._average.restore(self.parameters)
+
+    def so_far(self) -> FineTuned:
+        """Return the pipeline with the weights as they are now."""
+        statement = None if self.private is None else self.private.statement(len(self.losses))
         return FineTuned(
-            pipeline=with_parts(pipeline, **trained),
-            losses=tuple(losses),
-            trained_parameters=sum(p.numel() for p in parameters),
+            pipeline=with_parts(self._pipeline, **self._trained),
+            losses=tuple(self.losses),
+            trained_parameters=sum(p.numel() for p in self.parameters),
             epsilon=None if statement is None else statement.epsilon,
             delta=None if statement is None else statement.delta,
             noise_multiplier=None if statement is None else statement.noise_multiplier,
-            method=method,
+            method=self._method,
             statement=statement,
-            trained_text=train_text_encoder,
+            trained_text="text_encoder" in self._trained,
         )
 
-    with tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar:
-        for batch in itertools.islice(batches, steps):
-            losses.append(_step(loss_of, batch, optimizer, parameters, private))
-            check_loss(losses, len(batch), learning_rate)
-            schedule.step()
-            if average is not None:
-                average.step(parameters)
-            if checkpoints is not None and len(losses) % checkpoints[1] == 0:
-                with _averaged(average, parameters):
-                    so_far().save(Path(checkpoints[0]) / f"checkpoint-{len(losses)}")
-            bar.update()
-            bar.set_postfix(loss=f"{float(np.nanmean(losses[-50:])):.4f}", refresh=False)
-
-    if average is not None:
-        average.copy_to(parameters)
-    finished = so_far()
-    if private is not None:
-        private.detach()
-    for module in trained.values():
-        module.eval().requires_grad_(requires_grad=False)
-    if gradient_checkpointing:
-        denoiser.disable_gradient_checkpointing()
-    return finished
-
-
-@contextlib.contextmanager
-def _averaged(average: Any, parameters: list[torch.nn.Parameter]) -> Iterator[None]:
-    """Put the moving average, if there is one, in the place of the weights for a while."""
-    if average is None:
-        yield
-        return
-    average.store(parameters)
-    average.copy_to(parameters)
-    yield
-    average.restore(parameters)
+    def finished(self) -> FineTuned:
+        """Return the pipeline in evaluation mode, with the average in the place of the weights."""
+        if self._average is not None:
+            self._average.copy_to(self.parameters)
+        finished = self.so_far()
+        if self.private is not None:
+            self.private.detach()
+        for module in self._trained.values():
+            module.eval().requires_grad_(requires_grad=False)
+        return finished
 
 
 class _Loss:
@@ -286,7 +318,21 @@ def _step(
     return loss.item()
 
 
-def _trainable_copy(
+def _trainable_copies(
+    family: Family,
+    method: str,
+    lora_rank: int,
+    lora_targets: Sequence[str] | None,
+    train_text_encoder: bool,
+) -> dict[str, Any]:
+    trained = {family.part: _trainable_denoiser(family, method, lora_rank, lora_targets)}
+    if isinstance(family, StableDiffusion) and train_text_encoder:
+        copied = copy.deepcopy(family.text_encoder).to(torch.float32).requires_grad_(True)
+        family.text_encoder = trained["text_encoder"] = copied
+    return trained
+
+
+def _trainable_denoiser(
     family: Family, method: str, lora_rank: int, lora_targets: Sequence[str] | None
 ) -> Any:
     # A copy that is not compiled: its layers keep their names, and training changes them.
