@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from privaudit.history import HistoryFile
-from privaudit.settings import OPTIONS
 from tests.parts import ROOT
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 from tests.parts.documents import read_session
@@ -22,7 +21,6 @@ from tests.parts.documents import read_session
 CI = ROOT / "docs" / "ci"
 SCRIPT = CI / "audit.sh"
 PICKED = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold", "-p", "no:cacheprovider"]
-HAS_BASELINE = any(option.name == "baseline" for option in OPTIONS)
 
 
 def commands(file: str) -> list[str]:
@@ -114,14 +112,15 @@ def test_certify_asks_for_proof_and_keeps_a_history(plain_folder: AuditFolder) -
     assert [entry.verdict for entry in entries] == ["pass", "inconclusive"]
 
 
-@pytest.mark.skipif(not HAS_BASELINE, reason="there is no setting baseline yet")
 def test_compare_needs_a_baseline_and_then_compares_with_it(plain_folder: AuditFolder) -> None:
-    plain_folder.write(SAFE, GATED)
-    assert run(plain_folder, "compare").returncode != 0
-    done = run(plain_folder, "update-baseline")
+    plain_folder.write("N = 40", SAFE, GATED)
+    loose = "--privaudit-budget=0.9"  # this is about the change alone
+    assert run(plain_folder, "compare", loose).returncode != 0
+    done = run(plain_folder, "update-baseline", loose)
     assert done.returncode == 0, done.stdout
-    assert run(plain_folder, "compare").returncode == 0
-    plain_folder.write(LEAKING, GATED)
+    done = run(plain_folder, "compare", loose)
+    assert done.returncode == 0, done.stdout
+    plain_folder.write("N = 40", LEAKING, GATED)
     assert run(plain_folder, "compare", "--privaudit-budget=1").returncode == 1
 
 

@@ -26,6 +26,7 @@ FOR = {
     "ray": "--privaudit-engine=ray",
     "timm": "encoders named timm:…",
     "data": "Parquet tables of samples",
+    "endpoint": "models behind HTTP, privaudit.Endpoint",
     "demo": "efficientnet-lite0, an encoder that needs no hub",
 }
 

@@ -302,6 +302,7 @@ def test_bad_arguments_are_typed_errors(records: dict[str, AuditRecord]) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_retrained_copies_pass_and_leaks_do_not() -> None:
     """Twenty pairs of clean models, and as many in which one of five members is remembered."""
     draws = np.random.default_rng(3)

@@ -54,7 +54,6 @@ def audits(folder: AuditFolder) -> list[AuditRecord]:
     return read_session(folder.path / "out.json").audits
 
 
-@pytest.mark.quick_under_xdist
 def test_a_baseline_is_missed_then_written_then_compared_with(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, SAFE, GATED)
     missing = audit_folder.run(*ONE, AGAINST)

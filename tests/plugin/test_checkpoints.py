@@ -263,7 +263,7 @@ def test_a_selected_checkpoint_is_audited_alone(
 ) -> None:
     shutil.copytree(ten_checkpoints, plain_folder.path, dirs_exist_ok=True)
     write(plain_folder, "1.0")
-    plain_folder.run(JSON, "-k", "checkpoint-70-").assert_outcomes(passed=1, deselected=9)
+    plain_folder.run(JSON, "-k", "checkpoint-70").assert_outcomes(passed=1, deselected=9)
     record = read_session(plain_folder.path / "out.json")
     [[one]] = [run.checkpoints for run in record.runs]
     assert (one.name, one.verdict) == ("checkpoint-70", "pass")

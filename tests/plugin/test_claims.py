@@ -60,7 +60,6 @@ def private(tmp_path_factory: pytest.TempPathFactory, emoji: dict[str, list[Any]
     return folder
 
 
-@pytest.mark.quick_under_xdist
 def test_a_claim_without_numbers_is_what_the_fine_tune_wrote(
     audit_folder: AuditFolder, private: Path
 ) -> None:

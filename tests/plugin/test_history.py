@@ -13,7 +13,6 @@ from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 PICKED = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold,distribution"]
 
 
-@pytest.mark.quick_under_xdist
 def test_releases_are_added_listed_and_their_step_is_named(
     audit_folder: AuditFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

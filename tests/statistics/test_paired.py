@@ -248,6 +248,7 @@ def test_samples_of_each_class_show_the_rise_that_is_promised() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("value", [0.55, 0.9])
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("n", [20, 60])
@@ -288,6 +289,7 @@ def test_one_decision_for_all_results_costs_less_than_bonferroni() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_error_over_the_whole_audit_is_kept() -> None:
     draws, wrong, uncorrected = np.random.default_rng(1), 0, 0
     for _ in range(400):
