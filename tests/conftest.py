@@ -38,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         under_xdist = "[xdist" in item.name
         if under_xdist and not item.get_closest_marker("quick_under_xdist"):
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("nightly_under_xdist"):
+                item.add_marker(pytest.mark.nightly)
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,7 @@ def test_a_baseline_is_missed_then_written_then_compared_with(audit_folder: Audi
     assert path.read_text() == text
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_rise_is_red_within_the_budget_and_is_no_expected_leak(
     audit_folder: AuditFolder,
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_rise_is_red_within_the_budget_and_is_no_expected_leak(
     tolerant.stdout.fnmatch_lines(["*could not show a rise over max_rise 0.6 (command line)*"])
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_fall_is_green(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, HALF, GATED)
     assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
@@ -135,6 +137,7 @@ def test_a_fall_is_green(audit_folder: AuditFolder) -> None:
     audit_folder.run(*ONE, AGAINST).assert_outcomes(passed=1)
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_red_audit_is_no_baseline_unless_it_is_said(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, LEAKING, GATED)
     refused = update(audit_folder, *ONE)
@@ -154,6 +157,7 @@ def test_a_red_audit_is_no_baseline_unless_it_is_said(audit_folder: AuditFolder)
     after.stdout.fnmatch_lines(["the baseline is of an audit that was FAIL"])
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_rise_is_not_accepted_by_updating(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, SAFE, GATED)
     assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
@@ -166,6 +170,7 @@ def test_a_rise_is_not_accepted_by_updating(audit_folder: AuditFolder) -> None:
     assert path.read_text() == before
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_body_that_fails_keeps_a_baseline_from_being_written(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, SAFE, "def test_leak(membership_attack): raise RuntimeError")
     refused = update(audit_folder, *ONE)
@@ -174,6 +179,7 @@ def test_a_body_that_fails_keeps_a_baseline_from_being_written(audit_folder: Aud
 
 
 @pytest.mark.parametrize("selected", [["-k", "threshold"], ["::test_leak[attack-III-threshold]"]])
+@pytest.mark.nightly_under_xdist
 def test_a_part_of_an_audit_is_no_baseline_unless_it_is_said(
     audit_folder: AuditFolder, selected: list[str]
 ) -> None:
@@ -247,6 +253,7 @@ def test_another_key_is_told_from_another_audit(
         none.stdout.fnmatch_lines(["*key has 0 characters*", "*export PRIVAUDIT_BASELINE_KEY=*"])
 
 
+@pytest.mark.nightly_under_xdist
 def test_what_asks_otherwise_is_refused_and_replaced_by_an_update(
     audit_folder: AuditFolder,
 ) -> None:
@@ -271,6 +278,7 @@ def test_what_asks_otherwise_is_refused_and_replaced_by_an_update(
     audit_folder.run(*ONE, AGAINST, "--privaudit-queries=2").assert_outcomes(passed=1)
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_folder_has_a_file_for_each_audit_and_a_file_one(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, BOTH)
     assert update(audit_folder, *ONE).ret == 0
@@ -286,6 +294,7 @@ def test_a_folder_has_a_file_for_each_audit_and_a_file_one(audit_folder: AuditFo
     assert not (audit_folder.path / "one.json").exists()
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_marker_names_a_baseline_from_the_projects_root(
     audit_folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,6 +313,7 @@ def test_a_marker_names_a_baseline_from_the_projects_root(
     result.stdout.fnmatch_lines(["*red where the lower bound is over max_rise 0.05 (marker)*"])
 
 
+@pytest.mark.nightly_under_xdist
 def test_updates_without_a_place_or_an_audit_are_red(audit_folder: AuditFolder) -> None:
     audit_folder.write(MORE, SAFE, GATED)
     named = [f"{UPDATE}-despite=xdist"] if audit_folder.workers else []
@@ -315,6 +325,7 @@ def test_updates_without_a_place_or_an_audit_are_red(audit_folder: AuditFolder) 
     alone.stderr.fnmatch_lines(["ERROR: *-despite needs --privaudit-update-baseline"])
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_captioner_that_nobody_knows_again_is_refused_before_it_is_asked(
     audit_folder: AuditFolder,
 ) -> None:

@@ -75,6 +75,7 @@ def test_the_search_ends_where_the_run_begins_to_leak(audit_folder: AuditFolder)
 
 
 @pytest.mark.parametrize(("last", "status"), [(30, 0), (0, 1)])
+@pytest.mark.nightly_under_xdist
 def test_expected_failures_are_green_only_if_one_is_within(
     audit_folder: AuditFolder, last: int, status: int
 ) -> None:
@@ -85,6 +86,7 @@ def test_expected_failures_are_green_only_if_one_is_within(
     assert record.runs[0].last_within == ("checkpoint-30" if last else None)
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_checkpoint_that_does_not_load_is_red_and_passed_over(audit_folder: AuditFolder) -> None:
     audit_folder.write(CONTROLS.format(last=70, broken="(50, 80)", marker=""))
     result = audit_folder.run(JSON)

@@ -56,6 +56,7 @@ def test_the_ini_file_may_name_it_and_an_interrupted_audit_is_not_added(
 
 
 @pytest.mark.parametrize(("model", "status"), [(SAFE, 0), (LEAKING, 1)], ids=["safe", "leaking"])
+@pytest.mark.nightly_under_xdist
 def test_a_file_that_cannot_be_added_to_turns_no_verdict(
     audit_folder: AuditFolder, model: str, status: int
 ) -> None:

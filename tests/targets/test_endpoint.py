@@ -91,6 +91,7 @@ def test_a_dialect_draws_what_the_model_behind_it_draws(service: Service, dialec
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.nightly_under_xdist
 def test_an_audit_over_http_pays_once(
     audit_folder: AuditFolder, service: Service, dialect: str
 ) -> None:

@@ -89,6 +89,7 @@ def queries(ids: list[str], m: int = 2, folder: Path | None = None) -> list[Any]
     return asked
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_model_that_cannot_be_called_is_audited_in_all_scenarios(
     audit_folder: AuditFolder, emoji: dict[str, list[Any]]
 ) -> None:
