@@ -247,9 +247,8 @@ def _comparison(
 ) -> Comparison:
     confidence = terms.confidence
     change = statistics.auc_change(old, new, confidence)
-    low = statistics.change_bound(old, new, reach, lower=True)
     above = float(norm.ppf(confidence)) if terms.gate == "certify" else reach
-    high = statistics.change_bound(old, new, above, lower=False)
+    low, high = statistics.change_bounds(old, new, reach, above)
     before, after = ((len(one.members), len(one.non_members)) for one in (old, new))
     most = statistics.largest_shown_rise(before, after, reach)
     if same_model:

@@ -22,7 +22,7 @@ from privaudit.statistics.intervals import (
 from privaudit.statistics.paired import (
     AucChange,
     auc_change,
-    change_bound,
+    change_bounds,
     change_reach,
     detectable_rise,
     largest_shown_rise,
@@ -80,7 +80,7 @@ __all__ = [
     "auc_change",
     "auc_exceeds",
     "auc_interval",
-    "change_bound",
+    "change_bounds",
     "change_reach",
     "count_pairs",
     "default_leak",

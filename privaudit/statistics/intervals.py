@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "AucEstimate",
     "AucInterval",
     "Interval",
     "auc_bound",
+    "auc_estimate",
     "auc_interval",
     "delong_variance",
     "hanley_mcneil_variance",
@@ -177,17 +179,16 @@ def auc_interval(
         msg = f"method={method!r} is unknown: use 'delong' or 'bootstrap'"
         raise SettingError(msg)
     members, non_members = checked(member_scores, non_member_scores)
-    value, variance = auc(members, non_members), delong_variance(members, non_members)
+    found = auc_estimate(members, non_members)
+    value = found.value
     reach = -float(norm.ppf((1 - confidence) / 2))
-    m, n = len(members), len(non_members)
-    low = _lower_bound(value, variance, m, n, reach)
-    high = 1 - _lower_bound(1 - value, variance, n, m, reach)
+    low, high = found.bound(reach, lower=True), found.bound(reach, lower=False)
     if method == "bootstrap" and 0 < value < 1:
         resampled = _bootstrap(members, non_members, confidence, seed)
         # Two of each may have nothing to resample, and equal scores have nothing to say.
         if resampled[0] < resampled[1]:
             low, high = min(resampled[0], value), max(resampled[1], value)
-    return AucInterval(value, low, high, confidence, math.sqrt(variance), method)
+    return AucInterval(value, low, high, confidence, math.sqrt(found.variance), method)
 
 
 def shrunk_variance(value: float, variance: float, m: int, n: int) -> float:
@@ -215,12 +216,56 @@ def auc_bound(
     ScoreError
         If a class has fewer than two scores, or one is not finite.
     """
+    return auc_estimate(member_scores, non_member_scores).bound(reach, lower=lower)
+
+
+@dataclass(frozen=True)
+class AucEstimate:
+    """An AUC with all that its bounds are made of.
+
+    Attributes
+    ----------
+    value
+        In [0, 1].
+    variance
+        DeLong's.
+    n_members, n_non_members
+        How many scores it was computed from.
+    """
+
+    value: float
+    variance: float
+    n_members: int
+    n_non_members: int
+
+    @property
+    def trusted_variance(self) -> float:
+        """The variance that bounds are computed with, see :func:`shrunk_variance`."""
+        return shrunk_variance(self.value, self.variance, self.n_members, self.n_non_members)
+
+    def bound(self, reach: float, *, lower: bool) -> float:
+        """Bound the AUC from one side, see :func:`auc_bound`."""
+        m, n = self.n_members, self.n_non_members
+        if lower:
+            return _lower_bound(self.value, self.variance, m, n, reach)
+        return 1 - _lower_bound(1 - self.value, self.variance, n, m, reach)
+
+
+def auc_estimate(member_scores: ArrayLike, non_member_scores: ArrayLike) -> AucEstimate:
+    """Estimate an AUC once, for bounds at any distance.
+
+    Raises
+    ------
+    ScoreError
+        If a class has fewer than two scores, or one is not finite.
+    """
     members, non_members = checked(member_scores, non_member_scores)
-    value, variance = auc(members, non_members), delong_variance(members, non_members)
-    m, n = len(members), len(non_members)
-    if lower:
-        return _lower_bound(value, variance, m, n, reach)
-    return 1 - _lower_bound(1 - value, variance, n, m, reach)
+    return AucEstimate(
+        auc(members, non_members),
+        delong_variance(members, non_members),
+        len(members),
+        len(non_members),
+    )
 
 
 def _lower_bound(value: float, variance: float, m: int, n: int, reach: float) -> float:

@@ -12,12 +12,10 @@ from scipy.stats import norm
 from privaudit.errors import SettingError
 from privaudit.statistics.intervals import (
     PRIOR_SAMPLES,
-    auc_bound,
-    delong_variance,
+    AucEstimate,
+    auc_estimate,
     hanley_mcneil_variance,
-    shrunk_variance,
 )
-from privaudit.statistics.roc import auc
 from privaudit.statistics.simultaneous import (
     ResultScores,
     correlations_of,
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AucChange",
     "auc_change",
-    "change_bound",
+    "change_bounds",
     "change_reach",
     "detectable_rise",
     "largest_shown_rise",
@@ -121,8 +119,8 @@ def auc_change(old: ResultScores, new: ResultScores, confidence: float = 0.95) -
     pair = _Pair(old, new)
     reach = -float(norm.ppf((1 - confidence) / 2))
     return AucChange(
-        old=pair.old,
-        new=pair.new,
+        old=pair.old.value,
+        new=pair.new.value,
         change=pair.change,
         low=pair.low(reach),
         high=pair.high(reach),
@@ -134,8 +132,10 @@ def auc_change(old: ResultScores, new: ResultScores, confidence: float = 0.95) -
     )
 
 
-def change_bound(old: ResultScores, new: ResultScores, reach: float, *, lower: bool) -> float:
-    """Bound a change from one side, so many standard errors away, as :func:`auc_change` does.
+def change_bounds(
+    old: ResultScores, new: ResultScores, below: float, above: float
+) -> tuple[float, float]:
+    """Bound a change, so many standard errors below and above it, as :func:`auc_change` does.
 
     Raises
     ------
@@ -143,16 +143,15 @@ def change_bound(old: ResultScores, new: ResultScores, reach: float, *, lower: b
         If a class has fewer than two scores, or one is not finite.
     """
     pair = _Pair(old, new)
-    return pair.low(reach) if lower else pair.high(reach)
+    return pair.low(below), pair.high(above)
 
 
 class _Pair:
     """Two results of one question, with their bounds and what they share."""
 
     def __init__(self, old: ResultScores, new: ResultScores) -> None:
-        self._sides = {"old": sides(old), "new": sides(new)}
-        self.old, self.new = (auc(*self._sides[name]) for name in ("old", "new"))
-        self.change = self.new - self.old
+        self.old, self.new = (auc_estimate(*sides(one)) for one in (old, new))
+        self.change = self.new.value - self.old.value
         before, after = influences(old), influences(new)
         self.n_shared = len(before.keys() & after.keys())
         self.correlation = self._correlation(before, after)
@@ -164,29 +163,21 @@ class _Pair:
         if spread == 0:
             return 0.0
         shared = math.fsum(before[key] * after[key] for key in before.keys() & after.keys())
-        k = min(len(side) for each in self._sides.values() for side in each)
+        k = min(n for one in (self.old, self.new) for n in (one.n_members, one.n_non_members))
         return max(-1.0, min(1.0, shared / spread)) * k / (k + PRIOR_SAMPLES)
 
     @property
     def standard_error(self) -> float:
-        variances = []
-        for name, value in (("old", self.old), ("new", self.new)):
-            members, non_members = self._sides[name]
-            found = delong_variance(members, non_members)
-            variances.append(shrunk_variance(value, found, len(members), len(non_members)))
-        both = 2 * self.correlation * math.sqrt(variances[0] * variances[1])
-        return math.sqrt(max(0.0, sum(variances) - both))
-
-    def _apart(self, of: str, reach: float, *, lower: bool) -> float:
-        value = self.old if of == "old" else self.new
-        return abs(value - auc_bound(*self._sides[of], reach, lower=lower))
+        before, after = self.old.trusted_variance, self.new.trusted_variance
+        both = 2 * self.correlation * math.sqrt(before * after)
+        return math.sqrt(max(0.0, before + after - both))
 
     def low(self, reach: float) -> float:
-        down, up = self._apart("new", reach, lower=True), self._apart("old", reach, lower=False)
+        down, up = _apart(self.new, reach, lower=True), _apart(self.old, reach, lower=False)
         return max(-1.0, self.change - self._joined(down, up))
 
     def high(self, reach: float) -> float:
-        up, down = self._apart("new", reach, lower=False), self._apart("old", reach, lower=True)
+        up, down = _apart(self.new, reach, lower=False), _apart(self.old, reach, lower=True)
         return min(1.0, self.change + self._joined(up, down))
 
     def _joined(self, a: float, b: float) -> float:
@@ -203,6 +194,10 @@ class _Pair:
         reach = FARTHEST if bound(FARTHEST) > 0 else float(brentq(bound, 0.0, FARTHEST))
         tail = float(norm.sf(reach))
         return tail if self.change > 0 else 1.0 - tail
+
+
+def _apart(found: AucEstimate, reach: float, *, lower: bool) -> float:
+    return abs(found.value - found.bound(reach, lower=lower))
 
 
 def change_reach(

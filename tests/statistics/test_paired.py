@@ -17,7 +17,7 @@ from privaudit.statistics import (
     auc,
     auc_bound,
     auc_change,
-    change_bound,
+    change_bounds,
     change_reach,
     detectable_rise,
 )
@@ -124,7 +124,8 @@ def test_a_rise_is_shown_where_its_p_value_says_so(
     models: tuple[ResultScores, ResultScores], error: float
 ) -> None:
     p = auc_change(*models).p_value
-    low = change_bound(*models, float(norm.isf(error)), lower=True)
+    reach = float(norm.isf(error))
+    low, _ = change_bounds(*models, reach, reach)
     if abs(p - error) > 1e-6:
         assert (low > 0) == (p < error)
 
@@ -226,7 +227,7 @@ def share_shown(
     for _ in range(rounds):
         old, new = drawn(draws, n, values, correlation)
         pair = (old if paired else renamed(old), new)
-        shown += change_bound(*pair, float(norm.ppf(0.95)), lower=True) > 0
+        shown += change_bounds(*pair, *[float(norm.ppf(0.95))] * 2)[0] > 0
     return shown / rounds
 
 
@@ -295,9 +296,9 @@ def test_the_error_over_the_whole_audit_is_kept() -> None:
     for _ in range(400):
         pairs = audit(draws, 60)
         reach = change_reach(pairs)
-        wrong += any(change_bound(*pair, reach, lower=True) > 0 for pair in pairs.values())
+        wrong += any(change_bounds(*pair, reach, reach)[0] > 0 for pair in pairs.values())
         uncorrected += any(
-            change_bound(*pair, float(norm.ppf(0.95)), lower=True) > 0 for pair in pairs.values()
+            change_bounds(*pair, *[float(norm.ppf(0.95))] * 2)[0] > 0 for pair in pairs.values()
         )
     assert wrong / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
     assert uncorrected / 400 > 0.1  # what the correction is for
