@@ -168,13 +168,14 @@ class Endpoint:
             while going:
                 done, going = wait(going, return_when=FIRST_COMPLETED)
                 failure = failure or next(filter(None, (f.exception() for f in done)), None)
-                if failure is None:
-                    going |= {pool.submit(self._ask, q) for q in islice(left, len(done))}
-                else:
+                if failure is not None:
                     self._caller.stop()
+                # Before anything new is asked: whoever is killed then has kept what was paid for.
                 for future in done:
                     if future.exception() is None:
                         yield future.result()
+                if failure is None:
+                    going |= {pool.submit(self._ask, q) for q in islice(left, len(done))}
         if failure is not None:
             raise failure
 
