@@ -50,14 +50,14 @@ def audit(draws: np.random.Generator, n: int, auc: float) -> np.ndarray:
     return np.asarray(scores)
 
 
-def by_id(scores: np.ndarray) -> dict[str, dict[str, float]]:
-    """Return the scores of one result as a record has them."""
+def by_id(scores: np.ndarray) -> ResultScores:
+    """Return the scores of one result by sample, members first."""
     n = len(scores) // 2
     names = [str(i) for i in range(2 * n)]
-    return {
-        "members": dict(zip(names[:n], scores[:n].tolist(), strict=True)),
-        "non_members": dict(zip(names[n:], scores[n:].tolist(), strict=True)),
-    }
+    return ResultScores(
+        dict(zip(names[:n], scores[:n].tolist(), strict=True)),
+        dict(zip(names[n:], scores[n:].tolist(), strict=True)),
+    )
 
 
 def judged(scores: np.ndarray) -> tuple[bool, bool, bool, bool]:
@@ -71,7 +71,7 @@ def judged(scores: np.ndarray) -> tuple[bool, bool, bool, bool]:
             found = Scores(0.0, np.zeros(1), one[:n], one[n:], (Answers(), Answers()))
             point.append(decide_fixed(found, GATES["point"], among).verdict)
             certified.append(decide_fixed(found, GATES["certify"], among).verdict)
-            everything[f"{i}{j}"] = ResultScores(**results[str(j)])
+            everything[f"{i}{j}"] = results[str(j)]
     most = max(simultaneous_lower_bounds(everything).bounds.values())
     return (
         any(verdict != "pass" for verdict in point),

@@ -27,6 +27,7 @@ from privaudit.audit.validity import judge_answers
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import AttackResult, AuditRecord, Images, Validity
+from privaudit.statistics import ResultScores
 from privaudit.store import Store
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privaudit.audit.baselines import Against
-    from privaudit.audit.comparison import Sides
     from privaudit.audit.conclusions import Decision
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.inputs import AuditInputs
@@ -242,17 +242,17 @@ class Audit:
             self._among[name] = together(scores, n_scenarios, self.settings.confidence)
         return self._among[name]
 
-    def _all_scores(self, experiment: Experiment) -> dict[str, Sides]:
+    def _all_scores(self, experiment: Experiment) -> dict[str, ResultScores]:
         """Score a scenario by all inference models, by name and by sample id."""
         name = experiment.scenario.name.removeprefix("attack-")
         decided = [a for a in self.settings.attacks if not self.check(name, a).reasons]
         scores = {attack: self._score(experiment, attack) for attack in decided}
         sides = experiment.evaluation
         return {
-            attack: {
-                "members": by_id(sides.members, found.members),
-                "non_members": by_id(sides.non_members, found.non_members),
-            }
+            attack: ResultScores(
+                by_id(sides.members, found.members),
+                by_id(sides.non_members, found.non_members),
+            )
             for attack, found in scores.items()
         }
 
@@ -334,12 +334,11 @@ class Audit:
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
-        words = "caption" if experiment.scenario.knows_captions else "captioner"
         sets = (experiment.calibration, experiment.evaluation)
         for labelled, answers in zip(sets, scores.answers, strict=True):
             role = self._role(labelled)
             which = "calibration" if labelled is experiment.calibration else "evaluation"
-            counted = {f"{role} by {words}, {which}": answers}
+            counted = {f"{role} by {experiment.scenario.words}, {which}": answers}
             reasons = judge_answers(role, answers)
             self._note(Validity(answers=counted, reasons=reasons))
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from privaudit.audit.comparison import Sides
     from privaudit.audit.experiment import Experiment
     from privaudit.audit.setup import Setup
     from privaudit.record import AttackResult, BaselineUsed, Comparison
     from privaudit.settings import AuditSettings
+    from privaudit.statistics import ResultScores
 
 __all__ = ["KEY", "Against", "Comparer", "baseline_file", "baseline_key", "load_reference"]
 
@@ -178,7 +178,7 @@ class Comparer:
             raise BaselineError(why)
         self._replaced = why.partition("\n")[0]
 
-    def compared(self, result: AttackResult, scores: Mapping[str, Sides]) -> AttackResult:
+    def compared(self, result: AttackResult, scores: Mapping[str, ResultScores]) -> AttackResult:
         """Put the baseline's result beside one of the audit's.
 
         Parameters
@@ -192,7 +192,7 @@ class Comparer:
             return result
         scenario = result.scenario
         if scenario not in self._changes:
-            named = {f"{scenario}-{attack}": sides for attack, sides in scores.items()}
+            named = {f"{scenario}-{attack}": found for attack, found in scores.items()}
             self._changes[scenario] = self._reference.changes(
                 named, self._identity, max(1, len(self._setup.scenarios)), self._terms
             )

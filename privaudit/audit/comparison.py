@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from privaudit.settings import AuditSettings
     from privaudit.statistics import AucChange
 
-__all__ = ["Reference", "Sides", "Terms", "judged"]
-
-Sides = dict[str, dict[str, float]]
-"""Scores of ``"members"`` and ``"non_members"``, by id."""
+__all__ = ["Reference", "Terms", "judged"]
 
 
 @dataclass(frozen=True)
@@ -141,13 +138,11 @@ class Reference:
             for name in SAMPLES
             if name in found
         ]
-        return refusal(
-            found, self.where, lambda: f"other samples ({'; '.join(counts)})", self.command
-        )
+        return refusal(found, self.where, f"other samples ({'; '.join(counts)})", self.command)
 
     def changes(
         self,
-        results: Mapping[str, Sides],
+        results: Mapping[str, ResultScores],
         identity: str | None,
         n_scenarios: int,
         terms: Terms,
@@ -171,8 +166,8 @@ class Reference:
         """
         known = {result.name: result for result in self.baseline.results}
         pairs = {
-            name: (ResultScores(*self.baseline.scores(name)), self._hashed(sides))
-            for name, sides in results.items()
+            name: (ResultScores(*self.baseline.scores(name)), self._hashed(scores))
+            for name, scores in results.items()
             if name in known
         }
         level = 1 - (1 - terms.confidence) / n_scenarios
@@ -183,11 +178,11 @@ class Reference:
             for name, pair in pairs.items()
         }
 
-    def _hashed(self, sides: Sides) -> ResultScores:
+    def _hashed(self, scores: ResultScores) -> ResultScores:
         return ResultScores(
             *(
-                {keyed(self.key, "sample", who): score for who, score in sides[side].items()}
-                for side in SAMPLES
+                {keyed(self.key, "sample", who): score for who, score in side.items()}
+                for side in (scores.members, scores.non_members)
             )
         )
 

@@ -86,11 +86,12 @@ def count_asked(experiment: Experiment, m: int, roles: Mapping[str, Sequence[str
     roles
         Names of the models that are asked, by ``"calibration"`` and ``"evaluation"``.
     """
-    words = "caption" if experiment.scenario.knows_captions else "captioner"
     asked: Counter[str] = Counter()
     for part, names in roles.items():
         for name in names:
-            asked[f"{name} by {words}"] += m * len(getattr(experiment, part).samples)
+            asked[f"{name} by {experiment.scenario.words}"] += m * len(
+                getattr(experiment, part).samples
+            )
     return asked
 
 

@@ -11,7 +11,7 @@ from privaudit.record.baseline import keyed
 from privaudit.record.values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from privaudit.record import SampleSet
 
@@ -126,7 +126,7 @@ def differences(
     }
 
 
-def refusal(found: Differences, where: str, shared: Callable[[], str], command: str) -> str:
+def refusal(found: Differences, where: str, counts: str, command: str) -> str:
     """Say why two audits cannot be compared, and what makes them comparable.
 
     Parameters
@@ -135,8 +135,8 @@ def refusal(found: Differences, where: str, shared: Callable[[], str], command: 
         What differs.
     where
         The baseline.
-    shared
-        Says how many samples both have; asked only where it matters.
+    counts
+        How many samples each has, in words.
     command
         What writes the baseline anew.
     """
@@ -148,7 +148,7 @@ def refusal(found: Differences, where: str, shared: Callable[[], str], command: 
     ]
     ways = [f"ask as it was asked:\n  {' '.join(flags)}"] if flags else []
     if found.keys() & set(SAMPLES):
-        said.append(shared())
+        said.append(counts)
         ways.append("compare with other samples, which shows less:\n  " + OTHER_SAMPLES)
     ways.append(f"audit the old model as this one is audited, and write it anew:\n  {command}")
     return f"not comparable with baseline {where}: {'; '.join(said)}\n" + "\n".join(ways)

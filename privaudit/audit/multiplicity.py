@@ -45,7 +45,7 @@ class Multiplicity:
 
 
 def together(
-    results: Mapping[str, Mapping[str, Mapping[str, float]]], n_scenarios: int, confidence: float
+    results: Mapping[str, statistics.ResultScores], n_scenarios: int, confidence: float
 ) -> Multiplicity:
     """Find the bound that holds for all results, from the scores of one scenario.
 
@@ -56,15 +56,14 @@ def together(
     Parameters
     ----------
     results
-        For each inference model the scores, by id, of ``"members"`` and of ``"non_members"``.
+        For each inference model its scores.
     n_scenarios
         Scenarios that are decided.
     confidence
         Of all bounds of one side together.
     """
     level = 1 - (1 - confidence) / n_scenarios
-    scores = {name: statistics.ResultScores(**sides) for name, sides in results.items()}
-    bounds = statistics.simultaneous_lower_bounds(scores, level)
+    bounds = statistics.simultaneous_lower_bounds(results, level)
     k = len(results)
     return Multiplicity(k * n_scenarios, k, bounds.critical_value, bounds.correlation)
 

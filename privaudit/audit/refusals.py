@@ -12,7 +12,7 @@ from privaudit.errors import InvalidAuditError
 from privaudit.record import Answers, Validity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.scoring import Scorer
@@ -74,12 +74,13 @@ def without_refused(
     gone = {sample for refusals in found.values() for sample in refusals}
     left = [_kept(labelled, gone) for labelled in sets]
     reasons, notes, counted = [], [], {}
-    words = "caption" if experiment.scenario.knows_captions else "captioner"
     for name, refusals in found.items():
         n = sum(map(len, refusals.values()))
         if not n:
             continue
-        counted[f"{name} by {words}, refusals"] = Answers(n=asked[name], refused=n)
+        counted[f"{name} by {experiment.scenario.words}, refusals"] = Answers(
+            n=asked[name], refused=n
+        )
         code = collections.Counter(c for codes in refusals.values() for c in codes)
         said = (
             f"{name} refused {n} of {asked[name]} queries by a policy of its own "
@@ -139,10 +140,9 @@ def check_none_refused(scorer: Scorer, *sets: LabelledSet) -> None:
         raise InvalidAuditError(msg)
 
 
-def _kept(labelled: LabelledSet, gone: Iterable[str]) -> LabelledSet:
-    without = set(gone)
+def _kept(labelled: LabelledSet, gone: set[str]) -> LabelledSet:
     members, others = (
-        [sample for sample in side if sample.id not in without]
+        [sample for sample in side if sample.id not in gone]
         for side in (labelled.members, labelled.non_members)
     )
     return replace(labelled, members=members, non_members=others)

@@ -10,11 +10,11 @@ from privaudit.audit.facts import facts_of
 from privaudit.errors import BaselineError
 from privaudit.record import Baseline
 from privaudit.settings import AuditSettings
+from privaudit.statistics import ResultScores
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from privaudit.audit.comparison import Sides
     from privaudit.record import AuditRecord, Comparison, Provenance
 
 __all__ = ["compare", "record_facts", "record_reference"]
@@ -136,13 +136,13 @@ def compare(
 def _compared(reference: Reference, new: AuditRecord, terms: Terms) -> AuditRecord:
     ran = cast("Provenance", new.provenance)  # its facts were read
     identity = ran.models["target_model"].get("identity")
-    scenarios: dict[str, dict[str, Sides]] = {}
+    scenarios: dict[str, dict[str, ResultScores]] = {}
     for result in new.results:
-        sides = {"members": result.member_scores, "non_members": result.non_member_scores}
-        scenarios.setdefault(result.scenario, {})[result.name] = sides
+        scores = ResultScores(result.member_scores, result.non_member_scores)
+        scenarios.setdefault(result.scenario, {})[result.name] = scores
     changes: dict[str, Comparison] = {}
-    for scores in scenarios.values():
-        changes |= reference.changes(scores, identity, len(scenarios), terms)
+    for results in scenarios.values():
+        changes |= reference.changes(results, identity, len(scenarios), terms)
     names = [result.name for result in new.results]
     return new.model_copy(
         update={

@@ -35,6 +35,11 @@ class Scenario:
     knows_captions: bool
     knows_members: bool
 
+    @property
+    def words(self) -> str:
+        """Whose words models are asked with: ``"caption"`` or ``"captioner"``."""
+        return "caption" if self.knows_captions else "captioner"
+
 
 SCENARIOS = {
     "I": Scenario("attack-I", knows_captions=True, knows_members=True),

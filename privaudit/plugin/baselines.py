@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from privaudit.record import AuditRecord
     from privaudit.settings import AuditSettings, SessionSettings
 
-__all__ = ["BaselineUpdate", "against", "place_of"]
+__all__ = ["REDRAWN", "BaselineUpdate", "against", "place_of"]
 
 DESPITE = "--privaudit-update-baseline-despite"
 REDRAWN = "failed, then redrawn"
+"""How the note ends of a red result that a rerun drew again."""
 
 
 def place_of(config: pytest.Config, stated: str, source: str) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.plugin.baselines import BaselineUpdate
+from privaudit.plugin.baselines import REDRAWN, BaselineUpdate
 from privaudit.plugin.failures import (
     AuditInvalid,
     GateFailure,
@@ -139,7 +139,7 @@ class AuditSession:
         if found is not None:
             _, part = found
             if item.nodeid in self._red and not part.n_over:
-                note = f"{address.scenario}-{address.attack}: failed, then redrawn"
+                note = f"{address.scenario}-{address.attack}: {REDRAWN}"
                 part = part.model_copy(update={"notes": [*part.notes, note]})
             return part
         outcome, known = "skipped" if report.skipped else "error", None

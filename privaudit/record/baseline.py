@@ -140,10 +140,6 @@ class Baseline(Value):
                 "cannot be compared; run it without --privaudit-sequential"
             )
             raise BaselineError(msg)
-        sides = [
-            {name: result.member_scores for name, result in _named(record)},
-            {name: result.non_member_scores for name, result in _named(record)},
-        ]
         made = cls(
             privaudit_version=ran.versions.get("privaudit") or "unknown",
             audit=record.name,
@@ -167,8 +163,8 @@ class Baseline(Value):
                 )
                 for result in record.results
             ],
-            members=_columns(sides[0], key),
-            non_members=_columns(sides[1], key),
+            members=_columns([result.member_scores for result in record.results], key),
+            non_members=_columns([result.non_member_scores for result in record.results], key),
         )
         return made.model_copy(update={"checksum": made.checksum_by(key)})
 
@@ -198,16 +194,11 @@ class Baseline(Value):
         return _lines(self.to_dict())
 
 
-def _named(record: AuditRecord) -> list[tuple[str, Any]]:
-    return [(result.name, result) for result in record.results]
-
-
-def _columns(scores: Mapping[str, Mapping[str, float]], key: str) -> dict[str, list[float | None]]:
+def _columns(scores: Iterable[Mapping[str, float]], key: str) -> dict[str, list[float | None]]:
     """Put the scores of all results side by side, in the order of the hashes: no other is told."""
-    ids = {who for column in scores.values() for who in column}
-    rows = {
-        keyed(key, "sample", who): [column.get(who) for column in scores.values()] for who in ids
-    }
+    columns = list(scores)
+    ids = {who for column in columns for who in column}
+    rows = {keyed(key, "sample", who): [column.get(who) for column in columns] for who in ids}
     return dict(sorted(rows.items()))
 
 

@@ -14,6 +14,7 @@ from privaudit.audit.multiplicity import Multiplicity, clean_rate, together
 from privaudit.audit.scoring import Scores
 from privaudit.record import Answers, AuditRecord, Counts, NotCompleted
 from privaudit.report.wording import explanation
+from privaudit.statistics import ResultScores
 from privaudit.store import Store
 from tests.parts.encoders import PixelEncoder
 from tests.record.test_schema import result
@@ -21,13 +22,12 @@ from tests.record.test_schema import result
 N = 200
 
 
-def scored(draws: np.random.Generator, common: np.ndarray, weight: float) -> dict[str, Any]:
+def scored(draws: np.random.Generator, common: np.ndarray, weight: float) -> ResultScores:
     values = weight * common + (1 - weight**2) ** 0.5 * draws.normal(size=2 * N)
     ids = [str(i) for i in range(2 * N)]
-    return {
-        "members": dict(zip(ids[:N], values[:N], strict=True)),
-        "non_members": dict(zip(ids[N:], values[N:], strict=True)),
-    }
+    return ResultScores(
+        dict(zip(ids[:N], values[:N], strict=True)), dict(zip(ids[N:], values[N:], strict=True))
+    )
 
 
 def test_results_that_are_one_cost_what_one_does() -> None:
