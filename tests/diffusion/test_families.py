@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 
 import tests.zoo.families  # noqa: F401
 from privaudit import DifferentialPrivacy, PipelineTarget, Sample, run_audit, statistics
@@ -35,6 +36,12 @@ def size_of(name: str) -> tuple[int, int]:
     return call.get("height", 16), call.get("width", 16)
 
 
+def rectangle_of(name: str) -> tuple[int, int]:
+    """Height and width that differ, so that rows taken for columns are seen."""
+    height, width = size_of(name)
+    return height, 2 * width
+
+
 def small(samples: list[Any], name: str) -> list[Any]:
     return [Sample(s.image.resize(size_of(name)[::-1]), s.caption, id=s.id) for s in samples]
 
@@ -48,8 +55,9 @@ def quick(name: str, **given: Any) -> dict[str, Any]:
 def test_the_loss_is_that_of_diffusers_script_on_the_same_draws(
     name: str, emoji: dict[str, Any]
 ) -> None:
-    pipeline, samples = ZOO[name].build(), emoji["member"][:3]
-    family, size = family_of(pipeline), size_of(name)
+    samples = [Sample(s.image.resize((48, 32)), s.caption) for s in emoji["member"][:3]]
+    pipeline = ZOO[name].build()
+    family, size = family_of(pipeline), rectangle_of(name)
     latents, _ = family.latents(samples, size)
     draws = torch.Generator().manual_seed(0)
     noise, where = torch.randn(latents.shape, generator=draws), torch.tensor([0.1, 0.5, 0.9])
@@ -243,18 +251,53 @@ def test_what_a_family_cannot_be_asked_is_refused(emoji: dict[str, Any]) -> None
         finetune(ZOO["AuraFlowPipeline"].build(), samples)
 
 
-def test_checkpointing_and_a_rectangle_change_no_loss_and_are_taken(emoji: dict[str, Any]) -> None:
+def test_checkpointing_changes_no_loss_and_is_done(
+    emoji: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "StableDiffusion3Pipeline"
-    samples = small(emoji["member"][:4], name)
-    plain, saving = (
-        finetune(
-            ZOO[name].build(),
-            samples,
-            **quick(name, resolution=(16, 24), gradient_checkpointing=asked),
-        ).losses
-        for asked in (False, True)
+    samples, calls, real = small(emoji["member"][:4], name), [0], torch.utils.checkpoint.checkpoint
+
+    def counted(*given: Any, **named: Any) -> Any:
+        calls[0] += 1
+        return real(*given, **named)
+
+    monkeypatch.setattr(torch.utils.checkpoint, "checkpoint", counted)
+    losses = {}
+    for asked in (False, True):
+        tuned = finetune(ZOO[name].build(), samples, **quick(name, gradient_checkpointing=asked))
+        losses[asked] = tuned.losses
+        assert bool(calls[0]) is asked
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+    assert not tuned.pipeline.transformer.is_gradient_checkpointing
+
+
+def test_the_layers_that_are_named_get_an_adapter(emoji: dict[str, Any]) -> None:
+    name = "SanaPipeline"
+    tuned = finetune(
+        ZOO[name].build(), small(emoji["member"][:2], name), **quick(name, lora_targets=["to_q"])
     )
-    assert saving == pytest.approx(plain, rel=1e-5)
+    names = [n for n, _ in tuned.pipeline.transformer.named_parameters() if ".lora_A." in n]
+    assert names
+    assert {n.partition(".lora_A.")[0].rpartition(".")[2] for n in names} == {"to_q"}
+
+
+@pytest.mark.parametrize(
+    ("name", "density"), [("StableDiffusion3Pipeline", "logit_normal"), ("FluxPipeline", "none")]
+)
+def test_noise_levels_are_drawn_as_diffusers_script_draws_them(name: str, density: str) -> None:
+    from diffusers.training_utils import compute_density_for_timestep_sampling
+
+    objective = family_of(ZOO[name].build()).objective
+    latents = torch.zeros(500, 1, 1, 1)
+    _, levels = objective.draw(latents, torch.Generator().manual_seed(3))
+    draws = torch.Generator().manual_seed(3)
+    torch.randn(latents.shape, generator=draws)
+    where = compute_density_for_timestep_sampling(
+        density, 500, logit_mean=0.0, logit_std=1.0, generator=draws
+    )
+    assert torch.equal(levels, (where * 1000).long())
+    in_the_middle = float(((levels > 250) & (levels < 750)).float().mean())
+    assert in_the_middle == pytest.approx(0.73 if density == "logit_normal" else 0.5, abs=0.06)
 
 
 def test_an_empty_prompt_means_what_it_meant_to_the_original() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from privaudit.diffusion.families.base import Conditions, Family, Size
-from privaudit.diffusion.families.joint import Flux, QwenImage, StableDiffusion3
-from privaudit.diffusion.families.masked import PixArt, Sana
+from privaudit.diffusion.families.flux import Flux
+from privaudit.diffusion.families.pixart import PixArt
+from privaudit.diffusion.families.qwen_image import QwenImage
+from privaudit.diffusion.families.sana import Sana
 from privaudit.diffusion.families.stable_diffusion import StableDiffusion, StableDiffusionXL
+from privaudit.diffusion.families.stable_diffusion_3 import StableDiffusion3
 from privaudit.errors import FineTuneError
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ Conditions = dict[str, torch.Tensor]
 Size = tuple[int, int]
 """Height and width of an image in pixels."""
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+"""Attention projections by diffusers' names."""
 JOINT_ATTENTION = (*ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-"""Attention projections by diffusers' names; the text's own are called ``add``."""
+"""Those of transformers in which text and image attend to each other; the text's are ``add``."""
 
 
 class Family(ABC):
@@ -84,14 +85,14 @@ class Family(ABC):
         """Encode captions, a row each, on the denoiser's device."""
 
     @abstractmethod
-    def predict(
-        self,
-        denoiser: Any,
-        noisy: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditions: Conditions,
-    ) -> torch.Tensor:
-        """Ask a denoiser of this family for its prediction, shaped like the latents."""
+    def arguments(
+        self, noisy: torch.Tensor, timesteps: torch.Tensor, told: Conditions
+    ) -> dict[str, Any]:
+        """Return what a denoiser of this family is called with, by name."""
+
+    def prediction(self, answer: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+        """Return what a denoiser predicts, shaped like the latents, from what it answers."""
+        return answer
 
     def pictures(self, samples: Sequence[Sample], size: Size) -> Conditions:
         """Tell what else the denoiser is told of pictures, a row each; most are told nothing."""
@@ -123,7 +124,8 @@ class Family(ABC):
             Noise level of each, shape (n,), whole numbers below ``objective.levels``.
         """
         noisy, timesteps = self.objective.noisy(latents, noise, levels)
-        predicted = self.predict(denoiser, noisy, timesteps, conditions)
+        answer = denoiser(**self.arguments(noisy, timesteps, conditions)).sample
+        predicted = self.prediction(answer, noisy)
         return self.objective.errors(predicted, latents, noise, levels)
 
     def size(self, resolution: int | Size | None = None) -> Size:

@@ -57,16 +57,15 @@ class StableDiffusion(Family):
         ).input_ids
         return {"states": self.text_encoder(ids.to(self.denoiser.device))[0]}
 
-    def predict(
-        self,
-        denoiser: Any,
-        noisy: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditions: Conditions,
-    ) -> torch.Tensor:
-        """Ask the U-Net, see :class:`Family`."""
-        predicted: torch.Tensor = denoiser(noisy, timesteps, conditions["states"]).sample
-        return predicted
+    def arguments(
+        self, noisy: torch.Tensor, timesteps: torch.Tensor, told: Conditions
+    ) -> dict[str, Any]:
+        """Call the U-Net, see :class:`Family`."""
+        return {
+            "sample": noisy,
+            "timestep": timesteps,
+            "encoder_hidden_states": told["states"],
+        }
 
 
 class StableDiffusionXL(Family):
@@ -96,15 +95,13 @@ class StableDiffusionXL(Family):
         rows = [[s.image.height, s.image.width, 0, 0, *size] for s in samples]
         return {"sizes": torch.tensor(rows, dtype=torch.float32, device=self.denoiser.device)}
 
-    def predict(
-        self,
-        denoiser: Any,
-        noisy: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditions: Conditions,
-    ) -> torch.Tensor:
-        """Ask the U-Net, see :class:`Family`."""
-        added = {"text_embeds": conditions["pooled"], "time_ids": conditions["sizes"]}
-        answer = denoiser(noisy, timesteps, conditions["states"], added_cond_kwargs=added)
-        predicted: torch.Tensor = answer.sample
-        return predicted
+    def arguments(
+        self, noisy: torch.Tensor, timesteps: torch.Tensor, told: Conditions
+    ) -> dict[str, Any]:
+        """Call the U-Net, see :class:`Family`."""
+        return {
+            "sample": noisy,
+            "timestep": timesteps,
+            "encoder_hidden_states": told["states"],
+            "added_cond_kwargs": {"text_embeds": told["pooled"], "time_ids": told["sizes"]},
+        }
