@@ -167,7 +167,7 @@ def parts_of(folder: Path) -> tuple[dict[str, Path], str]:
             return {"lora": inner}, _damaged(inner)
         if (inner / "config.json").is_file():
             return {part: inner}, _damaged(inner)
-    if (folder / "unet_biases.safetensors").is_file():
+    if any((folder / f"{part}_biases.safetensors").is_file() for part in DENOISERS):
         return {"biases": folder}, _damaged(folder)
     there = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
     return {}, (

@@ -10,7 +10,14 @@ import torch
 import torch.utils.checkpoint
 
 import tests.zoo.families  # noqa: F401
-from privaudit import DifferentialPrivacy, PipelineTarget, Sample, run_audit, statistics
+from privaudit import (
+    DifferentialPrivacy,
+    PipelineTarget,
+    Sample,
+    checkpoints,
+    run_audit,
+    statistics,
+)
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.families import family_of
 from privaudit.diffusion.fine_tuned import FineTuned, with_parts
@@ -118,6 +125,22 @@ def test_an_adapter_is_trained_saved_and_loaded_with_every_key(
     FineTuned(tuned, (), 0).save_lora(tmp_path)
     assert fuse_adapter(restored, tmp_path)
     assert abs(draw(tuned) - draw(restored)).max() <= 2  # float16 on disk
+
+
+def test_checkpoints_of_a_transformers_biases_are_found_and_loaded(
+    tmp_path: Path, emoji: dict[str, Any]
+) -> None:
+    name = "PixArtAlphaPipeline"
+    ZOO[name].build().save_pretrained(tmp_path / "base")
+    tuned = finetune(
+        ZOO[name].build(),
+        small(emoji["member"][:2], name),
+        **quick(name, method="bias", learning_rate=1e-1, checkpoints=(tmp_path / "run", 3)),
+    ).pipeline
+    [checkpoint] = checkpoints(tmp_path / "run", tmp_path / "base", device="cpu")
+    loaded = checkpoint.load().pipeline.transformer.state_dict()
+    for key, value in tuned.transformer.state_dict().items():
+        torch.testing.assert_close(loaded[key], value, atol=2e-3, rtol=2e-3, msg=key)
 
 
 def test_where_diffusers_reads_no_adapter_file_saving_one_says_so(
