@@ -16,7 +16,7 @@ from privaudit.errors import FineTuneError
 if TYPE_CHECKING:
     from privaudit.diffusion.dp_statement import DpStatement
 
-__all__ = ["BIASES_FILE", "FineTuned", "with_parts"]
+__all__ = ["BIASES_FILE", "FineTuned", "check_lora_file", "with_parts"]
 
 BIASES_FILE = "{part}_biases.safetensors"
 """Where a denoiser's biases are; ``part`` is ``unet`` or ``transformer``."""
@@ -85,12 +85,7 @@ class FineTuned:
         from peft import get_peft_model_state_dict
 
         part, denoiser = _denoiser_of(self.pipeline)
-        if not hasattr(self.pipeline, "save_lora_weights"):
-            msg = (
-                f"diffusers reads no LoRA file into a {type(self.pipeline).__name__}: save the "
-                f"adapter with pipeline.{part}.save_pretrained, or fine-tune with method='full'"
-            )
-            raise FineTuneError(msg)
+        check_lora_file(self.pipeline, part)
         if not getattr(denoiser, "peft_config", None):
             msg = "no LoRA adapter in this pipeline: it was fine-tuned whole, save it instead"
             raise FineTuneError(msg)
@@ -124,6 +119,22 @@ class FineTuned:
         """Write beside the weights what DP-SGD did, if it was used."""
         if self.statement is not None:
             write_statement(folder, self.statement)
+
+
+def check_lora_file(pipeline: Any, part: str) -> None:
+    """Refuse a pipeline whose adapters cannot be written to a file that diffusers reads.
+
+    Raises
+    ------
+    FineTuneError
+        If diffusers reads none into a pipeline of its class.
+    """
+    if not hasattr(pipeline, "save_lora_weights"):
+        msg = (
+            f"diffusers reads no LoRA file into a {type(pipeline).__name__}: save the adapter "
+            f"with pipeline.{part}.save_pretrained, or fine-tune with method='full'"
+        )
+        raise FineTuneError(msg)
 
 
 def _denoiser_of(pipeline: Any) -> tuple[str, Any]:

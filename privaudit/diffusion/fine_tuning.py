@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
 from privaudit.diffusion.families import StableDiffusion, family_of
-from privaudit.diffusion.fine_tuned import FineTuned, with_parts
+from privaudit.diffusion.fine_tuned import FineTuned, check_lora_file, with_parts
 from privaudit.diffusion.training_checks import check_arguments, check_loss, check_trained
 from privaudit.errors import FineTuneError, MissingExtraError
 
@@ -134,6 +134,8 @@ def finetune(
     family = family_of(pipeline)
     check_arguments(samples, method, steps, batch_size, caption_dropout)
     check_trained(family, method, train_text_encoder, differential_privacy)
+    if checkpoints is not None and method == "lora":
+        check_lora_file(pipeline, family.part)  # now, not at the first checkpoint
     size = family.size(resolution)
     draws = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):

@@ -150,6 +150,10 @@ def test_where_diffusers_reads_no_adapter_file_saving_one_says_so(
     tuned = finetune(ZOO[name].build(), small(emoji["member"][:2], name), **quick(name))
     with pytest.raises(FineTuneError, match="reads no LoRA file into a PixArtAlphaPipeline: save"):
         tuned.save_lora(tmp_path)
+    long = quick(name, steps=10**9, checkpoints=(tmp_path, 1))
+    with pytest.raises(FineTuneError, match="reads no LoRA file into a PixArtAlphaPipeline"):
+        finetune(ZOO[name].build(), small(emoji["member"][:2], name), **long)
+    assert not list(tmp_path.iterdir())
 
 
 def losses(pipeline: Any, samples: list[Any], name: str) -> Any:
