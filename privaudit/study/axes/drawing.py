@@ -96,6 +96,7 @@ class Schedulers(Axis):
 
     def cells(self, owner: Owner) -> Iterable[Cell]:
         """Yield the pipeline's own, and four more."""
+        others = [(name, reaching(owner, "scheduler", name)) for name in SCHEDULERS]
         yield Cell("its own", owner.audit())
-        for name in SCHEDULERS:
-            yield Cell(name.removesuffix("Scheduler"), reaching(owner, "scheduler", name))
+        for name, audit in others:
+            yield Cell(name.removesuffix("Scheduler"), audit)
