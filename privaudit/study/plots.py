@@ -161,13 +161,15 @@ def draw_scenarios(figure: Figure, table: Table) -> None:
         for place, attack in enumerate(table.attacks):
             for row in (r for r in table.rows if r.attack == attack):
                 values = tuple(getattr(row, name + end) for end in ("", "_low", "_high"))
+                at = places[row.scenario]
                 if values[0] is not None:
-                    at = places[row.scenario] - _dodge(place, len(table.attacks), 0.5)
-                    _mark(panel, at, values, place)
+                    _mark(panel, at - _dodge(place, len(table.attacks), 0.5), values, place)
+                elif place == 0:
+                    panel.text(0.5, at, "n < 100", ha="center", va="center", color="#555555")
             _mark_label(panel, attack, place)
         if name != "tpr":
             panel.axvline(0.5, **GUESS)
-        panel.set_xlim(0 if name == "tpr" else _least(table.rows), 1.02)
+        panel.set_xlim(-0.03 if name == "tpr" else _least(table.rows), 1.02)
         panel.set_xlabel(f"{names[name]},\n95 % interval")
         panel.set_yticks(list(places.values()), [f"attack-{name}" for name in places])
         panel.set_ylim(min(places.values()) - 0.6, 0.6)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import privaudit
 from privaudit.__main__ import main
@@ -182,6 +183,27 @@ def test_checkpoints_and_defences_are_measured_beside_their_quality(
     losses = [row.beside["loss on non-members"] for row in (own, less)]
     assert losses[0] is not None
     assert losses[0] > losses[1] > 0  # more noise in its weights
+
+
+def test_more_steps_ask_once_a_sample_and_show_the_same_seeds_pictures(
+    twice: tuple[Any, Any, Any, Path],
+    models: Path,
+    emoji: dict[str, list[Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from privaudit.study.axes import drawing
+
+    monkeypatch.setattr(drawing, "STEPS", (1,))
+    study, _ = study_of(models, emoji, tmp_path, only=["steps"], store=twice[3], queries=2)
+    table = study.tables["steps"]
+    assert [(row.cell, row.x, row.queries) for row in table.rows] == [("1", 1.0, 1), ("2", 2.0, 1)]
+    assert table.drawn == 2 * N  # two steps are the audit's own, and stored
+    assert study.pictures == {"steps": ["steps-pictures.png"]}
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'src="steps-pictures.png"' in page
+    with Image.open(tmp_path / "steps-pictures.png") as strip:
+        assert strip.height > strip.width  # six samples below each other, three columns
 
 
 # ---------------------------------------------------------------------------- a model that counts

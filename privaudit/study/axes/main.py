@@ -23,12 +23,12 @@ class Main(Axis):
 
     name = "main"
     question = "How well does each attack tell members from non-members?"
-    x_label = "audit"
+    x_label = "cell"
     draws = False
 
     def cells(self, owner: Owner) -> Iterable[Cell]:
         """Yield the one audit."""
-        yield Cell(owner.name, owner.audit())
+        yield Cell("the audit", owner.audit())
 
     def table(self, owner: Owner) -> Table:
         """Say also why scenarios are missing."""
