@@ -67,6 +67,8 @@ def add_rows(
     if isinstance(cell, LeftOut):
         table.left_out[cell.cell] = cell.reason
         return
+    missing: dict[str, list[str]] = {}
+    n = len(table.rows)
     for scenario in scenarios:
         for attack in attacks:
             try:
@@ -74,8 +76,12 @@ def add_rows(
             except (EngineError, StoreError):
                 raise  # of the machine, not of this cell
             except PrivauditError as error:
-                reason = " ".join(str(error).split("\n")) or type(error).__name__
-                table.left_out[f"{cell.label}, attack-{scenario}-{attack}"] = reason
+                reason = "; ".join(str(error).split("\n")) or type(error).__name__
+                missing.setdefault(reason, []).append(f"attack-{scenario}-{attack}")
+    whole = len(table.rows) == n and len(missing) == 1
+    for reason, results in missing.items():
+        what = cell.label if whole else f"{cell.label}, {', '.join(results)}"
+        table.left_out[what] = reason
 
 
 def _row(cell: Cell, scenario: str, attack: str) -> Row:

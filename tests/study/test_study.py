@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -25,6 +25,9 @@ from tests.parts.drawn import Model, Pixels, drawn_samples
 from tests.parts.encoders import PixelEncoder
 from tests.parts.pipelines import tiny_pipeline
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 N = 12
 TINY: dict[str, Any] = {
     "attacks": "threshold",
@@ -36,6 +39,15 @@ TINY: dict[str, Any] = {
     "blind_limit": 1,
 }
 """Settings for pictures that to raw pixels are all one."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models so small wait for a second thread longer than it helps them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from privaudit.audit import Audit
     from privaudit.study.owner import Owner
+    from privaudit.study.table import Table
 
 __all__ = ["Encoders", "Metric", "TokenAxis"]
 
@@ -25,6 +26,12 @@ class Encoders(Axis):
     question = "Does it matter which image encoder the attacker has?"
     x_label = "image encoder"
     draws = False
+
+    def table(self, owner: Owner) -> Table:
+        """Say who judges the samples."""
+        table = super().table(owner)
+        table.notes.append("near-duplicates were looked for by the audit's own encoder alone")
+        return table
 
     def cells(self, owner: Owner) -> Iterable[Cell | LeftOut]:
         """Yield the audit's own encoder, those that were named, and pixels."""
@@ -47,7 +54,10 @@ class Encoders(Axis):
 
 def _seen_by(owner: Owner, encoder: Any) -> Audit:
     # Said anew, the setting is no longer the marker's: an audit refuses one that reaches nothing.
-    return owner.audit({"image_encoder": encoder}, encoder=owner.settings.encoder)
+    # Which pictures are one is asked of the audit's own encoder: to pixels, all emoji are alike.
+    return owner.audit(
+        {"image_encoder": encoder}, encoder=owner.settings.encoder, duplicate_limit=2
+    )
 
 
 class Metric(Axis):
