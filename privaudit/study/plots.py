@@ -121,7 +121,7 @@ def draw_categories(figure: Figure, table: Table, *, log: bool = False) -> None:
     beside = list(
         dict.fromkeys(n for r in table.rows for n, v in r.beside.items() if v is not None)
     )
-    height = 0.85 + 0.17 * len(table.cells) * (1 + len(table.attacks))
+    height = 0.85 + 0.14 * len(table.cells) * (1 + len(table.attacks))
     panels = _panels(figure, [*table.scenarios, *beside], height, share="labels")
     places = {cell: -i for i, cell in enumerate(table.cells)}
     auc = [panel for panel, name in panels if name in table.scenarios]
@@ -221,8 +221,8 @@ def _line(panel: Axes, rows: Sequence[Row], label: str, place: int, of: int, *, 
     colour, mark, dash = STYLES[place % len(STYLES)]
     xs = [row.x or 0.0 for row in rows]
     wide = max(xs) - min(xs) if xs else 0.0
-    beside = _dodge(place, of, 0.045)
-    at = [x * (1 + 0.9 * beside) if log else x + beside * wide / 2 for x in xs]
+    beside = _dodge(place, of, 0.24 if log else 0.05)
+    at = [x * (1 + beside) if log else x + beside * wide for x in xs]
     aucs = [row.auc for row in rows]
     errors = [
         [max(0.0, row.auc - row.auc_low) for row in rows],
@@ -298,7 +298,7 @@ def _legend(figure: Figure, panel: Axes) -> None:
     """Put one legend above all panels, where it covers nothing."""
     handles, labels = panel.get_legend_handles_labels()
     if len(labels) > 1:
-        columns = 2 if sum(map(len, labels)) > 60 else len(labels)
+        columns = 2 if sum(map(len, labels)) > 50 else len(labels)
         figure.legend(
             handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=10
         )

@@ -146,7 +146,6 @@ def run_study(
     session = SessionSettings(**{n: v for n, v in settings.items() if n in known})
     chosen = AuditSettings(**{n: v for n, v in settings.items() if n not in known})
     axes = axes_named(only)
-    check_matplotlib()
     shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
     inputs = AuditInputs(
         target_model=target,

@@ -266,7 +266,7 @@ def shown_rows(table: Table) -> list[list[str]]:
         return []
     beside = list(dict.fromkeys(name for row in table.rows for name in row.beside))
     header = [
-        table.x_label or "cell",
+        "cell",
         "scenario",
         "inference model",
         "AUC (95 %)",

@@ -47,6 +47,9 @@ class Calibration(Axis):
                 cell = Cell(str(size), audit, float(size), change=_calibrated_on(size, owner))
                 add_rows(table, cell, [scenario], owner.settings.attacks)
         table.notes.append(
+            "the AUC of the threshold attack depends on no calibration, its success rate does"
+        )
+        table.notes.append(
             "the evaluation set is the audit's own; in I and II the attacker calibrates on known "
             "members of the target, in III and IV on samples of a shadow model that stays the same"
         )
@@ -99,12 +102,17 @@ class Samples(Axis):
                 "coin_split": None,  # it is of all samples
                 "sample_groups": None,
             }
-            yield Cell(str(size), owner.audit(part, calibration=min(share, 0.5)), float(size))
-        yield Cell(str(most), owner.audit(), float(most))
+            audit = owner.audit(part, calibration=min(share, 0.5))
+            yield Cell(f"{size} + {size}", audit, float(size))
+        yield Cell(f"{len(own.members)} + {len(own.non_members)}", owner.audit(), float(most))
 
     def table(self, owner: Owner) -> Table:
         """Say of each row how many were evaluated, and add the power curve."""
         table = super().table(owner)
+        table.notes.append(
+            "cells are named by the members and non-members that are there; in I and II some of "
+            "them calibrate, and the others are evaluated"
+        )
         table.rows = [
             dataclasses.replace(row, x=float(min(row.members, row.non_members)))
             for row in table.rows
