@@ -202,6 +202,7 @@ def measure(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     print(f"{name}: fingerprint, trials and a first picture in {ready:.0f} s", flush=True)
     ratios: dict[str, list[float]] = {}
     seconds: list[float] = []
+    parts: dict[str, list[float]] = {}
     for run in range(chosen.runs):
         with tempfile.TemporaryDirectory() as folder:
             took = {"audit": timed(lambda: bench.audit(Path(folder)))}
@@ -209,6 +210,7 @@ def measure(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
             assert bench.audit(Path(folder)) == 0
             took["stored"] = time.perf_counter() - started
             took["bare"] = timed(bench.bare)
+        took |= {f"of it {part}": spent[-1] for part, spent in parts.items()}
         print(name, run, {key: f"{value:.2f} s" for key, value in took.items()}, flush=True)
         if run == 0 and chosen.runs > 1:
             continue  # the search for a batch size, and first kernels
