@@ -70,7 +70,7 @@ def load_pipeline(
     device
         Where to run; by default a GPU when there is one.
     **from_pretrained
-        Passed on, such as ``dtype=torch.float16``. A CPU gets float32 unless told.
+        Passed on, such as ``dtype=torch.float16``. All parts get float32 unless told.
 
     Returns
     -------
@@ -93,7 +93,9 @@ def load_pipeline(
     'StableDiffusionPipeline'
     """
     device = chosen_device(device)
-    if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
+    if not set(DTYPES) & set(from_pretrained):
+        # diffusers would load its own parts in float32 and those of transformers as they were
+        # saved: a half and a whole that do not fit together.
         from_pretrained[dtype_argument()] = torch.float32
     # A learned word alone is no other model: what has no such word is drawn as by the base.
     parts = (unet, transformer, lora, biases)
