@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from privaudit.batching import in_threads
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.features import Features, aggregate, mean_and_best
 from privaudit.samples import as_rgb
@@ -157,14 +158,20 @@ class PixelSimilarity:
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
     ) -> list[NDArray[np.float32]]:
         """Compare each query's sample with its answer, see :class:`Measurement`."""
-        known: dict[tuple[str, str], Any] = {}
-        rows = []
-        for i, query in queries.items():
-            pair = query.sample.digest, fingerprint_pixels(images[i])
-            if pair not in known:  # a model may draw one picture again and again
-                known[pair] = self._compare(query.sample.image, images[i])
-            rows.append(known[pair])
-        return rows
+        digests = in_threads(fingerprint_pixels, [images[i] for i in queries])
+        pairs = [
+            (query.sample.digest, digest)
+            for query, digest in zip(queries.values(), digests, strict=True)
+        ]
+        first: dict[tuple[str, str], int] = {}
+        for i, pair in zip(queries, pairs, strict=True):
+            first.setdefault(pair, i)  # a model may draw one picture again and again
+
+        def compare(i: int) -> NDArray[np.float32]:
+            return self._compare(queries[i].sample.image, images[i])
+
+        known = dict(zip(first, in_threads(compare, first.values()), strict=True))
+        return [known[pair] for pair in pairs]
 
     def _compare(self, query: Image.Image, generated: Image.Image) -> NDArray[np.float32]:
         pixels = pixel_similarities(query, generated, self._resolutions)

@@ -116,7 +116,9 @@ class Noise(NamedTuple):
             mean=none.mean if apart.max() <= none.largest else NOISE_TIMES * float(apart.mean()),
         )
 
-    def covers(self, one: Sequence[Any] | NDArray[Any], other: Sequence[Any]) -> bool:
+    def covers(
+        self, one: Sequence[Any] | NDArray[Any], other: Sequence[Any] | NDArray[Any]
+    ) -> bool:
         """Tell whether two stacks of pictures are no further apart."""
         apart = np.abs(np.asarray(one, int) - np.asarray(other, int))
         return bool(apart.max() <= self.largest and apart.mean() <= self.mean)
