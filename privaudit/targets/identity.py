@@ -21,8 +21,11 @@ PROBES = (
     (" ".join(f"a picture of {n} small things," for n in range(14)), 1),
 )
 """Prompts and seeds of the probe: marks, capitals and entities that a tokenizer may treat in its
-own way, and a text that is longer than any text encoder reads. They have one seed: who draws one
-picture for both ignores the prompt."""
+own way, and a text that is longer than CLIP reads. They have one seed: who draws one picture for
+both ignores the prompt."""
+OF_TOKENIZERS = ("model_max_length", "padding_side", "truncation_side", "special_tokens_map")
+"""Settings of a tokenizer that a probe may miss: of a text that repeats itself, what is cut off on
+either side may leave nearly the same."""
 
 
 def component_identity(component: Any) -> Any:
@@ -43,7 +46,8 @@ def component_identity(component: Any) -> Any:
             adapters,
         ]
     if hasattr(component, "get_vocab"):
-        return [type(component).__qualname__, component.get_vocab(), component.model_max_length]
+        settings = {name: plain(getattr(component, name, None)) for name in OF_TOKENIZERS}
+        return [type(component).__qualname__, component.get_vocab(), settings]
     if hasattr(component, "config"):
         return [type(component).__qualname__, _settings(component.config)]
     return repr(type(component))
