@@ -67,6 +67,14 @@ def emoji() -> dict[str, list[Any]]:
     return {role: emoji_sets.twemoji(role) for role in emoji_sets.ROLES}
 
 
+@pytest.fixture(scope="session")
+def drawing() -> None:
+    """Draw once, before pytester forgets what that imports: it cannot be imported twice."""
+    from tests.parts.pipelines import tiny_pipeline
+
+    tiny_pipeline()("a cat", num_inference_steps=1)
+
+
 @pytest.fixture(params=["plain", "xdist"])
 def audit_folder(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> AuditFolder:
     """Every test of the plugin runs plain and with two workers."""

@@ -11,16 +11,8 @@ if TYPE_CHECKING:
     from tests.parts.services import Service
 
 
-@pytest.fixture(scope="session")
-def warm() -> None:
-    """Draw once: what the pipeline imports for that is forgotten after a test that has pytester."""
-    from tests.parts.services import Service
-
-    Service().draw("a cat", 1)
-
-
 @pytest.fixture
-def service(warm: None) -> Iterator[Service]:
+def service(drawing: None) -> Iterator[Service]:
     from tests.parts.services import Service
 
     with Service().running() as running:

@@ -40,7 +40,13 @@ def test_a_dialect_draws_what_the_model_behind_it_draws(service: Service, dialec
     assert sorted(service.asked) == [(q.prompt, portable_seed(q.seed)) for q in asked]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        d if d in ("openai", "comfyui") else pytest.param(d, marks=pytest.mark.slow)
+        for d in DIALECTS
+    ],
+)
 @pytest.mark.nightly_under_xdist
 def test_an_audit_over_http_pays_once(
     audit_folder: AuditFolder, service: Service, dialect: str

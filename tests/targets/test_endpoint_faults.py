@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import time
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from privaudit.errors import EndpointError
 from tests.parts.audit_folder import GATED, AuditFolder
@@ -57,9 +59,20 @@ FOR_GOOD = {
     "size": "*a picture of 8×8 pixels, and 16×16 were asked for*",
     "two": "*answered with 2 pictures, and 1 was asked for*",
 }
+QUICK = ("401", "500", "hang", "half picture")
+IN_AUDITS = [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in FOR_GOOD]
+"""To an audit all of them are one error: the fast suite looks at one of each way to fail."""
 
 
 @pytest.mark.parametrize("fault", FOR_GOOD)
+def test_what_goes_wrong_for_good_is_said(quick: Service, fault: str) -> None:
+    quick.fault = lambda _number, _prompt: fault
+    with pytest.raises(EndpointError) as raised:
+        list(endpoint(quick, at_once=1, timeout=0.7, attempts=2).answer(queries(1)))
+    assert fnmatch.fnmatch(str(raised.value), FOR_GOOD[fault])
+
+
+@pytest.mark.parametrize("fault", IN_AUDITS)
 def test_what_goes_wrong_for_good_is_an_error_and_never_a_score(
     plain_folder: AuditFolder, quick: Service, fault: str
 ) -> None:
@@ -105,7 +118,7 @@ def test_a_workflow_that_does_not_end_well_is_an_error(quick: Service, fault: st
 
 
 def test_nobody_there_is_an_error(plain_folder: AuditFolder) -> None:
-    service = Service()
+    service = Service(lambda _prompt, _seed: Image.new("RGB", (16, 16)))
     service.url = "http://127.0.0.1:9"
     plain_folder.write(fixture(code(service, attempts=2)), GATED)
     ran = plain_folder.run(*ONE)
