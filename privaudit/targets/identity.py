@@ -14,7 +14,7 @@ from privaudit.fingerprint import fingerprint_module
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PROBES", "component_identity", "plain"]
+__all__ = ["PROBES", "component_identity"]
 
 PROBES = (
     ("Zoë's 3 cats, PLAYING <b>chess</b> &amp; tea — 100% of the time", 1),
@@ -125,14 +125,3 @@ def _plain_parts(value: Any) -> Iterator[bytes]:
         yield f"{tuple(value.shape)}{value.dtype}".encode()
         raw: Any = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         yield raw.tobytes()
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; what it cannot is named by its ``repr``."""
-    if isinstance(value, (bool, int, float, str, type(None))):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
-    if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    return repr(value)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,24 +12,16 @@ from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
 from privaudit.errors import GeneratorError
+from privaudit.targets.arguments import DTYPES, dtype_argument, several, weighted
 from privaudit.targets.single_file import load_single_file
 
-__all__ = [
-    "DTYPES",
-    "Adapters",
-    "check_used",
-    "dtype_argument",
-    "known_base",
-    "load_pipeline",
-    "several",
-    "weighted",
-]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-Adapters = str | Path | Sequence[str | Path] | Mapping[str | Path, float] | None
-"""One adapter, several, or several with their scales."""
+    from privaudit.targets.arguments import Adapters
 
-DTYPES = ("dtype", "torch_dtype")
-"""What newer and older versions of diffusers call a dtype."""
+__all__ = ["check_used", "known_base", "load_pipeline"]
+
 ON_HUB = ("cache_dir", "revision", "token", "local_files_only")
 """Arguments that say where on a hub something is."""
 
@@ -143,18 +133,6 @@ def load_pipeline(
     return pipeline.to(device)
 
 
-def weighted(lora: Adapters) -> dict[str | Path, float]:
-    """Return adapters with their scales, in their order; 1 for those that were given none."""
-    return dict(lora) if isinstance(lora, Mapping) else dict.fromkeys(several(lora), 1.0)
-
-
-def several(given: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
-    """Return what was given as a list: one, several or none."""
-    if given is None:
-        return []
-    return [given] if isinstance(given, (str, Path)) else list(given)
-
-
 def known_base(pipeline: Any) -> Any:
     """Load the model that :func:`load_pipeline` put a pipeline's fine-tuned part into.
 
@@ -208,12 +186,6 @@ def check_used(pipeline: Any, parts: dict[str, Any]) -> None:
                 f"its models are {', '.join(there)}"
             )
             raise GeneratorError(msg)
-
-
-def dtype_argument() -> str:
-    """Name it as the installed diffusers does: 0.42 warns of the older name."""
-    major, minor = importlib.metadata.version("diffusers").split(".")[:2]
-    return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
 
 
 def _put_biases(pipeline: Any, folder: Path) -> None:
