@@ -10,6 +10,7 @@ import xxhash
 from privaudit.diffusion.adapters import ADAPTER_STATES
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_module
+from privaudit.targets.arguments import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
