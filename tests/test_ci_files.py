@@ -110,6 +110,7 @@ def test_certify_asks_for_proof_and_keeps_a_history(plain_folder: AuditFolder) -
     assert [entry.verdict for entry in entries] == ["pass", "inconclusive"]
 
 
+@pytest.mark.slow
 def test_compare_needs_a_baseline_and_then_compares_with_it(plain_folder: AuditFolder) -> None:
     plain_folder.write("N = 40", SAFE, GATED)
     loose = "--privaudit-budget=0.9"  # this is about the change alone

@@ -58,6 +58,19 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
     )
 
 
+def test_an_audit_of_a_callable_does_not_wait_for_pytorch() -> None:
+    """Two seconds at the start of each process, among them every xdist worker."""
+    python(
+        "import sys\n"
+        "from tests.parts.drawn import Model, audit, drawn_samples\n"
+        "captioner = lambda images: ['a picture' for _ in images]\n"
+        "model, samples = Model([]), drawn_samples(40)\n"
+        "found = audit(model, samples, scenarios='I,II', attacks='threshold', captioner=captioner)\n"
+        "assert len(found.results) == 2, found.not_completed\n"
+        "assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)\n"
+    )
+
+
 MISSING = """
 import sys
 sys.modules[{package!r}] = None

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from privaudit.captioners.base import Captioner
-from privaudit.captioners.transformers import TransformersCaptioner
 from privaudit.device import chosen_device
 from privaudit.errors import CaptionerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import torch
     from PIL import Image
+
+    from privaudit.captioners.transformers import TransformersCaptioner
 
 __all__ = ["as_captioner", "load_captioner"]
 
@@ -44,7 +44,10 @@ def load_captioner(
     --------
     >>> load_captioner("Salesforce/blip-image-captioning-base")  # doctest: +SKIP
     """
+    import torch
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+    from privaudit.captioners.transformers import TransformersCaptioner
 
     device = chosen_device(device)
     try:
@@ -98,6 +101,8 @@ def as_captioner(given: Any) -> Captioner:
         model, processor = given
         parts = [getattr(processor, name, None) for name in ("image_processor", "tokenizer")]
         if hasattr(model, "generate") and None not in parts:
+            from privaudit.captioners.transformers import TransformersCaptioner
+
             return TransformersCaptioner(model, *parts)
     if callable(given):
         return _CallableCaptioner(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,21 @@ class DifferentialPrivacy:
             raise SettingError(msg)
 
 
+@functools.lru_cache(maxsize=64)  # a search over seconds of accounting: shadows share their numbers
+def _noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
+    from opacus.accountants.utils import get_noise_multiplier
+
+    with np.errstate(divide="ignore"):  # a batch of everybody: the accountant takes log(0)
+        found = get_noise_multiplier(
+            target_epsilon=epsilon,
+            target_delta=delta,
+            sample_rate=sample_rate,
+            steps=steps,
+            accountant=ACCOUNTANT,
+        )
+    return float(found)
+
+
 class PrivateOptimizer:
     """One optimiser made private: Poisson batches, clipped gradients, noise, accounting.
 
@@ -103,7 +119,6 @@ class PrivateOptimizer:
     ) -> None:
         try:
             from opacus import PrivacyEngine
-            from opacus.accountants.utils import get_noise_multiplier
         except ImportError as error:
             raise MissingExtraError("DP-SGD", "opacus", "finetune") from error
         self._privacy = privacy
@@ -121,16 +136,9 @@ class PrivateOptimizer:
             batch_size=min(batch_size, n_samples),
             generator=sampling,
         )
-        with np.errstate(divide="ignore"):  # a batch of everybody: the accountant takes log(0)
-            self.noise_multiplier = float(
-                get_noise_multiplier(
-                    target_epsilon=privacy.epsilon,
-                    target_delta=privacy.delta,
-                    sample_rate=1 / len(loader),
-                    steps=steps,
-                    accountant=ACCOUNTANT,
-                )
-            )
+        self.noise_multiplier = _noise_multiplier(
+            privacy.epsilon, privacy.delta, 1 / len(loader), steps
+        )
         self._engine = PrivacyEngine(accountant=ACCOUNTANT)
         self.model, self._optimizer, self._loader = self._engine.make_private(
             module=module,
@@ -174,12 +182,25 @@ class PrivateOptimizer:
         for index, part in enumerate(parts):
             loss = loss_of(part)
             loss.backward()  # type: ignore[no-untyped-call]
+            self._fill_in(len(part))
             # All parts but the last only add their clipped gradients; the noise comes once.
             self._optimizer.signal_skip_step(do_skip=index + 1 < len(parts))
             self._optimizer.step()
             self._optimizer.zero_grad()
             total += loss.item() * len(part)
         return total / len(batch)
+
+    def _fill_in(self, n: int) -> None:
+        """Give no gradient to what no sample's loss depends on.
+
+        Of the last block of a transformer that reads texts and pictures side by side, what is said
+        of the text goes nowhere. Opacus takes a missing gradient for a mistake in its hooks, and
+        must go on to where there is a gradient that no hook saw.
+        """
+        for parameter in self._optimizer.params:
+            seen = parameter.grad is not None and bool(parameter.grad.any())
+            if not seen and getattr(parameter, "grad_sample", None) is None:
+                parameter.grad_sample = parameter.new_zeros((n, *parameter.shape))
 
     def spent(self) -> float:
         """ε spent so far at the target's δ, by the PRV accountant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -62,16 +63,25 @@ class DpStatement:
 
     def accounted(self) -> float | None:
         """Compute ε again from noise, sampling rate and steps; ``None`` without Opacus."""
-        try:
-            from opacus.accountants import create_accountant
-        except ImportError:
-            return None
-        import numpy as np
+        return _accounted(
+            self.accountant, self.noise_multiplier, self.sample_rate, self.steps, self.delta
+        )
 
-        accountant = create_accountant(mechanism=self.accountant)
-        accountant.history = [(self.noise_multiplier, self.sample_rate, self.steps)]
-        with np.errstate(divide="ignore"):  # a batch of everybody: the accountant takes log(0)
-            return float(accountant.get_epsilon(self.delta))
+
+@functools.lru_cache(maxsize=64)  # each item of an audit reads its model's statement again
+def _accounted(
+    accountant: str, noise_multiplier: float, sample_rate: float, steps: int, delta: float
+) -> float | None:
+    try:
+        from opacus.accountants import create_accountant
+    except ImportError:
+        return None
+    import numpy as np
+
+    made = create_accountant(mechanism=accountant)
+    made.history = [(noise_multiplier, sample_rate, steps)]
+    with np.errstate(divide="ignore"):  # a batch of everybody: the accountant takes log(0)
+        return float(made.get_epsilon(delta))
 
 
 def code_versions() -> dict[str, str]:

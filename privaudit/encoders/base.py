@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 
 from privaudit.batching import is_out_of_memory, padded
 from privaudit.device import chosen_device
@@ -16,6 +15,7 @@ from privaudit.samples import as_rgb
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import torch
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -101,6 +101,8 @@ class TorchEncoder:
             If the features are not finite.
         """
         images, n = padded(images, self.device)
+        import torch
+
         batch = torch.stack([self._preprocess(as_rgb(image)) for image in images])
         with torch.inference_mode():
             states = self._features(batch.to(self.device))

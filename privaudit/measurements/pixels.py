@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from privaudit.batching import in_threads
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.features import Features, aggregate, mean_and_best
-from privaudit.samples import as_rgb
+from privaudit.samples import ImagesByDigest, as_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,11 +53,15 @@ def scaled_pixels(image: Image.Image, edge: int) -> NDArray[np.float32]:
         Values in [0, 1]. Reduced by averaging over the area of each pixel, so that no detail
         turns into another by aliasing.
     """
+    return np.asarray(_square(image, edge), dtype=np.float32).ravel() / np.float32(255)
+
+
+def _square(image: Image.Image, edge: int) -> Image.Image:
     rgb = as_rgb(image)
-    if rgb.size != (edge, edge):
-        grows = min(rgb.size) < edge
-        rgb = rgb.resize((edge, edge), Image.Resampling.BILINEAR if grows else Image.Resampling.BOX)
-    return np.asarray(rgb, dtype=np.float32).ravel() / np.float32(255)
+    if rgb.size == (edge, edge):
+        return rgb
+    grows = min(rgb.size) < edge
+    return rgb.resize((edge, edge), Image.Resampling.BILINEAR if grows else Image.Resampling.BOX)
 
 
 def pixel_similarities(
@@ -92,13 +97,32 @@ def pixel_similarities(
     >>> pixel_similarities(ramp, ramp, (8,)).round(6).tolist()
     [1.0, -0.0]
     """
-    values: list[float] = []
+    return _compared(*(_reduced(image, resolutions) for image in (query, generated)))
+
+
+class _Reduced(NamedTuple):
+    """An image at one resolution."""
+
+    pixels: NDArray[np.float64]
+    centred: NDArray[np.float64]
+    norm: float
+
+
+def _reduced(image: Image.Image, resolutions: tuple[int, ...]) -> list[_Reduced]:
+    found = []
     for edge in resolutions:
-        q, g = (scaled_pixels(image, edge).astype(np.float64) for image in (query, generated))
-        a, b = q - q.mean(), g - g.mean()
-        norms = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-        values.append(float(a @ b) / (norms[0] * norms[1]) if min(norms) > FLAT else 0.0)
-        values.append(-float(np.sqrt(((q - g) ** 2).mean())))
+        pixels = scaled_pixels(image, edge).astype(np.float64)
+        centred = pixels - pixels.mean()
+        found.append(_Reduced(pixels, centred, float(np.linalg.norm(centred))))
+    return found
+
+
+def _compared(query: list[_Reduced], generated: list[_Reduced]) -> NDArray[np.float64]:
+    values: list[float] = []
+    for q, g in zip(query, generated, strict=True):
+        alike = min(q.norm, g.norm) > FLAT
+        values.append(float(q.centred @ g.centred) / (q.norm * g.norm) if alike else 0.0)
+        values.append(-float(np.sqrt(((q.pixels - g.pixels) ** 2).mean())))
     return np.asarray(values)
 
 
@@ -157,19 +181,25 @@ class PixelSimilarity:
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
     ) -> list[NDArray[np.float32]]:
         """Compare each query's sample with its answer, see :class:`Measurement`."""
-        known: dict[tuple[str, str], Any] = {}
-        rows = []
-        for i, query in queries.items():
-            pair = query.sample.digest, fingerprint_pixels(images[i])
-            if pair not in known:  # a model may draw one picture again and again
-                known[pair] = self._compare(query.sample.image, images[i])
-            rows.append(known[pair])
-        return rows
+        numbers = list(queries)
+        digests = in_threads(fingerprint_pixels, [images[i] for i in numbers])
+        pairs = [(queries[i].sample.digest, d) for i, d in zip(numbers, digests, strict=True)]
+        # A model may draw one picture again and again, and a sample is asked about several times.
+        pictures = dict(zip(digests, (images[i] for i in numbers), strict=True))
+        pictures |= ImagesByDigest(query.sample for query in queries.values())
+        small = dict(zip(pictures, in_threads(self._reduced, pictures.values()), strict=True))
+        rows = {pair: self._row(*(small[digest] for digest in pair)) for pair in set(pairs)}
+        return [rows[pair] for pair in pairs]
 
-    def _compare(self, query: Image.Image, generated: Image.Image) -> NDArray[np.float32]:
-        pixels = pixel_similarities(query, generated, self._resolutions)
-        structure = structural_similarity(query, generated)
-        return np.append(pixels, structure).astype(np.float32)
+    def _reduced(self, image: Image.Image) -> tuple[list[_Reduced], Image.Image]:
+        return _reduced(image, self._resolutions), _square(image, STRUCTURE)
+
+    @staticmethod
+    def _row(
+        query: tuple[list[_Reduced], Image.Image], generated: tuple[list[_Reduced], Image.Image]
+    ) -> NDArray[np.float32]:
+        structure = structural_similarity(query[1], generated[1])
+        return np.append(_compared(query[0], generated[0]), structure).astype(np.float32)
 
     def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
         """Make the blocks; the vectors are all of them.

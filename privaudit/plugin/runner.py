@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.errors import InvalidAuditError, PrivauditError
+from privaudit.errors import BaselineError, InvalidAuditError, PrivauditError
 from privaudit.plugin import FIXTURE
 from privaudit.plugin.baselines import against
 from privaudit.plugin.claims import check_claim, claim_of
@@ -35,6 +35,11 @@ __all__ = ["Runner"]
 
 OWNER = "privaudit.plugin"
 """The module that has the fixtures which users override."""
+UNCOMPARED = (
+    "the checkpoints of a run are not compared with a baseline ({baseline})\n"
+    "audit the checkpoint that you release by itself, by a test of its own with that baseline\n"
+    "or search this run in a session without one"
+)
 
 
 class Runner:
@@ -164,6 +169,8 @@ class Runner:
     def _of_run(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
         """Search, if no item did before, and return the requesting item's result, if it has one."""
         settings = item_settings(request.node, self._settings)
+        if settings.baseline is not None:  # or its green would look like that of a comparison
+            _fail(BaselineError(UNCOMPARED.format(baseline=settings.baseline)))
         search = self._search(request, settings)
         own, _ = request.param
         try:
@@ -188,6 +195,8 @@ class Runner:
     ) -> None:
         """Add as many checkpoints as are audited at most: each is asked as much as any other."""
         settings = item_settings(request.node, self._settings)
+        if settings.baseline is not None:  # or its green would look like that of a comparison
+            _fail(BaselineError(UNCOMPARED.format(baseline=settings.baseline)))
         search = self._search(request, settings)
         estimate.at_most = True
         estimate.notes.append(search.plan)

@@ -6,8 +6,6 @@ import copy
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from privaudit.errors import GeneratorError
 
 if TYPE_CHECKING:
@@ -60,6 +58,8 @@ class Acceleration:
         """
         if not self.to_dict():
             return pipeline
+        import torch
+
         parts: dict[str, Any] = {}
         if self.scheduler is not None:
             if getattr(pipeline, "scheduler", None) is None:

@@ -35,6 +35,8 @@ def base_of(given: Any) -> Any:
     given = untuned(given)
     if isinstance(given, SavedPipeline):
         return given.base
+    if getattr(given, "privaudit_base", None) is None:  # PyTorch is not imported to find none
+        return None
     from privaudit.targets.loading import known_base
 
     return known_base(given)

@@ -110,13 +110,14 @@ def round_trip(pipeline: Any) -> Callable[[Image.Image, Image.Image], Image.Imag
     Returns
     -------
     callable or None
-        ``None`` for a pipeline without a Kullback–Leibler autoencoder.
+        ``None`` for a pipeline without a Kullback–Leibler autoencoder of pictures: that of LDM3D
+        takes depth as well.
     """
     import torch
     from diffusers import AutoencoderKL
 
     vae, processor = getattr(pipeline, "vae", None), getattr(pipeline, "image_processor", None)
-    if not isinstance(vae, AutoencoderKL) or processor is None:
+    if not isinstance(vae, AutoencoderKL) or processor is None or vae.config.in_channels != 3:
         return None
 
     def change(image: Image.Image, other: Image.Image) -> Image.Image:

@@ -10,19 +10,23 @@ import xxhash
 from privaudit.diffusion.adapters import ADAPTER_STATES
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_module
+from privaudit.targets.arguments import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PROBES", "component_identity", "plain"]
+__all__ = ["PROBES", "component_identity"]
 
 PROBES = (
     ("Zoë's 3 cats, PLAYING <b>chess</b> &amp; tea — 100% of the time", 1),
     (" ".join(f"a picture of {n} small things," for n in range(14)), 1),
 )
 """Prompts and seeds of the probe: marks, capitals and entities that a tokenizer may treat in its
-own way, and a text that is longer than any text encoder reads. They have one seed: who draws one
-picture for both ignores the prompt."""
+own way, and a text that is longer than CLIP reads. They have one seed: who draws one picture for
+both ignores the prompt."""
+OF_TOKENIZERS = ("model_max_length", "padding_side", "truncation_side", "special_tokens_map")
+"""Settings of a tokenizer that a probe may miss: of a text that repeats itself, what is cut off on
+either side may leave nearly the same."""
 
 
 def component_identity(component: Any) -> Any:
@@ -43,7 +47,8 @@ def component_identity(component: Any) -> Any:
             adapters,
         ]
     if hasattr(component, "get_vocab"):
-        return [type(component).__qualname__, component.get_vocab(), component.model_max_length]
+        settings = {name: plain(getattr(component, name, None)) for name in OF_TOKENIZERS}
+        return [type(component).__qualname__, component.get_vocab(), settings]
     if hasattr(component, "config"):
         return [type(component).__qualname__, _settings(component.config)]
     return repr(type(component))
@@ -121,14 +126,3 @@ def _plain_parts(value: Any) -> Iterator[bytes]:
         yield f"{tuple(value.shape)}{value.dtype}".encode()
         raw: Any = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         yield raw.tobytes()
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; what it cannot is named by its ``repr``."""
-    if isinstance(value, (bool, int, float, str, type(None))):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
-    if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    return repr(value)

@@ -7,8 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import GeneratorError, PrivauditError
+from privaudit.targets.arguments import DTYPES, dtype_argument
 from privaudit.targets.convert import is_pipeline, untuned
-from privaudit.targets.loading import DTYPES, dtype_argument
 from privaudit.targets.saved import SavedPipeline
 
 if TYPE_CHECKING:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,24 +12,16 @@ from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
 from privaudit.errors import GeneratorError
+from privaudit.targets.arguments import DTYPES, dtype_argument, several, weighted
 from privaudit.targets.single_file import load_single_file
 
-__all__ = [
-    "DTYPES",
-    "Adapters",
-    "check_used",
-    "dtype_argument",
-    "known_base",
-    "load_pipeline",
-    "several",
-    "weighted",
-]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-Adapters = str | Path | Sequence[str | Path] | Mapping[str | Path, float] | None
-"""One adapter, several, or several with their scales."""
+    from privaudit.targets.arguments import Adapters
 
-DTYPES = ("dtype", "torch_dtype")
-"""What newer and older versions of diffusers call a dtype."""
+__all__ = ["check_used", "known_base", "load_pipeline"]
+
 ON_HUB = ("cache_dir", "revision", "token", "local_files_only")
 """Arguments that say where on a hub something is."""
 
@@ -70,7 +60,7 @@ def load_pipeline(
     device
         Where to run; by default a GPU when there is one.
     **from_pretrained
-        Passed on, such as ``dtype=torch.float16``. A CPU gets float32 unless told.
+        Passed on, such as ``dtype=torch.float16``. All parts get float32 unless told.
 
     Returns
     -------
@@ -93,7 +83,9 @@ def load_pipeline(
     'StableDiffusionPipeline'
     """
     device = chosen_device(device)
-    if not set(DTYPES) & set(from_pretrained) and device.type == "cpu":
+    if not set(DTYPES) & set(from_pretrained):
+        # diffusers would load its own parts in float32 and those of transformers as they were
+        # saved: a half and a whole that do not fit together.
         from_pretrained[dtype_argument()] = torch.float32
     # A learned word alone is no other model: what has no such word is drawn as by the base.
     parts = (unet, transformer, lora, biases)
@@ -139,18 +131,6 @@ def load_pipeline(
     put_in = [unet, transformer, biases, *weighted(lora), *several(textual_inversion)]
     pipeline.privaudit_fine_tuned = [part for part in put_in if part is not None] or [base]
     return pipeline.to(device)
-
-
-def weighted(lora: Adapters) -> dict[str | Path, float]:
-    """Return adapters with their scales, in their order; 1 for those that were given none."""
-    return dict(lora) if isinstance(lora, Mapping) else dict.fromkeys(several(lora), 1.0)
-
-
-def several(given: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
-    """Return what was given as a list: one, several or none."""
-    if given is None:
-        return []
-    return [given] if isinstance(given, (str, Path)) else list(given)
 
 
 def known_base(pipeline: Any) -> Any:
@@ -206,12 +186,6 @@ def check_used(pipeline: Any, parts: dict[str, Any]) -> None:
                 f"its models are {', '.join(there)}"
             )
             raise GeneratorError(msg)
-
-
-def dtype_argument() -> str:
-    """Name it as the installed diffusers does: 0.42 warns of the older name."""
-    major, minor = importlib.metadata.version("diffusers").split(".")[:2]
-    return "dtype" if (int(major), int(minor)) >= (0, 42) else "torch_dtype"
 
 
 def _put_biases(pipeline: Any, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from privaudit.errors import GeneratorError
@@ -56,6 +55,8 @@ def pictures_of(
         If there is not one image for each prompt, a value is not finite or outside its range,
         a safety checker blanked an image, or the output is of another kind.
     """
+    import torch
+
     n = len(prompts) if n is None else n
     flags: Sequence[Any]
     images, flags = _taken_apart(name, output)
@@ -89,6 +90,8 @@ def pictures_of(
 
 def _taken_apart(name: str, output: Any) -> tuple[Any, Sequence[Any]]:
     """Return the images and the safety checker's flags."""
+    import torch
+
     images = next((getattr(output, n) for n in FIELDS if hasattr(output, n)), None)
     if images is not None:
         flags: Any = next((f for f in (getattr(output, n, None) for n in FLAGS) if f), [])

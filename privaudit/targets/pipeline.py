@@ -17,8 +17,9 @@ from privaudit.diffusion.prompts import PromptEncoder
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values, library_versions
 from privaudit.targets.acceleration import Acceleration
+from privaudit.targets.arguments import LIBRARIES, plain
 from privaudit.targets.calls import call_of, parameters_of
-from privaudit.targets.identity import PROBES, component_identity, plain
+from privaudit.targets.identity import PROBES, component_identity
 from privaudit.targets.loading import known_base
 from privaudit.targets.pictures import largest_difference, pictures_of
 from privaudit.targets.queries import in_one_call
@@ -38,10 +39,8 @@ if TYPE_CHECKING:
 
     from privaudit.targets.queries import Answer, Query
 
-__all__ = ["LIBRARIES", "PipelineTarget"]
+__all__ = ["PipelineTarget"]
 
-LIBRARIES = ("torch", "diffusers", "transformers")
-"""Whose versions are part of what determines an image."""
 TRIAL_STEPS = 2
 """Of the calls that find out how a pipeline may be asked."""
 

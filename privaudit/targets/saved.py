@@ -12,9 +12,7 @@ from privaudit.batching import rounded_batch_size
 from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
-from privaudit.targets.identity import plain
-from privaudit.targets.loading import DTYPES, load_pipeline, several, weighted
-from privaudit.targets.pipeline import LIBRARIES, PipelineTarget
+from privaudit.targets.arguments import DTYPES, LIBRARIES, plain, several, weighted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -23,7 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from privaudit.targets.acceleration import Acceleration
-    from privaudit.targets.loading import Adapters
+    from privaudit.targets.arguments import Adapters
+    from privaudit.targets.pipeline import PipelineTarget
     from privaudit.targets.queries import Answer, Query
 
 __all__ = ["SavedPipeline", "SavedTarget"]
@@ -168,6 +167,8 @@ class SavedPipeline:
         GeneratorError
             If it cannot be loaded, or its files are not those that were hashed.
         """
+        from privaudit.targets.loading import load_pipeline
+
         expected = self.fingerprint
         loaded = load_pipeline(
             **self._paths,
@@ -260,6 +261,8 @@ class SavedTarget:
 
     @functools.cached_property
     def _target(self) -> PipelineTarget:
+        from privaudit.targets.pipeline import PipelineTarget
+
         return PipelineTarget(self._saved.pipeline, acceleration=self._acceleration, **self._call)
 
     def __getstate__(self) -> dict[str, Any]:

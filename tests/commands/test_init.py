@@ -77,6 +77,7 @@ def runs_through(pytester: pytest.Pytester, workers: list[str]) -> list[str]:
     return [result.name for audit in record.audits for result in audit.results]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["plain", "xdist"])
 def test_what_it_writes_runs_through(
     owner: Path, pytester: pytest.Pytester, workers: list[str], capsys: pytest.CaptureFixture[str]

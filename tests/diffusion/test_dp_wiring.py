@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -216,12 +215,8 @@ def test_passes_that_are_counted_once_are_found() -> None:
 
 
 @pytest.mark.parametrize("physical", [pytest.param(None, marks=pytest.mark.slow), 3])
-def test_our_own_loop_has_no_fault(physical: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_loop_has_no_fault(physical: int | None) -> None:
     """Opacus, as ``finetune`` uses it, with and without virtual steps."""
-    from opacus.accountants import utils
-
-    solved = functools.cache(utils.get_noise_multiplier)  # seconds, and the same in each call
-    monkeypatch.setattr(utils, "get_noise_multiplier", solved)
     privacy = DifferentialPrivacy(8.0, 1e-3, NORM, physical, noise_seed=0)
 
     def steps(batches: list[list[int]], seed: int) -> list[list[torch.Tensor]]:

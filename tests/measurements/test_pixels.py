@@ -49,6 +49,24 @@ def test_another_measurement_asks_the_target_nothing(emoji: dict[str, Any], tmp_
     assert len(features) == 6
 
 
+def test_many_pairs_at_one_time_are_compared_as_each_alone(emoji: dict[str, Any]) -> None:
+    """To the last bit, whatever else is in the block: what was measured before is still true."""
+    samples = emoji["member"][:12]
+    queries = dict(enumerate(plan_queries(samples, [s.caption for s in samples], 2, 0)))
+    drawn = ObliviousTarget().generate([""] * 30, range(30))
+    images = {
+        i: drawn[i] if i % 3 else emoji["member"][i // 2 + i % 2].image.resize((40, 24))
+        for i in queries
+    }
+    images[23] = images[5] = Image.new("RGB", (64, 64), "white")
+    rows = PixelSimilarity().rows(ObliviousTarget(), queries, images)
+    for (i, query), row in zip(queries.items(), rows, strict=True):
+        pixels = pixel_similarities(query.sample.image, images[i])
+        alone = np.append(pixels, structural_similarity(query.sample.image, images[i]))
+        assert row.tobytes() == alone.astype(np.float32).tobytes()
+    assert PixelSimilarity().rows(ObliviousTarget(), {}, {}) == []
+
+
 def test_a_copy_is_most_alike_then_a_blurred_one_then_another_picture(
     emoji: dict[str, Any],
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.parts import AUDITS, ROOT
@@ -105,10 +107,10 @@ class AuditFolder:
         code = MINIMAL.format(root=str(ROOT), audits=str(AUDITS))
         self.pytester.makepyfile(test_minimal=code)
 
-    def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
+    def run(self, *args: str, subprocess: bool = False, **more: Any) -> pytest.RunResult:
         """Run pytest with a store of its own; with workers always in a process of its own."""
         run = self.pytester.runpytest_inprocess
         if subprocess or self.workers:
             run = self.pytester.runpytest_subprocess
         store = f"--privaudit-store={self.path / 'store'}"
-        return run("-p", "no:cacheprovider", store, *self.workers, *args)
+        return run("-p", "no:cacheprovider", store, *self.workers, *args, **more)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 
 def tiny_vit(image_size: int = 32) -> tuple[Any, Any]:
     """Build a small randomly initialised ViT and its image processor, real classes both."""
+    import torch
     from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
     with torch.random.fork_rng(devices=[]):

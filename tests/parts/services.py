@@ -120,83 +120,17 @@ class Service:
         return (content[: len(content) // 2] if fault == "half picture" else content), fault
 
     def app(self) -> FastAPI:
-        """Make the application."""
+        """Make the application, which speaks every dialect."""
         app = FastAPI()
-
-        async def body(request: Request) -> Any:
-            self.keys.append(request.headers.get("authorization"))
-            given = await request.json()
-            self.bodies.append(given)
-            return given
-
-        @app.post("/v1/images/generations")
-        async def openai(request: Request) -> Response:
-            given = await body(request)
-            made, fault = await self._picture(given["prompt"], given.get("seed", len(self.asked)))
-            if isinstance(made, Response):
-                return made
-            data = [self._written(made, given.get("response_format"))]
-            return JSONResponse({"created": 1, "data": counted(data, fault)})
-
-        @app.get("/files/{name}")
-        async def files(name: str, request: Request) -> Response:
-            self.keys.append(request.headers.get("authorization"))
-            return Response(self._files[name], media_type="image/png")
-
-        @app.post("/sdapi/v1/txt2img")
-        async def automatic1111(request: Request) -> Response:
-            given = await body(request)
-            made, fault = await self._picture(read_as("()[]", given["prompt"]), given["seed"])
-            if isinstance(made, Response):
-                return made
-            images = counted([base64.b64encode(made).decode()], fault)
-            return JSONResponse({"images": images, "parameters": {}, "info": "{}"})
-
-        @app.post("/prompt")
-        async def prompt(request: Request) -> Response:
-            nodes = (await body(request))["prompt"]
-            words, seed = nodes["6"]["inputs"]["text"], nodes["3"]["inputs"]["seed"]
-            made, fault = await self._picture(read_as("()", words), seed)
-            if isinstance(made, Response):
-                return made
-            number = f"id-{len(self._history)}"
-            name = f"{nodes['9']['inputs']['filename_prefix']}.png"
-            assert name not in self._files
-            self._files[name] = made
-            image = {"filename": name, "subfolder": "", "type": "output"}
-            outputs = {"9": {"images": counted([image], fault)}}
-            status = {"status_str": "success", "completed": True, "messages": []}
-            if fault == "workflow":
-                outputs, status = {}, {"status_str": "error", "messages": ["out of memory"]}
-            entry = {"outputs": outputs, "status": status}
-            self._history[number] = [{}, {number: entry}] if fault != "never" else [{}]
-            return JSONResponse({"prompt_id": number, "number": 1, "node_errors": {}})
-
-        @app.get("/history/{number}")
-        async def history(number: str) -> Response:
-            known = self._history[number]
-            return JSONResponse(known.pop(0) if len(known) > 1 else known[0])
-
-        @app.get("/view")
-        async def view(filename: str) -> Response:
-            return Response(self._files[filename], media_type="image/png")
-
-        @app.post("/any")
-        async def template(request: Request) -> Response:
-            given = (await body(request))["input"]
-            made, fault = await self._picture(given["text"], given["seed"])
-            if isinstance(made, Response):
-                return made
-            images = counted([f"data:image/png;base64,{base64.b64encode(made).decode()}"], fault)
-            return JSONResponse({"output": {"images": [images] if fault == "two" else images}})
-
-        @app.post("/file")
-        async def file(request: Request) -> Response:
-            given = (await body(request))["input"]
-            made, _ = await self._picture(given["text"], given["seed"])
-            return made if isinstance(made, Response) else Response(made, media_type="image/png")
-
+        for routes in (_openai, _automatic1111, _comfyui, _template):
+            routes(app, self)
         return app
+
+    async def _body(self, request: Request) -> Any:
+        self.keys.append(request.headers.get("authorization"))
+        given = await request.json()
+        self.bodies.append(given)
+        return given
 
     def _written(self, content: bytes, how: str | None) -> dict[str, str]:
         if how != "url":
@@ -226,6 +160,82 @@ class Service:
             self.release.set()
             server.should_exit = True
             thread.join(30)
+
+
+def _openai(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/images/generations")
+    async def generations(request: Request) -> Response:
+        given = await service._body(request)
+        seed = given.get("seed", len(service.asked))
+        made, fault = await service._picture(given["prompt"], seed)
+        if isinstance(made, Response):
+            return made
+        data = [service._written(made, given.get("response_format"))]
+        return JSONResponse({"created": 1, "data": counted(data, fault)})
+
+    @app.get("/files/{name}")
+    async def files(name: str, request: Request) -> Response:
+        service.keys.append(request.headers.get("authorization"))
+        return Response(service._files[name], media_type="image/png")
+
+
+def _automatic1111(app: FastAPI, service: Service) -> None:
+    @app.post("/sdapi/v1/txt2img")
+    async def txt2img(request: Request) -> Response:
+        given = await service._body(request)
+        made, fault = await service._picture(read_as("()[]", given["prompt"]), given["seed"])
+        if isinstance(made, Response):
+            return made
+        images = counted([base64.b64encode(made).decode()], fault)
+        return JSONResponse({"images": images, "parameters": {}, "info": "{}"})
+
+
+def _comfyui(app: FastAPI, service: Service) -> None:
+    @app.post("/prompt")
+    async def prompt(request: Request) -> Response:
+        nodes = (await service._body(request))["prompt"]
+        words, seed = nodes["6"]["inputs"]["text"], nodes["3"]["inputs"]["seed"]
+        made, fault = await service._picture(read_as("()", words), seed)
+        if isinstance(made, Response):
+            return made
+        number = f"id-{len(service._history)}"
+        name = f"{nodes['9']['inputs']['filename_prefix']}.png"
+        assert name not in service._files
+        service._files[name] = made
+        image = {"filename": name, "subfolder": "", "type": "output"}
+        outputs = {"9": {"images": counted([image], fault)}}
+        status = {"status_str": "success", "completed": True, "messages": []}
+        if fault == "workflow":
+            outputs, status = {}, {"status_str": "error", "messages": ["out of memory"]}
+        entry = {"outputs": outputs, "status": status}
+        service._history[number] = [{}, {number: entry}] if fault != "never" else [{}]
+        return JSONResponse({"prompt_id": number, "number": 1, "node_errors": {}})
+
+    @app.get("/history/{number}")
+    async def history(number: str) -> Response:
+        known = service._history[number]
+        return JSONResponse(known.pop(0) if len(known) > 1 else known[0])
+
+    @app.get("/view")
+    async def view(filename: str) -> Response:
+        return Response(service._files[filename], media_type="image/png")
+
+
+def _template(app: FastAPI, service: Service) -> None:
+    @app.post("/any")
+    async def inside_json(request: Request) -> Response:
+        given = (await service._body(request))["input"]
+        made, fault = await service._picture(given["text"], given["seed"])
+        if isinstance(made, Response):
+            return made
+        images = counted([f"data:image/png;base64,{base64.b64encode(made).decode()}"], fault)
+        return JSONResponse({"output": {"images": [images] if fault == "two" else images}})
+
+    @app.post("/file")
+    async def file(request: Request) -> Response:
+        given = (await service._body(request))["input"]
+        made, _ = await service._picture(given["text"], given["seed"])
+        return made if isinstance(made, Response) else Response(made, media_type="image/png")
 
 
 def counted(pictures: list[Any], fault: str | None) -> list[Any]:

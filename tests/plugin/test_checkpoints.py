@@ -74,6 +74,24 @@ def test_the_search_ends_where_the_run_begins_to_leak(audit_folder: AuditFolder)
     result.stdout.fnmatch_lines(["2 later ones were not audited: an AUC need not rise*"])
 
 
+@pytest.mark.nightly_under_xdist
+def test_a_run_is_not_compared_with_a_baseline_and_says_so(audit_folder: AuditFolder) -> None:
+    """Green for want of a comparison would be a wrong one."""
+    audit_folder.write(CONTROLS.format(last=70, broken="()", marker=""))
+    for options in (["--privaudit-baseline=b.json"], ["--privaudit-update-baseline"]):
+        baseline = [] if "b.json" in options[0] else ["--privaudit-baseline=b.json"]
+        result = audit_folder.run(*baseline, *options)
+        assert result.parseoutcomes().get("passed", 0) == 0
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(
+            [
+                "*the checkpoints of a run are not compared with a baseline (b.json) (BaselineE*",
+                "*audit the checkpoint that you release by itself, by a test of its own*",
+            ]
+        )
+        assert not (audit_folder.path / "b.json").exists()
+
+
 @pytest.mark.parametrize(("last", "status"), [(30, 0), (0, 1)])
 @pytest.mark.nightly_under_xdist
 def test_expected_failures_are_green_only_if_one_is_within(

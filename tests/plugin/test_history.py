@@ -48,7 +48,8 @@ def test_the_ini_file_may_name_it_and_an_interrupted_audit_is_not_added(
     stop = "def test_stop():\n    raise KeyboardInterrupt"
     picked = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold"]
     plain_folder.write(SAFE, stop, GATED)
-    plain_folder.run(*picked, subprocess=True)
+    stopped = plain_folder.run(*picked, no_reraise_ctrlc=True)
+    assert stopped.ret == pytest.ExitCode.INTERRUPTED
     assert not (plain_folder.path / "old.sqlite").exists()
     plain_folder.write(SAFE, GATED)
     plain_folder.run(*picked)

@@ -166,7 +166,7 @@ def test_leak(membership_attack):
         "--privaudit-scenarios=I",
         "--privaudit-json=out.json",
         "--privaudit-budget=1",
-        subprocess=True,
+        no_reraise_ctrlc=True,
     )
     assert result.ret == pytest.ExitCode.INTERRUPTED
     session = read_session(plain_folder.path / "out.json")

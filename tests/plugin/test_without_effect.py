@@ -34,16 +34,17 @@ CASES = {
 }
 
 
+@pytest.mark.usefixtures("drawing")
 @pytest.mark.parametrize("case", CASES)
 def test_a_marker_that_reaches_nothing_is_an_error(plain_folder: AuditFolder, case: str) -> None:
     target, name, value, why = CASES[case]
     plain_folder.write(target, f"@pytest.mark.privacy_budget({name}={value!r})", GATED)
-    # What a pipeline imports cannot be imported twice in one process.
-    result = plain_folder.run(*ONE, subprocess=case == "no guidance")
+    result = plain_folder.run(*ONE)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"{name} of privacy_budget(…) cannot reach what it is for: {why}"])
 
 
+@pytest.mark.usefixtures("drawing")
 @pytest.mark.parametrize(
     ("case", "source"),
     [
@@ -65,7 +66,7 @@ def test_what_a_session_sets_in_vain_is_said(
     else:
         options.append(f"--privaudit-{name.replace('_', '-')}={value}")
     said = f"{name}={value} ({source}) has no effect: {why}"
-    result = plain_folder.run(*options, subprocess=case == "no guidance")
+    result = plain_folder.run(*options)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [

@@ -175,3 +175,12 @@ def test_a_textual_inversion_is_a_word_more(tmp_path: Path) -> None:
     save_file({"<toy>": torch.randn(1, 24)}, file)
     with pytest.raises(GeneratorError, match="textual inversion"):
         load_pipeline(tmp_path / "base", textual_inversion=file, device="cpu")
+
+
+def test_all_parts_get_one_dtype_elsewhere_than_on_a_cpu_too() -> None:
+    """The base of ``audits/`` is saved in half precision: a GPU mixed it with a U-Net of float32."""
+    unet = MODELS / "overfit" / "unet"
+    pipeline = load_pipeline(MODELS / "base", unet=unet, device="meta")  # no GPU is needed
+    assert pipeline.device.type == "meta"
+    parts = {n: p for n, p in pipeline.components.items() if isinstance(p, torch.nn.Module)}
+    assert {name: part.dtype for name, part in parts.items()} == dict.fromkeys(parts, torch.float32)
