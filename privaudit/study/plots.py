@@ -117,6 +117,8 @@ def draw_categories(figure: Figure, table: Table, *, log: bool = False) -> None:
 
     What stands beside the rows, such as a loss, has a panel of its own.
     """
+    from matplotlib.ticker import MaxNLocator
+
     del log
     beside = list(
         dict.fromkeys(n for r in table.rows for n, v in r.beside.items() if v is not None)
@@ -135,6 +137,7 @@ def draw_categories(figure: Figure, table: Table, *, log: bool = False) -> None:
             panel.plot(list(there.values()), [places[c] for c in there], "D", color="#14213d", ms=5)
             panel.set_title(name)
             panel.margins(x=0.15)
+            panel.xaxis.set_major_locator(MaxNLocator(3))
             continue
         panel.axvline(0.5, **GUESS)
         for place, attack in enumerate(table.attacks):
