@@ -251,17 +251,15 @@ def _number_axis(panel: Axes, xs: Sequence[float], *, log: bool) -> None:
     from matplotlib.ticker import NullLocator
 
     known = sorted(set(xs))
+    least = 0.045 * max(len(f"{x:g}") for x in known) * (known[-1] - known[0])
     if log:
         panel.set_xscale("log")
         panel.xaxis.set_minor_locator(NullLocator())
-        kept: list[float] = []
-        for x in known:
-            if not kept or x >= 1.45 * kept[-1]:
-                kept.append(x)
-        known = kept
-    elif len(known) > 12:
-        return
-    panel.set_xticks(known, [f"{x:g}" for x in known])
+    kept: list[float] = []
+    for x in known:
+        if not kept or (x >= 1.45 * kept[-1] if log else x >= kept[-1] + least):
+            kept.append(x)
+    panel.set_xticks(kept, [f"{x:g}" for x in kept])
 
 
 def _mark(panel: Axes, at: float, values: Any, place: int) -> None:
