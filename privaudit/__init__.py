@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         split_by_coin,
     )
     from privaudit.settings import AuditSettings
+    from privaudit.study import run_study
     from privaudit.targets import (
         MemorizingTarget,
         ObliviousTarget,
@@ -87,6 +88,7 @@ __all__ = [
     "load_samples",
     "make_canaries",
     "run_audit",
+    "run_study",
     "split_by_coin",
 ]
 
@@ -130,6 +132,7 @@ _HOMES = {
     "load_pipeline": "privaudit.targets",
     "load_samples": "privaudit.samples",
     "run_audit": "privaudit.audit",
+    "run_study": "privaudit.study",
     "make_canaries": "privaudit.samples",
     "split_by_coin": "privaudit.samples",
 }

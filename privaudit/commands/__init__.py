@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from privaudit.commands import doctor, history, init, inspect, queries, store
+from privaudit.commands import doctor, history, init, inspect, queries, store, study
 
 __all__ = ["COMMANDS"]
 
-COMMANDS = (init, doctor, store, inspect, queries, history)
+COMMANDS = (init, doctor, store, inspect, queries, history, study)
 """Each has ``add(commands)``, which adds its parser with a default ``run``: arguments to status."""

@@ -154,6 +154,7 @@ shadow_non_members = _absent("shadow_non_members", "Samples it was not fine-tune
 auxiliary_samples = _absent("auxiliary_samples", "Samples to make a shadow model from.")
 coin_split = _absent("coin_split", "What privaudit.split_by_coin returned, if it made the sets.")
 sample_groups = _absent("sample_groups", "A group of each sample, by id: each has an AUC then.")
+study_models = _absent("study_models", "Other fine-tunes by name, for `privaudit study`.")
 fine_tune = _absent("fine_tune", "Makes the shadow model: fine_tune(samples) -> model.")
 
 

@@ -127,6 +127,13 @@ class Runner:
         except PrivauditError as error:
             _fail(error)
 
+    def audit(self, request: pytest.FixtureRequest) -> Audit:
+        """Return the audit of the requesting item, with what its scenario needs."""
+        try:
+            return self._audit(request, request.param[0])
+        except PrivauditError as error:
+            return _fail(error)  # type: ignore[no-any-return]
+
     # -- the checkpoints of a training run
 
     def _search(self, request: pytest.FixtureRequest, settings: AuditSettings) -> RunSearch:

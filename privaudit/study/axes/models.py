@@ -1,0 +1,140 @@
+"""Other fine-tunes on the same members: along a training run, and with defences."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from privaudit.errors import GeneratorError, PrivauditError, ScoreError
+from privaudit.measurements.denoising import DenoisingLoss
+from privaudit.study.axes.base import Axis
+from privaudit.study.cells import Cell, LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from privaudit.audit import Audit
+    from privaudit.study.owner import Owner
+    from privaudit.study.table import Table
+
+__all__ = ["Defences", "Epochs"]
+
+LOSS, ALIKE = "loss on non-members", "similarity to non-members"
+
+
+class Epochs(Axis):
+    """The checkpoints of the run that made the target."""
+
+    name = "epochs"
+    question = "How does the leak grow with fine-tuning?"
+    x_label = "fine-tuning steps"
+
+    def cells(self, owner: Owner) -> Iterable[Cell | LeftOut]:
+        """Yield the checkpoints in the order of training."""
+        if not owner.checkpoints:
+            msg = "needs a folder with checkpoints of the training run: --checkpoints FOLDER"
+            raise LeftOut(msg)
+        for one in owner.checkpoints:
+            try:
+                audit = owner.audit({"target_model": one.load()})
+            except PrivauditError as error:
+                yield LeftOut(str(error), one.name)
+                continue
+            x = None if one.step is None else float(one.step)
+            yield Cell(one.name, audit, x, beside=quality(audit, self.scenarios(owner)[0]))
+
+    def table(self, owner: Owner) -> Table:
+        """Say whether the run counts steps or epochs."""
+        table = super().table(owner)
+        units = {one.unit for one in owner.checkpoints}
+        table.x_label = f"fine-tuning {'s and '.join(sorted(units))}s"
+        return table
+
+
+class Defences(Axis):
+    """The audited model beside those with a defence: what each costs in quality."""
+
+    name = "defences"
+    question = "What does a defence change, and what does it cost?"
+    x_label = "model"
+
+    def cells(self, owner: Owner) -> Iterable[Cell | LeftOut]:
+        """Yield the target, then the others, each with its quality."""
+        if not owner.models:
+            msg = "needs other fine-tunes on the same members: --models NAME=FOLDER, or a fixture "
+            raise LeftOut(msg + "study_models that returns them by name")
+        scenario = self.scenarios(owner)[0]
+        own = owner.audit()
+        yield Cell("as audited", own, beside=quality(own, scenario))
+        for name, given in owner.models.items():
+            try:
+                target = from_folder(Path(given), owner) if _is_path(given) else given
+                audit = owner.audit({"target_model": target})
+                yield Cell(name, audit, beside=quality(audit, scenario))
+            except PrivauditError as error:
+                yield LeftOut(str(error), name)
+
+
+def _is_path(given: Any) -> bool:
+    return isinstance(given, str | Path)
+
+
+def from_folder(folder: Path, owner: Owner) -> Any:
+    """Load a fine-tune from a folder: a whole pipeline, or a part of one on the target's base.
+
+    Raises
+    ------
+    GeneratorError
+        If nothing in it can be loaded, or the base is not known.
+    """
+    from privaudit.runs.layouts import parts_of
+    from privaudit.targets import SavedPipeline, base_of
+
+    if not folder.is_dir():
+        msg = f"{folder} is no folder: name one with a pipeline, an adapter or a denoiser"
+        raise GeneratorError(msg)
+    parts, problem = parts_of(folder)
+    if problem:
+        msg = f"{folder} does not load: {problem}"
+        raise GeneratorError(msg)
+    base = owner.inputs.base_model
+    base = base_of(owner.inputs.target_model) if base is None else base
+    if "base" in parts:
+        known = owner.inputs.target_model
+        like = known.arguments() if isinstance(known, SavedPipeline) else {}
+        how = {name: like[name] for name in ("device", "call") if name in like}
+        return SavedPipeline(folder, **how)
+    if not isinstance(base, SavedPipeline):
+        msg = f"{folder} is a part of a pipeline, and nothing says of which: save whole pipelines"
+        raise GeneratorError(msg)
+    return SavedPipeline(**{**base.arguments(), **parts})
+
+
+def quality(audit: Audit, scenario: str) -> dict[str, float | None]:
+    """Measure how well a model draws what it was not fine-tuned on.
+
+    Parameters
+    ----------
+    audit
+        Whose target is measured.
+    scenario
+        Whose non-members, and whose words, are used.
+
+    Returns
+    -------
+    dict
+        The mean denoising loss, ``None`` for a model whose weights are not there, and the mean
+        similarity of its pictures to the samples; both of non-members.
+    """
+    experiment = audit.experiment(scenario)
+    samples, target = experiment.evaluation.non_members, audit.setup.target
+    scorer = dataclasses.replace(audit.scorer(experiment), base=None)
+    alike = float(scorer.features(target, samples).similarity.mean())
+    loss: float | None = None
+    try:
+        white = dataclasses.replace(scorer, measurement=DenoisingLoss())
+        loss = -float(white.features(target, samples).similarity.mean())
+    except ScoreError:
+        pass  # a model that shows no weights has no loss to us
+    return {LOSS: loss, ALIKE: alike}

@@ -1,0 +1,129 @@
+"""An audit file's fixtures, gathered by pytest, and the study that is run while they live."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from privaudit.audit.inputs import REQUIRED
+from privaudit.errors import PrivauditError, SettingError
+from privaudit.study.owner import Owner
+from privaudit.study.run import run_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
+
+    from privaudit.audit import Audit
+    from privaudit.runs import Checkpoint
+    from privaudit.study.axes.base import Axis
+
+__all__ = ["StudyOfAudit"]
+
+
+class StudyOfAudit:
+    """A plugin object for ``pytest.main``, which plans audits and hands each to :meth:`take`.
+
+    The study runs before pytest tears its session down: a fixture may serve a model.
+
+    Parameters
+    ----------
+    axes, output
+        What is asked, and where it is written.
+    encoders, models, checkpoints, trigger
+        As of :class:`privaudit.study.owner.Owner`.
+    changes
+        Settings of the audit in place of those that its file says.
+    """
+
+    __name__ = "privaudit-study"
+    """What pytest registers it as."""
+    n_new = 0
+    """Images in the plan that pytest shows: there is none."""
+
+    def __init__(
+        self,
+        axes: Sequence[Axis],
+        output: Path,
+        *,
+        encoders: Sequence[str] = (),
+        models: Mapping[str, Any] | None = None,
+        checkpoints: Sequence[Checkpoint] = (),
+        trigger: str = "sks",
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._axes, self._output = axes, output
+        self._more: dict[str, Any] = {
+            "encoders": tuple(encoders),
+            "checkpoints": tuple(checkpoints),
+            "trigger": trigger,
+        }
+        self._models, self._changes = dict(models or {}), dict(changes or {})
+        self._audits: dict[str, Audit] = {}
+        self._of_fixture: Mapping[str, Any] | None = None
+        self.failure: str | None = None
+        """Why there is no study, or ``None``."""
+
+    def __bool__(self) -> bool:
+        """Tell whether an audit was taken."""
+        return bool(self._audits)
+
+    def lines(self) -> list[str]:
+        """Return the lines of a plan: none."""
+        return []
+
+    def take(self, audit: Audit, request: pytest.FixtureRequest) -> None:
+        """Hear of an audit, once for each of its scenarios."""
+        known = self._audits.setdefault(audit.name, audit)
+        if known is not audit:  # fixtures of a test's own are made anew: the first ones count
+            mine, its = known.setup.inputs, audit.setup.inputs
+            names = [field.name for field in dataclasses.fields(mine)]
+            absent = [name for name in names if getattr(mine, name) is None]
+            known.setup.inputs = dataclasses.replace(
+                mine, **{name: getattr(its, name) for name in absent}
+            )
+        given = request.getfixturevalue("study_models")
+        self._of_fixture = given if self._of_fixture is None else self._of_fixture
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Run the study once all fixtures were asked."""
+        outcome = yield
+        try:
+            self._run()
+        except (PrivauditError, ValueError) as error:
+            self.failure = str(error)
+        return outcome
+
+    def _run(self) -> None:
+        if len(self._audits) != 1:
+            names = ", ".join(sorted(self._audits))
+            self.failure = (
+                f"{len(self._audits)} audits are there, and a study is of one: name it, as in "
+                f"FILE.py::TEST ({names})"
+                if self._audits
+                else "no audit is there whose fixtures can be asked: what pytest says is above"
+            )
+            return
+        [audit] = self._audits.values()
+        lacking = [name for name in REQUIRED if getattr(audit.setup.inputs, name) is None]
+        if lacking:
+            msg = f"the audit lacks fixtures: {', '.join(lacking)}"
+            raise SettingError(msg)
+        owner = Owner(
+            audit.setup.inputs,
+            audit.settings.replace(**self._changes),
+            audit.store,
+            audit.engine,
+            name=audit.name,
+            models={**dict(self._of_fixture or {}), **self._models},
+            **self._more,
+        )
+        study = run_axes(owner, self._axes, self._output, say=_say)
+        _say(str(study.folder / "index.html"))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

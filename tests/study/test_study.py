@@ -1,0 +1,396 @@
+"""``privaudit.run_study`` and ``privaudit study``: on a tiny pipeline, and on callables that count."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from PIL import Image
+
+import privaudit
+from privaudit.__main__ import main
+from privaudit.errors import InvalidAuditError, MissingExtraError, SettingError
+from privaudit.runs import checkpoints
+from privaudit.store import Store
+from privaudit.study.axes import axis_names
+from tests.parts import AUDITS, ROOT
+from tests.parts.drawn import Model, Pixels, drawn_samples
+from tests.parts.encoders import PixelEncoder
+from tests.parts.pipelines import tiny_pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+N = 12
+TINY: dict[str, Any] = {
+    "attacks": "threshold",
+    "steps": 2,
+    "queries": 1,
+    "guidance_scale": 2.0,
+    "batch_size": 24,
+    "duplicate_limit": 2,
+    "blind_limit": 1,
+}
+"""Settings for pictures that to raw pixels are all one."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models so small wait for a second thread longer than it helps them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base, a run with two checkpoints of it, and a defended one: whole pipelines are slow to load."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_pipeline().save_pretrained(folder / "base")
+    for place, much in (("run/checkpoint-10", 0.02), ("run/checkpoint-30", 0.1), ("safe", 0.01)):
+        unet = tiny_pipeline().unet
+        torch.manual_seed(0)
+        for parameter in unet.parameters():
+            parameter.data += much * torch.randn_like(parameter)
+        unet.save_pretrained(folder / place / "unet")
+    return folder
+
+
+def saved(models: Path) -> privaudit.SavedPipeline:
+    unet = models / "run/checkpoint-30/unet"
+    return privaudit.SavedPipeline(models / "base", unet=unet, device="cpu")
+
+
+def study_of(models: Path, emoji: dict[str, list[Any]], output: Path, **given: Any) -> Any:
+    target = saved(models)
+    study = privaudit.run_study(
+        target,
+        emoji["member"][:N],
+        emoji["non_member"][:N],
+        image_encoder=PixelEncoder(),
+        checkpoints=checkpoints(models / "run", models / "base", device="cpu"),
+        models={"less": models / "safe"},
+        output=output,
+        **{**TINY, **given},
+    )
+    return study, target
+
+
+AXES = ["main", "encoders", "prompts", "epochs", "defences"]
+
+
+@pytest.fixture(scope="module")
+def twice(
+    models: Path, emoji: dict[str, list[Any]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Any, Any, Path]:
+    """The same study from an empty store, and from the full one."""
+    folder = tmp_path_factory.mktemp("study")
+    store = folder / "store"
+    first, _ = study_of(models, emoji, folder / "one", only=AXES, store=store)
+    second, target = study_of(models, emoji, folder / "two", only=AXES, store=store)
+    return first, second, target, store
+
+
+def test_a_full_store_answers_without_the_model(twice: tuple[Any, Any, Any, Path]) -> None:
+    first, second, target, _ = twice
+    assert sum(table.drawn for table in first.tables.values()) > 4 * N
+    assert not any(table.drawn for table in second.tables.values())
+    assert "pipeline" not in vars(target)  # it was not even loaded
+    for name in first.tables:
+        one, two = ((s.folder / f"{name}.json").read_bytes() for s in (first, second))
+        assert one == two
+
+
+def test_nothing_is_drawn_twice_over_all_axes(
+    twice: tuple[Any, Any, Any, Path], emoji: dict[str, list[Any]]
+) -> None:
+    """The target once, though main, encoders, prompts, epochs and defences all ask it; two other models."""
+    first, _, _, store = twice
+    captions = [s.caption for role in ("member", "non_member") for s in emoji[role][:N]]
+    halves = sum(len(caption.split()) > 1 for caption in captions)  # of one word, it is that word
+    drawn = {name: table.drawn for name, table in first.tables.items()}
+    words = 2 * N * 3 + halves
+    assert drawn == {
+        "main": 2 * N,
+        "encoders": 0,
+        "prompts": words,
+        "epochs": 2 * N,
+        "defences": 2 * N,
+    }
+    assert Store(store).usage()["images"][0] == sum(drawn.values())
+
+
+def test_each_axis_has_its_files_and_its_place_on_the_page(
+    twice: tuple[Any, Any, Any, Path],
+) -> None:
+    first = twice[0]
+    page = (first.folder / "index.html").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in page
+    assert list(first.tables) == [name for name in axis_names() if name in AXES]
+    for name, table in first.tables.items():
+        assert table.rows, (name, table.left_out)
+        for end in ("json", "csv", "md", "svg", "png"):
+            assert (first.folder / f"{name}.{end}").stat().st_size
+        assert f'id="{name}"' in page
+        assert f'src="{name}.svg"' in page
+        written = json.loads((first.folder / f"{name}.json").read_text(encoding="utf-8"))
+        with (first.folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [float(row["auc"]) for row in rows] == [row.auc for row in table.rows]
+        assert [row["auc"] for row in written["rows"]] == [row.auc for row in table.rows]
+        for row in table.rows:
+            assert 0 <= row.auc_low <= row.auc <= row.auc_high <= 1
+            assert row.auc_low < row.auc_high
+
+
+def test_what_lacks_an_input_is_named(twice: tuple[Any, Any, Any, Path]) -> None:
+    first = twice[0]
+    left = first.tables["main"].left_out
+    assert left["attack-II"] == "lacks captioner"
+    assert left["attack-III"].startswith("lacks shadow_model")
+    assert first.tables["prompts"].left_out == {"captioner's": "needs a captioner"}
+    assert "lacks captioner" in (first.folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_row_says_what_the_audit_says(
+    twice: tuple[Any, Any, Any, Path], models: Path, emoji: dict[str, list[Any]]
+) -> None:
+    first, _, _, store = twice
+    [result] = privaudit.run_audit(
+        saved(models),
+        emoji["member"][:N],
+        emoji["non_member"][:N],
+        image_encoder=PixelEncoder(),
+        scenarios="I",
+        store=store,
+        **TINY,
+    ).results
+    [row] = first.tables["main"].rows
+    assert (row.auc, row.success, row.queries) == (result.auc, result.success_rate.value, 1)
+    assert (row.members, row.known_members) == (6, 6)
+    assert first.tables["prompts"].rows[0] == dataclasses.replace(row, cell="caption")
+
+
+def test_checkpoints_and_defences_are_measured_beside_their_quality(
+    twice: tuple[Any, Any, Any, Path],
+) -> None:
+    first = twice[0]
+    epochs, defences = first.tables["epochs"], first.tables["defences"]
+    assert [(row.cell, row.x) for row in epochs.rows] == [
+        ("checkpoint-10", 10.0),
+        ("checkpoint-30", 30.0),
+    ]
+    assert epochs.x_label == "fine-tuning steps"
+    own, less = defences.rows
+    assert (own.cell, less.cell) == ("as audited", "less")
+    assert own.auc == epochs.rows[1].auc  # the same model by another way
+    losses = [row.beside["loss on non-members"] for row in (own, less)]
+    assert losses[0] is not None
+    assert losses[0] > losses[1] > 0  # more noise in its weights
+
+
+def test_more_steps_ask_once_a_sample_and_show_the_same_seeds_pictures(
+    twice: tuple[Any, Any, Any, Path],
+    models: Path,
+    emoji: dict[str, list[Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from privaudit.study.axes import drawing
+
+    monkeypatch.setattr(drawing, "STEPS", (1,))
+    study, _ = study_of(models, emoji, tmp_path, only=["steps"], store=twice[3], queries=2)
+    table = study.tables["steps"]
+    assert [(row.cell, row.x, row.queries) for row in table.rows] == [("1", 1.0, 1), ("2", 2.0, 1)]
+    assert table.drawn == 2 * N  # two steps are the audit's own, and stored
+    assert study.pictures == {"steps": ["steps-pictures.png"]}
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'src="steps-pictures.png"' in page
+    with Image.open(tmp_path / "steps-pictures.png") as strip:
+        assert strip.height > strip.width  # six samples below each other, three columns
+
+
+# ---------------------------------------------------------------------------- a model that counts
+
+
+class Counting(Model):
+    """A callable, known again by its fingerprint, that stops after some calls."""
+
+    def __init__(self, *given: Any, stop: int | None = None) -> None:
+        super().__init__(*given)
+        self._stop = stop
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Any]:
+        if self._stop is not None and self.calls >= self._stop:
+            raise KeyboardInterrupt
+        return super().__call__(prompts, seeds)
+
+
+QUICK: dict[str, Any] = {"attacks": "threshold", "duplicate_limit": 2, "batch_size": 24}
+
+
+def counted(model: Any, folder: Path, **given: Any) -> Any:
+    samples = drawn_samples(48)
+    return privaudit.run_study(
+        model,
+        samples[:24],
+        samples[24:],
+        image_encoder=Pixels(),
+        output=folder / "out",
+        store=folder / "store",
+        **{**QUICK, **given},
+    )
+
+
+def test_an_interrupted_axis_goes_on_where_it_was(tmp_path: Path) -> None:
+    remembered = drawn_samples(48)[:6]
+    whole = Counting(remembered)
+    asked = counted(whole, tmp_path / "whole", only=["queries"])
+    assert [row.x for row in asked.tables["queries"].rows] == [float(m) for m in range(1, 11)]
+    stopped = Counting(remembered, stop=100)
+    with pytest.raises(KeyboardInterrupt):
+        counted(stopped, tmp_path / "killed", only=["queries"])
+    resumed = Counting(remembered)
+    again = counted(resumed, tmp_path / "killed", only=["queries"])
+    assert again.tables["queries"].rows == asked.tables["queries"].rows
+    assert stopped.calls >= 100
+    assert stopped.calls < whole.calls
+    # Ten of each sample and, once for a fingerprint, two that find out how it takes seeds.
+    assert whole.calls == stopped.calls + resumed.calls == 480 + 2
+
+
+def test_an_axis_that_does_not_apply_is_named_with_its_reason(tmp_path: Path) -> None:
+    lines: list[str] = []
+    only = ["main", "steps", "guidance", "schedulers", "epochs", "defences"]
+    study = counted(Model(drawn_samples(48)[:6]), tmp_path, only=only, say=lines.append)
+    assert list(study.tables) == ["main"]
+    assert list(study.left_out) == only[1:]
+    assert "which no num_inference_steps reaches" in study.left_out["steps"]
+    page = (study.folder / "index.html").read_text(encoding="utf-8")
+    for name, why in study.left_out.items():
+        assert f"{name}: left out: " in page
+        assert "\n" not in why
+        assert any(line.startswith(f"{name}: left out: ") for line in lines)
+
+
+def test_a_study_without_a_single_result_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidAuditError, match="no axis has a result: epochs: needs a folder"):
+        counted(Model([]), tmp_path, only=["epochs"])
+
+
+def test_an_unknown_axis_is_one_error_that_lists_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Model([])
+    with pytest.raises(SettingError, match=r"axis 'stepz' is unknown: choose from main, .*steps"):
+        counted(model, tmp_path, only=["stepz"])
+    assert not model.calls
+    assert main(["study", "test_none.py", "--only", "stepz"]) == 1
+    assert "axis 'stepz' is unknown: choose from main" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "speed=9"], "--set 'speed=9' is no NAME=VALUE"),
+        (["--set", "queries=0"], "queries='0' must be"),
+        (["--models", "folder"], "--models 'folder' is no NAME=FOLDER"),
+        (["--checkpoints", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_bad_argument_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", "test_none.py", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_extra_is_named_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    model = Model([])
+    with pytest.raises(MissingExtraError, match=r"matplotlib.*privaudit\[study\]"):
+        counted(model, tmp_path, only=["main"])
+    assert not model.calls
+
+
+# ---------------------------------------------------------------------------- the command
+
+AUDIT = """
+import sys
+sys.path[:0] = [{root!r}, {audits!r}]
+import pytest, emoji_sets, privaudit
+from tests.parts.drawn import Model, Pixels, drawn_samples
+
+closed = []
+
+@pytest.fixture(scope="session")
+def members():
+    return drawn_samples(48)[:24]
+
+@pytest.fixture
+def non_members():  # of a test's own: made anew for each of its items
+    return drawn_samples(48)[24:]
+
+@pytest.fixture(scope="session")
+def target_model(members):
+    model = Model(members[:6])
+    serving = lambda prompts, seeds: 1 / 0 if closed else model(prompts, seeds)
+    serving.fingerprint = "serving"
+    yield serving
+    closed.append(True)
+
+@pytest.fixture(scope="session")
+def image_encoder():
+    return Pixels()
+
+@pytest.fixture(scope="session")
+def captioner(members):
+    return lambda images: ["a picture of something"] * len(images)
+
+@pytest.fixture(scope="session")
+def study_models(members):
+    model = Model(members)
+    model.fingerprint = "all"
+    return {{"worse": model}}
+
+@pytest.mark.privacy_budget(max_auc=0.9, attacks="threshold", duplicate_limit=2, queries=1)
+def test_it(membership_attack):
+    raise AssertionError("a study runs no test")
+"""
+
+
+def test_the_command_takes_an_audit_files_fixtures(tmp_path: Path) -> None:
+    """They live while the study runs, and scenarios that ask for more of them are one audit."""
+    code = AUDIT.format(root=str(ROOT), audits=str(AUDITS))
+    (tmp_path / "test_model.py").write_text(code, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
+    command = [sys.executable, "-m", "privaudit", "study", "test_model.py"]
+    options = ["--only", "main", "defences", "--set", "store=store", "queries=2"]
+    ran = subprocess.run(
+        [*command, *options, "--output", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    written = json.loads((tmp_path / "out" / "main.json").read_text(encoding="utf-8"))
+    assert [row["scenario"] for row in written["rows"]] == ["I", "II"]
+    assert {row["queries"] for row in written["rows"]} == {2}
+    defences = json.loads((tmp_path / "out" / "defences.json").read_text(encoding="utf-8"))
+    aucs = {row["cell"]: row["auc"] for row in defences["rows"] if row["scenario"] == "I"}
+    assert aucs["worse"] == 1.0 > aucs["as audited"]
+    assert "main: 1 cells, 2 results" in ran.stdout
+    assert str(Path("out") / "index.html") in ran.stdout
