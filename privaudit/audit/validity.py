@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from privaudit.record import BlindFinding
+    from privaudit.record import AttackResult, BlindFinding
 
 __all__ = [
     "blind_baseline",
@@ -231,6 +231,44 @@ def judge_answers(role: str, answers: Answers) -> list[str]:
         f"{count} of {answers.n} answers of {role} are {what}\n{way_out}"
         for what, (count, way_out) in kinds.items()
         if count > LARGEST_DEAD_SHARE * answers.n
+    ]
+
+
+def judge_copies(result: AttackResult, confidence: float) -> list[str]:
+    """Say why a result that passes is not to be believed: the pictures show more than it saw.
+
+    Who calls those members that a model redraws nearly exactly has an AUC of (1 + TPR − FPR) / 2,
+    whatever the encoder sees. Where that is over the budget, an inference model that is within it
+    is a weak ruler, and its green is wrong.
+
+    Parameters
+    ----------
+    result
+        One that was decided. Under the gate ``"evidence"`` it must be shown that the copies are
+        over the budget, as of any AUC.
+    confidence
+        Of the bound that then shows it.
+    """
+    copies, n = result.near_copies, result.evaluation
+    if copies is None or result.verdict != "pass":
+        return []
+    members, non_members = (
+        np.where(np.arange(of) < number, 1.0, 0.0)
+        for number, of in (
+            (copies.members, n.members),
+            (copies.non_members, n.non_members),
+        )
+    )
+    found = auc_interval(members, non_members, confidence)
+    told = found.low if result.gate == "evidence" else found.auc
+    if told <= result.budget:
+        return []
+    return [
+        f"{copies.members} of {n.members} members were redrawn nearly exactly "
+        f"({copies.non_members} of {n.non_members} non-members): that alone is an AUC of "
+        f"{found.auc:.3f}, over the budget of {result.budget:g}, and {result.name} saw "
+        f"{result.auc:.3f}\nits encoder sees too little of these pictures: add "
+        "--privaudit-attacks=combined, which reads pixels too, or take another encoder"
     ]
 
 

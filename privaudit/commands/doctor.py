@@ -153,7 +153,8 @@ def _store() -> Finding:
 
 def _cost(folder: Path) -> int:
     """Have pytest print the plan of a folder's audits, and return its status."""
-    command = [sys.executable, "-m", "pytest", str(folder), "--privaudit-plan", "-q", "--no-header"]
+    quietly = ("--privaudit-plan", "-q", "--no-header", "--disable-warnings")
+    command = [sys.executable, "-m", "pytest", str(folder), *quietly]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     lines = done.stdout.splitlines()
     start = next((n for n, line in enumerate(lines) if line.startswith("privaudit: ")), 0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REDRAWN", "BaselineUpdate", "against", "place_of"]
 
-DESPITE = "--privaudit-update-baseline-despite"
+OPTION = "--privaudit-update-baseline-despite"
 REDRAWN = "failed, then redrawn"
 """How the note ends of a red result that a rerun drew again."""
 
@@ -86,7 +86,7 @@ class BaselineUpdate:
         if uses_workers(config) and "xdist" not in self._despite:
             msg = (
                 "--privaudit-update-baseline under xdist: a worker that is lost takes its results "
-                f"along, so run it without -n, or say so by name: {DESPITE}=xdist"
+                f"along, so run it without -n, or say so by name: {OPTION}=xdist"
             )
             raise pytest.UsageError(msg)
 
@@ -136,7 +136,7 @@ class BaselineUpdate:
         refused = {name: why for name, why in objections.items() if name not in self._despite}
         if refused:
             names = ",".join((*self._despite, *refused))
-            way = "" if "" in refused else f"; to write it all the same: {DESPITE}={names}"
+            way = "" if "" in refused else f"; to write it all the same: {OPTION}={names}"
             reasons = " and ".join(refused.values())
             return f"baseline {path} was not written: {audit.name} {reasons}{way}"
         overruled = [*objections, *(["xdist"] if uses_workers(self._config) else [])]

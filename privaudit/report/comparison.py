@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from privaudit.report.verdicts import written
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -117,7 +119,7 @@ def _row(result: AttackResult, found: Comparison) -> list[str]:
         f"{found.bounds.low:+.3f} to {found.bounds.high:+.3f}",
         " -> ".join(tpr) if tpr != ["-", "-"] else "n < 100",
         " -> ".join(counts) if counts != ["-", "-"] else "not known",
-        found.verdict if found.verdict == "pass" else found.verdict.upper(),
+        written(found.verdict),
     ]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from privaudit.history.steps import releases
 from privaudit.report.forest import Row, forest
+from privaudit.report.verdicts import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +51,7 @@ def _label(one: Release) -> str:
 
 def _row(one: Release) -> Row:
     verdict = one.entry.verdict
-    words = [verdict if verdict == "pass" else verdict.upper()]
+    words = [written(verdict)]
     words += [f"{one.times} times"] if one.times > 1 else []
     words += [CHANGES[one.change]] if one.change else []
     if one.past is None:

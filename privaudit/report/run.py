@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from privaudit.report.forest import Row, forest
+from privaudit.report.verdicts import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ def audits_to_show(audits: Sequence[AuditRecord]) -> list[AuditRecord]:
 
 def _row(one: RunStep, unit: str) -> Row:
     label = one.name if one.step is None else f"{unit} {one.step}"
-    words = one.verdict if one.verdict in ("pass", "not audited") else one.verdict.upper()
+    words = written(one.verdict)
     if one.interval is None:
         return Row(label, one.auc, words=words)
     return Row(label, one.auc, one.interval.low, one.interval.high, words)

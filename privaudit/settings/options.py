@@ -14,11 +14,11 @@ from privaudit.settings import parsers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DESPITE", "OPTIONS", "Option"]
+__all__ = ["OPTIONS", "REFUSALS", "Option"]
 
 DEFAULT_ENCODER = "facebook/deit-base-distilled-patch16-384"
 """The encoder of the paper's reference implementation."""
-DESPITE = ("red", "deselected", "xdist")
+REFUSALS = ("red", "deselected", "xdist")
 """What keeps a baseline from being written, unless it is named."""
 
 
@@ -344,10 +344,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "update_baseline_despite",
-        parsers.several(*DESPITE),
+        parsers.several(*REFUSALS),
         None,
         "write them all the same from a red audit, from a part of one, or under xdist: a "
-        f"comma-separated list of {', '.join(DESPITE)}",
+        f"comma-separated list of {', '.join(REFUSALS)}",
         in_audit=False,
         in_ini=False,
         unset="refused",

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
+from privaudit.audit.validity import judge_copies
+from privaudit.errors import InvalidAuditError
 from privaudit.measurements.copies import copy_threshold
-from privaudit.record import NearCopies
+from privaudit.record import Counts, NearCopies
 from privaudit.report.terminal import render
 from privaudit.store import Store
 from tests.parts.encoders import PixelEncoder
@@ -87,3 +89,73 @@ def test_the_threshold_is_fixed_on_calibration_non_members(emoji: dict[str, Any]
 def test_a_sequential_audit_does_not_count_them(emoji: dict[str, Any]) -> None:
     audit = audited(emoji, MemorizingTarget(emoji["member"]), sequential=True)
     assert audit.result("I", "threshold").near_copies is None
+
+
+class Brittle:
+    """Knows a picture from its exact copy, and nothing else: the positive control is content."""
+
+    fingerprint = "brittle"
+
+    def encode(self, images: Any) -> Any:
+        seeds = [zlib.crc32(np.asarray(image.convert("RGB")).tobytes()) for image in images]
+        return np.stack([np.random.default_rng(s).normal(size=(4, 16)) for s in seeds], dtype="f4")
+
+
+@pytest.mark.parametrize(("share", "believed"), [(0, True), (2, False)])
+def test_a_pass_is_not_believed_where_the_pictures_show_more(
+    emoji: dict[str, Any], share: int, believed: bool
+) -> None:
+    """A12: an encoder that sees little says 0.5 of a model that redraws every second member."""
+    seen = emoji["member"][:80:share] if share else []
+    inputs = AuditInputs(
+        target_model=Remembers(seen, emoji["caption"][:50]),
+        members=emoji["member"][:80],
+        non_members=emoji["non_member"][:80],
+        image_encoder=Brittle(),
+    )
+    audit = Audit(inputs, SETTINGS.replace(attacks="threshold,combined"), Store(None))
+    if believed:
+        assert audit.result("I", "threshold").verdict == "pass"
+        return
+    said = r"were redrawn nearly exactly \(0 of 40 non-members\): that alone is an AUC of 0\.725"
+    with pytest.raises(InvalidAuditError, match=said):
+        audit.result("I", "threshold")
+    assert "privaudit-attacks=combined" in audit.record().validity.reasons[0]
+    assert audit.result("I", "combined").verdict != "pass"  # it reads pixels
+
+
+@pytest.mark.parametrize(
+    ("members", "non_members", "verdict", "budget", "said"),
+    [
+        (25, 0, "pass", 0.6, True),
+        (25, 0, "inconclusive", 0.6, False),  # red, for a reason of its own
+        (25, 0, "pass", 0.7, False),  # within what the owner accepts
+        (25, 20, "pass", 0.6, False),  # of what it redraws it remembers little
+        (8, 0, "pass", 0.6, False),
+        (0, 0, "pass", 0.5, False),
+    ],
+)
+def test_only_copies_that_are_shown_to_be_over_the_budget_count(
+    emoji: dict[str, Any],
+    members: int,
+    non_members: int,
+    verdict: str,
+    budget: float,
+    said: bool,
+) -> None:
+    found = audited(emoji, Remembers([], emoji["caption"][:50])).result("I", "threshold")
+    result = found.model_copy(
+        update={
+            "near_copies": NearCopies(threshold=0.8, members=members, non_members=non_members),
+            "evaluation": Counts(members=80, non_members=80),
+            "verdict": verdict,
+            "budget": budget,
+        }
+    )
+    assert bool(judge_copies(result, 0.95)) is said
+    evident = result.model_copy(update={"gate": "evidence"})
+    assert not judge_copies(evident, 0.999)  # over the budget, which is not shown
+    assert bool(judge_copies(evident.model_copy(update={"budget": 0.55}), 0.95)) is (
+        members == 25 and not non_members and verdict == "pass"
+    )
+    assert not judge_copies(result.model_copy(update={"near_copies": None}), 0.95)
