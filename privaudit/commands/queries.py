@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from privaudit.commands.planned import plan
 from privaudit.commands.said import failed
 
 __all__ = ["add"]
@@ -24,15 +25,11 @@ def add(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    import pytest
-
     from privaudit.audit.lists import QueryLists
     from privaudit.errors import PrivauditError
 
     lists = QueryLists()
-    options = ["--privaudit-plan", "--no-header", "--no-summary", "-q"]
-    code = pytest.main([*given.arguments, *options], plugins=[lists])
-    if code:
+    if plan(given.arguments, lists):
         return failed("the audits cannot be planned, so nothing was written")
     if not lists:
         return failed(

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from privaudit.commands.planned import plan
 from privaudit.commands.said import failed
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add"]
-
-ALREADY = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
-"""A project that makes errors of warnings would stop pytest: this command has imported us."""
 
 
 def add(commands: Any) -> None:
@@ -49,8 +47,6 @@ def add(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    import pytest
-
     from privaudit.errors import PrivauditError
     from privaudit.runs import checkpoints
     from privaudit.study.axes import axes_named
@@ -74,11 +70,10 @@ def _run(given: argparse.Namespace) -> int:
         )
     except PrivauditError as error:
         return failed(str(error))
-    quiet = ["--privaudit-plan", "--no-header", "--no-summary", "-q", "--capture=no", ALREADY]
-    code = pytest.main([given.audit, *options, *quiet], plugins=[study])
+    code = plan([given.audit, *options, "--capture=no"], study)
     if study.failure is not None:
         return failed(study.failure)
-    return int(code)
+    return code
 
 
 def _settings(given: list[str]) -> tuple[dict[str, str], list[str]]:
