@@ -21,7 +21,8 @@ STYLE = """
   :root { --text: #e6e6e6; --page: #16181d; --line: #444a55; --soft: #a9afb9 }
 }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
-  max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
+  max-width: 52rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }
+h1 { font-size: 1.5rem }
 a { color: inherit }
 h2 { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem }
 figure { margin: 1rem 0; background: #ffffff; border-radius: 6px; padding: .6rem;
@@ -38,9 +39,9 @@ def write_page(
     folder: Path,
     title: str,
     facts: Sequence[str],
+    settings: str,
     tables: Mapping[str, Table],
     left_out: Mapping[str, str],
-    pictures: Mapping[str, Sequence[str]],
 ) -> None:
     """Write ``index.html``.
 
@@ -52,12 +53,12 @@ def write_page(
         What was studied.
     facts
         What is said first, a line each.
+    settings
+        Of this run: a table of an earlier one says its own where they were others.
     tables
         By axis, in order.
     left_out
         Why an axis has no table, by its name.
-    pictures
-        Files of an axis beside its plot.
     """
     links = " · ".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in tables)
     parts = [
@@ -75,18 +76,22 @@ def write_page(
         )
         parts.append(f"<ul>{lines}</ul>")
     for name, table in tables.items():
-        parts += _section(folder, name, table, pictures.get(name, ()))
+        parts += _section(folder, name, table, "" if table.settings == settings else table.settings)
     parts.append("</body></html>\n")
     (folder / "index.html").write_text("\n".join(parts), encoding="utf-8")
 
 
-def _section(folder: Path, name: str, table: Table, pictures: Sequence[str]) -> list[str]:
+def _section(folder: Path, name: str, table: Table, settings: str) -> list[str]:
     parts = [f'<h2 id="{escape(name)}">{escape(name)}</h2>', f"<p>{escape(table.question)}</p>"]
     if (folder / f"{name}.svg").exists() and table.rows:
         alt = f"{table.question} AUC by {table.x_label}; the numbers are in the table below."
         parts.append(f'<figure><img src="{escape(name)}.svg" alt="{escape(alt)}"></figure>')
     drawn = "samples, and what the model drew"
-    parts += [f'<figure><img src="{escape(file)}" alt="{drawn}"></figure>' for file in pictures]
+    parts += [
+        f'<figure><img src="{escape(file)}" alt="{drawn}"></figure>' for file in table.pictures
+    ]
+    if settings:
+        parts.append(f'<p class="soft">Of an earlier run, with {escape(settings)}.</p>')
     lines = [*left_out_words(table), *table.notes]
     if lines:
         parts.append(f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")

@@ -14,12 +14,12 @@ from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.settings import AuditSettings, SessionSettings
 from privaudit.store import Store, default_folder
-from privaudit.study.axes import axes_named
+from privaudit.study.axes import axes_named, axis_names
 from privaudit.study.cells import LeftOut
 from privaudit.study.owner import Owner
 from privaudit.study.page import write_page
 from privaudit.study.plots import check_matplotlib, figure_files
-from privaudit.study.table import CONFIDENCE, Table, write_tables
+from privaudit.study.table import CONFIDENCE, Table, earlier_tables, write_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,15 +45,12 @@ class Study:
         By axis, in order.
     left_out
         Why an axis has no table, by its name.
-    pictures
-        Files of an axis beside its plot.
     """
 
     name: str
     folder: Path
     tables: dict[str, Table] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    pictures: dict[str, list[str]] = field(default_factory=dict)
 
 
 def run_study(
@@ -182,7 +179,8 @@ def run_study(
 def run_axes(owner: Owner, axes: Sequence[Axis], output: Path, say: Callable[[str], None]) -> Study:
     """Run axes one after another, and write each down when it is done.
 
-    A run that was killed has written the axes before; the next one reads them from the store.
+    A run that was killed has written the axes before; the next one reads them from the store. The
+    page shows what earlier runs of the same audit wrote into the folder, too.
 
     Parameters
     ----------
@@ -218,11 +216,12 @@ def run_axes(owner: Owner, axes: Sequence[Axis], output: Path, say: Callable[[st
             study.left_out[axis.name] = why.reason
             say(f"{axis.name}: left out: {why.reason}")
             continue
-        write_tables(table, output)
+        table.audit, table.settings = owner.name, _settings_words(owner)
         if table.rows:
             with figure_files(output, axis.name) as figure:
                 axis.draw(table, figure)
-            study.pictures[axis.name] = axis.pictures(owner, table, output)
+            table.pictures = axis.pictures(owner, table, output)
+        write_tables(table, output)
         owner.forget()
         table.drawn, table.seconds = owner.drawn - before, time.perf_counter() - started
         say(_line(table))
@@ -251,16 +250,22 @@ def _nothing(study: Study) -> str:
 def _write_page(study: Study, owner: Owner) -> None:
     from importlib.metadata import version
 
-    settings = owner.settings
-    changed = {n: v for n, v in settings.values().items() if settings.source(n) != "default"}
-    said = ", ".join(f"{name} = {value}" for name, value in changed.items())
-    setup = owner.audit().setup
+    setup, settings = owner.audit().setup, _settings_words(owner)
     facts = [
         f"{len(setup.members)} members and {len(setup.non_members)} non-members; "
-        f"settings: {said or 'the defaults'}.",
+        f"settings: {settings}.",
         f"Intervals are of {CONFIDENCE:.0%} confidence, each by itself; they say how far chance "
         "reaches in the choice of samples. An audit decides, a study describes.",
         f"Written by privaudit {version('privaudit')}.",
     ]
     title = f"privaudit study of {study.name}"
-    write_page(study.folder, title, facts, study.tables, study.left_out, study.pictures)
+    names = axis_names()
+    known = earlier_tables(study.folder, study.name, names) | study.tables
+    tables = {name: known[name] for name in names if name in known}
+    write_page(study.folder, title, facts, settings, tables, study.left_out)
+
+
+def _settings_words(owner: Owner) -> str:
+    settings = owner.settings
+    changed = {n: v for n, v in settings.values().items() if settings.source(n) != "default"}
+    return ", ".join(f"{name} = {value}" for name, value in changed.items()) or "the defaults"

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from privaudit.record import AttackResult, Rate
     from privaudit.statistics import AucInterval
 
-__all__ = ["CONFIDENCE", "Row", "Table", "left_out_words", "row_of", "write_tables"]
+__all__ = [
+    "CONFIDENCE",
+    "Row",
+    "Table",
+    "earlier_tables",
+    "left_out_words",
+    "row_of",
+    "write_tables",
+]
 
 CONFIDENCE = 0.95
 """Of each interval of a study, both sides together, and of each by itself."""
@@ -94,6 +102,10 @@ class Table:
         What a reader should know, a sentence each.
     curves
         Further series of numbers by name, such as a power curve: each maps a column to values.
+    pictures
+        Files beside the plot.
+    audit, settings
+        Whose study it is of, and its settings where they are not the defaults.
     drawn, seconds
         Images that this run drew for the axis, and how long it took.
     """
@@ -105,6 +117,9 @@ class Table:
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
+    audit: str = ""
+    settings: str = ""
     drawn: int = 0
     seconds: float = 0.0
 
@@ -127,6 +142,8 @@ class Table:
         """Return it as plain JSON values, without what differs from run to run."""
         return {
             "axis": self.axis,
+            "audit": self.audit,
+            "settings": self.settings,
             "question": self.question,
             "x_label": self.x_label,
             "confidence": CONFIDENCE,
@@ -134,7 +151,28 @@ class Table:
             "left_out": self.left_out,
             "notes": self.notes,
             "curves": self.curves,
+            "pictures": self.pictures,
         }
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Table:
+        """Read what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If it is something else.
+        """
+        own = {f.name for f in dataclasses.fields(Row)} - {"beside"}
+        rows = [
+            Row(
+                **{name: value for name, value in row.items() if name in own},
+                beside={name: value for name, value in row.items() if name not in own},
+            )
+            for row in written["rows"]
+        ]
+        values = {name: value for name, value in written.items() if name != "confidence"}
+        return cls(**{**values, "rows": rows})
 
 
 def row_of(
@@ -240,6 +278,30 @@ def write_tables(table: Table, folder: Path) -> None:
         for row in table.rows:
             writer.writerow({n: "" if v is None else v for n, v in row.values().items()})
     (folder / f"{table.axis}.md").write_text(markdown(table), encoding="utf-8")
+
+
+def earlier_tables(folder: Path, audit: str, axes: Sequence[str]) -> dict[str, Table]:
+    """Read what earlier runs wrote of an audit into a folder.
+
+    Parameters
+    ----------
+    folder
+        Where the tables are.
+    audit
+        Its name: tables of others, and files that are no tables, are passed over.
+    axes
+        Names, in order.
+    """
+    found = {}
+    for axis in axes:
+        try:
+            written = json.loads((folder / f"{axis}.json").read_text(encoding="utf-8"))
+            table = Table.from_dict(written)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if (table.axis, table.audit) == (axis, audit):
+            found[axis] = table
+    return found
 
 
 def markdown(table: Table) -> str:

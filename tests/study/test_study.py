@@ -99,6 +99,33 @@ def twice(
     return first, second, target, store
 
 
+def test_the_page_has_what_earlier_runs_found(tmp_path: Path) -> None:
+    everyone = drawn_samples(80)
+    members, non_members = everyone[:40], everyone[40:]
+
+    def asked(axis: str, **given: Any) -> str:
+        privaudit.run_study(
+            privaudit.MemorizingTarget(members),
+            members,
+            non_members,
+            image_encoder=Pixels(),
+            only=[axis],
+            output=tmp_path,
+            **{"scenarios": "I", "attacks": "threshold", "store": "none", **given},
+        )
+        return (tmp_path / "index.html").read_text()
+
+    assert "Of an earlier run" not in asked("main")
+    (tmp_path / "samples.json").write_text("[1]")  # no table: passed over
+    page = asked("threshold", queries=2)
+    assert page.index('<h2 id="main">') < page.index('<h2 id="threshold">')
+    assert page.count("Of an earlier run, with ") == 1  # it says its own settings
+    assert 'id="samples"' not in page
+    page = asked("metric", name="another", queries=2)  # of another audit: not its own
+    assert '<h2 id="metric">' in page
+    assert '<h2 id="main">' not in page
+
+
 def test_a_full_store_answers_without_the_model(twice: tuple[Any, Any, Any, Path]) -> None:
     first, second, target, _ = twice
     assert sum(table.drawn for table in first.tables.values()) > 4 * N
@@ -211,7 +238,7 @@ def test_more_steps_ask_once_a_sample_and_show_the_same_seeds_pictures(
     table = study.tables["steps"]
     assert [(row.cell, row.x, row.queries) for row in table.rows] == [("1", 1.0, 1), ("2", 2.0, 1)]
     assert table.drawn == 2 * N  # two steps are the audit's own, and stored
-    assert study.pictures == {"steps": ["steps-pictures.png"]}
+    assert study.tables["steps"].pictures == ["steps-pictures.png"]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'src="steps-pictures.png"' in page
     with Image.open(tmp_path / "steps-pictures.png") as strip:
