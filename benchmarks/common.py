@@ -55,7 +55,7 @@ def shares(into: dict[str, list[float]]) -> Iterator[None]:
     """Add up the time spent in the parts of an audit."""
     from privaudit import PipelineTarget
     from privaudit.encoders.cache import FeatureCache
-    from privaudit.engines import local
+    from privaudit.engines import missing
     from privaudit.measurements.pixels import PixelSimilarity
     from privaudit.store import Store
 
@@ -63,7 +63,7 @@ def shares(into: dict[str, list[float]]) -> Iterator[None]:
         "generating": (PipelineTarget, "generate"),
         "encoding": (FeatureCache, "encode"),
         "comparing pixels": (PixelSimilarity, "rows"),
-        "making files": (local, "files"),
+        "making files": (missing, "files"),
         "storing images": (Store, "put_image"),
         "storing values": (Store, "put_arrays"),
     }

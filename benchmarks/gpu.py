@@ -16,6 +16,7 @@ with the card's name, and JSON at the end.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import tempfile
 import time
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SPREAD, show, spread
+from common import SPREAD, shares, show, spread
 from PIL import Image
 
 from privaudit import PipelineTarget, Sample
@@ -200,12 +201,14 @@ def measure(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     print(f"{name}: built in {time.perf_counter() - built:.0f} s", flush=True)
     ready = timed(lambda: bench.target.generate([s.caption for s in bench.samples[:2]], [0, 1]))
     print(f"{name}: fingerprint, trials and a first picture in {ready:.0f} s", flush=True)
+    print(f"{name}: a batch may hold {bench.target._company.value} texts", flush=True)
     ratios: dict[str, list[float]] = {}
     seconds: list[float] = []
     parts: dict[str, list[float]] = {}
     for run in range(chosen.runs):
         with tempfile.TemporaryDirectory() as folder:
-            took = {"audit": timed(lambda: bench.audit(Path(folder)))}
+            with shares(parts):
+                took = {"audit": timed(functools.partial(bench.audit, Path(folder)))}
             started = time.perf_counter()
             assert bench.audit(Path(folder)) == 0
             took["stored"] = time.perf_counter() - started

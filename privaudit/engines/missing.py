@@ -80,12 +80,16 @@ class Missing:
         for position, file in files.items():
             self._store.put_image(self._images[position], file)
 
-    def heard(self, position: int, answer: Answer) -> None:
-        """Keep one answer as it comes, and that it was a refusal: it may have been paid for."""
-        if answer.refusal is not None:
-            key = refusal_key(self._images[position])
-            self._store.put_texts({key: answer.refusal}, persistent=self.task.target.persistent)
-        self.keep(files(self.task, {position: answer.image}))
+    def heard(self, answers: Mapping[int, Answer]) -> None:
+        """Keep answers as they come, and which were refusals: they may have been paid for."""
+        refused = {
+            refusal_key(self._images[position]): answer.refusal
+            for position, answer in answers.items()
+            if answer.refusal is not None
+        }
+        if refused:
+            self._store.put_texts(refused, persistent=self.task.target.persistent)
+        self.keep(files(self.task, {i: answer.image for i, answer in answers.items()}))
 
     def answer(self, positions: Sequence[int], rows: Sequence[NDArray[np.float32]]) -> None:
         """Keep the similarities of queries, which are then no longer missing."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from privaudit.targets import Target
     from privaudit.targets.queries import Answer, Query
 
-    Heard = Callable[[int, Answer], None]
-    """Hears an answer, with the position of its query."""
+    Heard = Callable[[Mapping[int, Answer]], None]
+    """Hears answers, each with the position of its query."""
 
 __all__ = ["Task", "files", "generate", "image_keys"]
 
@@ -105,7 +105,7 @@ def generate(
         Images by position. Each is added as it comes, so that what was answered before a
         failure is there after it.
     heard
-        Called with position and answer as each comes, before it is in ``made``.
+        Called with each answer as it comes, or with all where they come at one time, by position.
 
     Raises
     ------
@@ -118,15 +118,10 @@ def generate(
         part = absent[start : start + size]
         places = {(queries[i].seed, queries[i].prompt): i for i in part}
         try:
-            for answer in target.answer([queries[i] for i in part]):
-                query = answer.query
-                place = places.pop((query.seed, query.prompt), None)
-                if place is None:
-                    msg = f"{name} answered twice, or unasked, the prompt {query.prompt!r}"
-                    raise GeneratorError(msg)
-                if heard is not None:
-                    heard(place, answer)
-                made[place] = answer.image
+            answers = target.answer([queries[i] for i in part])
+            together = [answers] if isinstance(answers, list) else None
+            for some in together or ([answer] for answer in answers):
+                _take(name, some, places, made, heard)
         except PrivauditError:
             raise
         except Exception as error:
@@ -143,6 +138,29 @@ def generate(
                 f"{first!r}: its answer() must yield one image for each"
             )
             raise GeneratorError(msg)
+
+
+def _take(
+    name: str,
+    answers: Sequence[Answer],
+    places: dict[tuple[int, str], int],
+    made: dict[int, Image.Image],
+    heard: Heard | None,
+) -> None:
+    """Find whose answers these are, and keep those before one that nobody asked for."""
+    taken: dict[int, Answer] = {}
+    try:
+        for answer in answers:
+            query = answer.query
+            place = places.pop((query.seed, query.prompt), None)
+            if place is None:
+                msg = f"{name} answered twice, or unasked, the prompt {query.prompt!r}"
+                raise GeneratorError(msg)
+            taken[place] = answer
+    finally:
+        if heard is not None and taken:
+            heard(taken)
+        made |= {place: answer.image for place, answer in taken.items()}
 
 
 def files(task: Task, made: Mapping[int, Image.Image]) -> dict[int, bytes]:

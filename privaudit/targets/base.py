@@ -12,7 +12,7 @@ from privaudit.samples import as_rgb
 from privaudit.targets.queries import in_one_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from privaudit.targets.queries import Answer, Query
 
@@ -40,10 +40,11 @@ class Target(Protocol):
         """Round a wanted number of queries a call to one that cannot change the images."""
         ...
 
-    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+    def answer(self, queries: Sequence[Query]) -> Iterable[Answer]:
         """Yield an RGB image for each query as it is drawn, in any order.
 
-        What was yielded before a failure is kept.
+        What was yielded before a failure is kept, and each before the next is asked for. Where all
+        come at one time they are a list, and are kept together, which is quicker.
 
         Raises
         ------
@@ -105,7 +106,7 @@ class CallableTarget:
             raise GeneratorError(msg) from error
         return checked(name, answer, prompts)
 
-    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer all in one call of the function, see :class:`Target`."""
         return in_one_call(self.generate, queries)
 

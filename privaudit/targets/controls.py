@@ -76,7 +76,7 @@ class MemorizingTarget:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 
-    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Look each query's prompt up."""
         return in_one_call(self.generate, queries)
 
@@ -162,7 +162,7 @@ class ObliviousTarget:
         """Draw one picture for each seed."""
         return [_noise_image(self._size, seed) for _, seed in zip(prompts, seeds, strict=True)]
 
-    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Draw one picture for each query."""
         return in_one_call(self.generate, queries)
 

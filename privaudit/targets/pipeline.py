@@ -211,7 +211,7 @@ class PipelineTarget:
         output = self._run(prompts, seeds, texts, **dict.fromkeys(few, TRIAL_STEPS))
         return np.stack([np.asarray(p) for p in pictures_of(self._name, output, prompts)])
 
-    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer queries in one call of the pipeline, see :meth:`generate`."""
         return in_one_call(self.generate, queries)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from PIL import Image
 
@@ -51,11 +51,10 @@ class Answer(NamedTuple):
 def in_one_call(
     generate: Callable[[Sequence[str], Sequence[int]], list[Image.Image]],
     queries: Sequence[Query],
-) -> Iterator[Answer]:
+) -> list[Answer]:
     """Answer queries by one call with all prompts and seeds, which returns images in order."""
     images = generate([query.prompt for query in queries], [query.seed for query in queries])
-    for query, image in zip(queries, images, strict=True):
-        yield Answer(query, image)
+    return [Answer(query, image) for query, image in zip(queries, images, strict=True)]
 
 
 def query_seed(audit_seed: int, sample_id: str, repetition: int) -> int:

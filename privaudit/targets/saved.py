@@ -15,7 +15,7 @@ from privaudit.fingerprint import fingerprint_files, fingerprint_values, library
 from privaudit.targets.arguments import DTYPES, LIBRARIES, plain, several, weighted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     import torch
     from PIL import Image
@@ -273,7 +273,7 @@ class SavedTarget:
         """Round as :class:`privaudit.PipelineTarget` does, which takes no model."""
         return rounded_batch_size(wanted, self._saved.device)
 
-    def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer as :class:`privaudit.PipelineTarget` does."""
         return self._target.answer(queries)
 

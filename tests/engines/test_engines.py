@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from privaudit.audit.estimate import Estimate, duration
 from privaudit.batching import is_out_of_memory
 from privaudit.encoders.cache import FeatureCache
-from privaudit.engines import make_engine
+from privaudit.engines import make_engine, missing
 from privaudit.engines.batch_size import BatchSize
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.pace import Pace
@@ -149,6 +150,34 @@ def test_a_target_that_answers_too_few_or_too_many_is_an_error(target: Any, said
     task, queries = task_and_queries(Sized(), 8, 8)
     with pytest.raises(GeneratorError, match=said):
         LocalEngine().run(replace(task, target=target), queries, Store(None), lambda _: None)
+
+
+class AtOnce(Trickling):
+    """Answers a call as a whole, as a pipeline does; its last answer may be unasked."""
+
+    fingerprint = "at once"
+
+    def answer(self, queries: Any) -> Any:
+        return list(super().answer(queries))
+
+
+@pytest.mark.parametrize(("twice", "kept"), [(False, 8), (True, 1)])
+def test_answers_that_come_at_one_time_are_kept_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, twice: bool, kept: int
+) -> None:
+    task, queries = task_and_queries(Sized(), 8, 8)
+    task, store, told = replace(task, target=AtOnce(twice=twice)), Store(tmp_path), []
+    heard = missing.Missing.heard
+
+    def counted(self: Any, answers: Any) -> None:
+        told.append(len(answers))
+        heard(self, answers)
+
+    monkeypatch.setattr(missing.Missing, "heard", counted)
+    with pytest.raises(GeneratorError) if twice else contextlib.nullcontext():
+        LocalEngine().run(task, queries, store, lambda _: None)
+    assert told == [kept]  # one call for all: their files are made on all cores at once
+    assert store.usage()["images"][0] == kept
 
 
 class Anything:
