@@ -10,8 +10,7 @@ import privaudit
 ROOMS = [
     ("__main__",),
     ("commands", "plugin"),
-    ("study",),
-    ("report",),
+    ("report", "study"),
     ("audit",),
     ("engines", "record"),
     ("settings",),
@@ -20,7 +19,7 @@ ROOMS = [
     ("captioners", "diffusion"),
     ("encoders",),
     ("samples", "store"),
-    ("batching", "device", "fingerprint"),
+    ("batching", "device", "fingerprint", "lazy"),
     ("errors",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

@@ -13,7 +13,7 @@ from privaudit.audit.scenarios import SCENARIOS
 from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SampleError, SettingError
 from privaudit.record import AuditRecord, NotCompleted
-from privaudit.settings import AuditSettings, SessionSettings
+from privaudit.settings import split_settings
 from privaudit.store import Store, default_folder
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ def run_audit(
     >>> [(result.name, result.auc, result.verdict) for result in record.results]
     [('attack-I-threshold', 1.0, 'fail')]
     """
-    known = {n for option in SessionSettings.options for n in option.names}
-    session = SessionSettings(**{n: v for n, v in settings.items() if n in known})
-    chosen = AuditSettings(**{n: v for n, v in settings.items() if n not in known})
+    chosen, session = split_settings(settings)
     if session.plan:
         msg = "plan=True is for pytest: here, Audit(…).estimate(scenario=…) says what is asked"
         raise SettingError(msg)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from privaudit.captioners.base import Captioner, captioner_identity, checked_captions
 from privaudit.captioners.load import as_captioner, load_captioner
+from privaudit.lazy import imported_when_used
 
 if TYPE_CHECKING:
     from privaudit.captioners.retrieval import RetrievalCaptioner
@@ -23,22 +23,12 @@ __all__ = [
     "load_captioner",
 ]
 
-_HOMES = {
-    "RetrievalCaptioner": "privaudit.captioners.retrieval",
-    "TransformersCaptioner": "privaudit.captioners.transformers",
-    "finetune_captioner": "privaudit.captioners.transformers",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs PyTorch when it is first used: who writes captions otherwise does without.
-
-    Raises
-    ------
-    AttributeError
-        If there is no such name.
-    """
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(_HOMES[name]), name)
+# These need PyTorch: who writes captions otherwise does without.
+__getattr__ = imported_when_used(
+    __name__,
+    {
+        "RetrievalCaptioner": "privaudit.captioners.retrieval",
+        "TransformersCaptioner": "privaudit.captioners.transformers",
+        "finetune_captioner": "privaudit.captioners.transformers",
+    },
+)

@@ -97,7 +97,8 @@ def pixel_similarities(
     >>> pixel_similarities(ramp, ramp, (8,)).round(6).tolist()
     [1.0, -0.0]
     """
-    return _compared(*(_reduced(image, resolutions) for image in (query, generated)))
+    sides = ([_Reduced.of(image, edge) for edge in resolutions] for image in (query, generated))
+    return _compared(*sides)
 
 
 class _Reduced(NamedTuple):
@@ -107,14 +108,11 @@ class _Reduced(NamedTuple):
     centred: NDArray[np.float64]
     norm: float
 
-
-def _reduced(image: Image.Image, resolutions: tuple[int, ...]) -> list[_Reduced]:
-    found = []
-    for edge in resolutions:
+    @classmethod
+    def of(cls, image: Image.Image, edge: int) -> _Reduced:
         pixels = scaled_pixels(image, edge).astype(np.float64)
         centred = pixels - pixels.mean()
-        found.append(_Reduced(pixels, centred, float(np.linalg.norm(centred))))
-    return found
+        return cls(pixels, centred, float(np.linalg.norm(centred)))
 
 
 def _compared(query: list[_Reduced], generated: list[_Reduced]) -> NDArray[np.float64]:
@@ -192,7 +190,9 @@ class PixelSimilarity:
         return [rows[pair] for pair in pairs]
 
     def _reduced(self, image: Image.Image) -> tuple[list[_Reduced], Image.Image]:
-        return _reduced(image, self._resolutions), _square(image, STRUCTURE)
+        square = _square(image, STRUCTURE)
+        scales = [(square if edge == STRUCTURE else image, edge) for edge in self._resolutions]
+        return [_Reduced.of(*scale) for scale in scales], square
 
     @staticmethod
     def _row(

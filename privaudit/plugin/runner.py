@@ -138,6 +138,8 @@ class Runner:
 
     def _search(self, request: pytest.FixtureRequest, settings: AuditSettings) -> RunSearch:
         """Return the search that an item belongs to, made when its first item comes."""
+        if settings.baseline is not None:  # or its green would look like that of a comparison
+            _fail(BaselineError(UNCOMPARED.format(baseline=settings.baseline)))
         items = items_of_run(request.node, request.session.items)
         key = items[0].nodeid
         if key not in self._searches:
@@ -169,8 +171,6 @@ class Runner:
     def _of_run(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
         """Search, if no item did before, and return the requesting item's result, if it has one."""
         settings = item_settings(request.node, self._settings)
-        if settings.baseline is not None:  # or its green would look like that of a comparison
-            _fail(BaselineError(UNCOMPARED.format(baseline=settings.baseline)))
         search = self._search(request, settings)
         own, _ = request.param
         try:
@@ -195,8 +195,6 @@ class Runner:
     ) -> None:
         """Add as many checkpoints as are audited at most: each is asked as much as any other."""
         settings = item_settings(request.node, self._settings)
-        if settings.baseline is not None:  # or its green would look like that of a comparison
-            _fail(BaselineError(UNCOMPARED.format(baseline=settings.baseline)))
         search = self._search(request, settings)
         estimate.at_most = True
         estimate.notes.append(search.plan)

@@ -12,9 +12,21 @@ from typing import TYPE_CHECKING, Any
 from privaudit.settings.options import OPTIONS, Option
 
 if TYPE_CHECKING:
-    from privaudit.settings.resolve import AuditSettings, SessionSettings, resolve_settings
+    from privaudit.settings.resolve import (
+        AuditSettings,
+        SessionSettings,
+        resolve_settings,
+        split_settings,
+    )
 
-__all__ = ["OPTIONS", "AuditSettings", "Option", "SessionSettings", "resolve_settings"]
+__all__ = [
+    "OPTIONS",
+    "AuditSettings",
+    "Option",
+    "SessionSettings",
+    "resolve_settings",
+    "split_settings",
+]
 
 
 def __getattr__(name: str) -> Any:

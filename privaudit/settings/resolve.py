@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["AuditSettings", "SessionSettings", "resolve_settings"]
+__all__ = ["AuditSettings", "SessionSettings", "resolve_settings", "split_settings"]
 
 COVERAGE = ("scenarios", "attacks")
 """What an audit covers. Here a command line selects among what a marker says."""
@@ -226,6 +226,19 @@ class SessionSettings(_Settings):
 
             msg = f"--privaudit-json={str(self.json)!r} is a folder: name a file"
             raise SettingError(msg)
+
+
+def split_settings(given: Mapping[str, Any]) -> tuple[AuditSettings, SessionSettings]:
+    """Make the two kinds of settings of what a function of the API was given.
+
+    Raises
+    ------
+    SettingError
+        As of both.
+    """
+    known = {name for option in SessionSettings.options for name in option.names}
+    session = SessionSettings(**{n: v for n, v in given.items() if n in known})
+    return AuditSettings(**{n: v for n, v in given.items() if n not in known}), session
 
 
 def parsed(option: Option, given: Any, spelled: str) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from privaudit.audit import AuditInputs
 from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SettingError
-from privaudit.settings import AuditSettings, SessionSettings
+from privaudit.settings import split_settings
 from privaudit.store import Store, default_folder
 from privaudit.study.axes import axes_named, axis_names
 from privaudit.study.cells import LeftOut
@@ -139,9 +139,7 @@ def run_study(
     >>> sorted(study.tables["main"].left_out)
     ['attack-II', 'attack-III', 'attack-IV']
     """
-    known = {n for option in SessionSettings.options for n in option.names}
-    session = SessionSettings(**{n: v for n, v in settings.items() if n in known})
-    chosen = AuditSettings(**{n: v for n, v in settings.items() if n not in known})
+    chosen, session = split_settings(settings)
     axes = axes_named(only)
     shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
     inputs = AuditInputs(

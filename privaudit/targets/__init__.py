@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from privaudit.lazy import imported_when_used
 from privaudit.targets.base import CallableTarget, Target
 from privaudit.targets.controls import CopyingTarget, MemorizingTarget, ObliviousTarget
 from privaudit.targets.convert import as_target, base_of, without_effect
@@ -34,21 +34,11 @@ __all__ = [
     "without_effect",
 ]
 
-_HOMES = {
-    "PipelineTarget": "privaudit.targets.pipeline",
-    "load_pipeline": "privaudit.targets.loading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs PyTorch when it is first used: a service or a callable does without.
-
-    Raises
-    ------
-    AttributeError
-        If there is no such name.
-    """
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(_HOMES[name]), name)
+# These need PyTorch: a service or a callable does without.
+__getattr__ = imported_when_used(
+    __name__,
+    {
+        "PipelineTarget": "privaudit.targets.pipeline",
+        "load_pipeline": "privaudit.targets.loading",
+    },
+)
