@@ -9,16 +9,12 @@ import privaudit
 
 ROOMS = [
     ("__main__",),
-    ("commands", "plugin"),
-    ("report", "study"),
-    ("audit",),
-    ("engines", "record"),
-    ("settings",),
-    ("attacks", "history", "measurements", "runs", "statistics"),
-    ("targets",),
-    ("captioners", "diffusion"),
-    ("encoders",),
-    ("samples", "store"),
+    ("commands",),
+    ("plugin", "study"),
+    ("audit", "report"),
+    ("captioners", "engines", "measurements", "record", "runs", "settings"),
+    ("attacks", "encoders", "history", "statistics", "targets"),
+    ("diffusion", "samples", "store"),
     ("batching", "device", "fingerprint", "lazy"),
     ("errors",),
 ]
@@ -41,6 +37,9 @@ def imports(file: Path) -> set[str]:
             parts = node.module.split(".")
             if parts[0] == "privaudit":
                 found |= {parts[1]} if len(parts) > 1 else {name.name for name in node.names}
+        elif isinstance(node, ast.Import) and id(node) not in for_types:
+            named = [name.name.split(".") for name in node.names]
+            found |= {parts[1] for parts in named if parts[0] == "privaudit" and len(parts) > 1}
     return found
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "names",
     "position",
     "reads_base",
+    "similarity_names",
 ]
 
 
@@ -36,16 +37,32 @@ class Registered:
         Whether it is part of an audit unless the settings say otherwise.
     reads_base
         Whether it also reads what the base model answers, where that is known.
+    is_similarity
+        Whether its score is a similarity itself, so that a threshold on it has a meaning of its
+        own and can be swept.
     """
 
     # No NamedTuple: making one takes a third of a millisecond of every pytest's start.
-    def __init__(self, name: str, home: str, *, default: bool, reads_base: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        home: str,
+        *,
+        default: bool,
+        reads_base: bool = False,
+        is_similarity: bool = False,
+    ) -> None:
         self.name, self.home, self.default = name, home, default
-        self.reads_base = reads_base
+        self.reads_base, self.is_similarity = reads_base, is_similarity
 
 
 REGISTRY: tuple[Registered, ...] = (
-    Registered("threshold", "privaudit.attacks.threshold:ThresholdAttack", default=True),
+    Registered(
+        "threshold",
+        "privaudit.attacks.threshold:ThresholdAttack",
+        default=True,
+        is_similarity=True,
+    ),
     Registered("distribution", "privaudit.attacks.distribution:DistributionAttack", default=True),
     Registered("classifier", "privaudit.attacks.classifier:ClassifierAttack", default=True),
     Registered(
@@ -70,6 +87,11 @@ def names() -> tuple[str, ...]:
 def default_names() -> tuple[str, ...]:
     """Return the names of those that an audit runs unless told otherwise, in order."""
     return tuple(entry.name for entry in REGISTRY if entry.default)
+
+
+def similarity_names() -> tuple[str, ...]:
+    """Return the names of those whose score is a similarity itself, in order."""
+    return tuple(entry.name for entry in REGISTRY if entry.is_similarity)
 
 
 def position(name: str) -> int:

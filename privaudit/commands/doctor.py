@@ -27,6 +27,7 @@ FOR = {
     "timm": "encoders named timm:…",
     "data": "Parquet tables of samples",
     "endpoint": "models behind HTTP, privaudit.Endpoint",
+    "study": "the plots of privaudit study",
     "demo": "efficientnet-lite0, an encoder that needs no hub",
 }
 

@@ -12,6 +12,7 @@ import torch
 
 from privaudit.__main__ import main
 from privaudit.commands import doctor
+from privaudit.errors import EXTRAS
 from tests.parts import AUDITS
 from tests.parts.documents import read_session
 from tests.parts.pipelines import tiny_pipeline
@@ -177,6 +178,10 @@ def test_the_doctor_names_what_is_missing_and_the_cost(
         "MISSING encoder: facebook/deit-base-distilled-patch16-384 is not on this machine" in said
     )
     assert "cost: no-such-folder does not exist; privaudit init writes an audit" in said
+
+
+def test_every_extra_says_what_it_is_for() -> None:
+    assert set(EXTRAS.values()) <= set(doctor.FOR)
 
 
 def test_an_audit_that_cannot_be_planned_is_an_error(

@@ -117,8 +117,8 @@ def test_the_page_has_what_earlier_runs_found(tmp_path: Path) -> None:
 
     assert "Of an earlier run" not in asked("main")
     (tmp_path / "samples.json").write_text("[1]")  # no table: passed over
-    page = asked("threshold", queries=2)
-    assert page.index('<h2 id="main">') < page.index('<h2 id="threshold">')
+    page = asked("thresholds", queries=2)
+    assert page.index('<h2 id="main">') < page.index('<h2 id="thresholds">')
     assert page.count("Of an earlier run, with ") == 1  # it says its own settings
     assert 'id="samples"' not in page
     page = asked("metric", name="another", queries=2)  # of another audit: not its own

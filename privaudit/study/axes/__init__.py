@@ -16,7 +16,7 @@ __all__ = ["HOMES", "axes_named", "axis_names"]
 
 HOMES = (
     ("main", "main:Main"),
-    ("threshold", "threshold:ThresholdSweep"),
+    ("thresholds", "thresholds:ThresholdSweep"),
     ("encoders", "measures:Encoders"),
     ("metric", "measures:Metric"),
     ("token-axis", "measures:TokenAxis"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from privaudit.attacks import registry
 from privaudit.statistics import success_rate_interval
 from privaudit.study.axes.base import Axis
 from privaudit.study.cells import Cell, add_rows
@@ -24,7 +25,7 @@ POINTS = 81
 class ThresholdSweep(Axis):
     """Success rate of the threshold attack at each threshold."""
 
-    name = "threshold"
+    name = "thresholds"
     question = "Is the threshold of the calibration set a good one for the target?"
     x_label = "threshold on the mean patch similarity"
     draws = False
@@ -32,14 +33,15 @@ class ThresholdSweep(Axis):
     def table(self, owner: Owner) -> Table:
         """Compute a row at τ, and the curve around it, for each scenario."""
         table = Table(self.name, self.question, self.x_label)
-        attacks = owner.settings.attacks
-        audit = owner.audit() if "threshold" in attacks else owner.audit(attacks=("threshold",))
+        (attack,) = registry.similarity_names()
+        own = attack in owner.settings.attacks
+        audit = owner.audit() if own else owner.audit(attacks=(attack,))
         for scenario in self.scenarios(owner):
             n = len(table.rows)
-            add_rows(table, Cell(f"attack-{scenario}", audit), [scenario], ["threshold"])
+            add_rows(table, Cell(f"attack-{scenario}", audit), [scenario], [attack])
             if len(table.rows) == n:
                 continue
-            result = audit.result(scenario, "threshold")
+            result = audit.result(scenario, attack)
             members, others = (
                 np.fromiter(scores.values(), float)
                 for scores in (result.member_scores, result.non_member_scores)
