@@ -43,7 +43,7 @@ def test_a_dialect_draws_what_the_model_behind_it_draws(service: Service, dialec
 @pytest.mark.parametrize(
     "dialect",
     [
-        d if d in ("openai", "comfyui") else pytest.param(d, marks=pytest.mark.slow)
+        d if d == "openai" else pytest.param(d, marks=pytest.mark.slow)
         for d in DIALECTS
     ],
 )
