@@ -294,6 +294,21 @@ def test_an_interrupted_axis_goes_on_where_it_was(tmp_path: Path) -> None:
     assert whole.calls == stopped.calls + resumed.calls == 480 + 2
 
 
+def test_main_has_the_papers_protocol_where_a_recipe_is_there(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def tune(samples: Any) -> Model:
+        made.append(len(samples))
+        return Model(samples)
+
+    model = Model(drawn_samples(48)[:6])
+    study = counted(model, tmp_path, only=["main"], scenarios="I,III", fine_tune=tune)
+    rows = [(row.cell, row.scenario) for row in study.tables["main"].rows]
+    assert rows == [("the audit", "I"), ("the paper's protocol", "I")]
+    assert made == [12]  # known members; III lacks auxiliary samples
+    assert "the paper's protocol" in (study.folder / "main.svg").read_text(encoding="utf-8")
+
+
 def test_an_axis_that_does_not_apply_is_named_with_its_reason(tmp_path: Path) -> None:
     lines: list[str] = []
     only = ["main", "steps", "guidance", "schedulers", "epochs", "defences"]
