@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from privaudit.errors import CaptionerError, SampleError
@@ -49,7 +49,7 @@ class LabelledSet:
     target: Target | Unmade
     members: Sequence[Sample]
     non_members: Sequence[Sample]
-    role: str = "target_model"
+    role: str = field(default="target_model", kw_only=True)
 
     @property
     def samples(self) -> list[Sample]:

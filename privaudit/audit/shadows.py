@@ -66,9 +66,9 @@ class Shadows:
             else:
                 sides = self._sides(role)
                 if planned and self._recipe.kept(sides[0]) is None:
-                    return LabelledSet(Unmade(self._recipe.why_again(sides[0])), *sides, role)
+                    return LabelledSet(Unmade(self._recipe.why_again(sides[0])), *sides, role=role)
                 made = self._setup.as_target(self._recipe(sides[0]))
-                self._used[role] = LabelledSet(made, *sides, role)
+                self._used[role] = LabelledSet(made, *sides, role=role)
                 self._made.add(role)
         return self._used[role]
 
@@ -89,7 +89,7 @@ class Shadows:
             self._setup.as_target(inputs.shadow_model),
             as_samples("shadow_members", inputs.shadow_members),
             as_samples("shadow_non_members", inputs.shadow_non_members),
-            SHADOW_MODEL,
+            role=SHADOW_MODEL,
         )
 
     def _sides(self, role: str) -> tuple[list[Sample], list[Sample]]:
