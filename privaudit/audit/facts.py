@@ -17,8 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLES", "Differences", "differences", "facts_of", "needed", "refusal"]
 
-SETTINGS = ("queries", "seed", "aggregation", "calibration", "similarity", "similarity_axis")
+SETTINGS = (
+    "queries",
+    "seed",
+    "aggregation",
+    "calibration",
+    "protocol",
+    "similarity",
+    "similarity_axis",
+)
 """Settings that always reach what they are for, and decide which scores there are."""
+BEFORE = {"protocol": "target"}
+"""What held before there was a choice, so that older baselines stay of use."""
 SAMPLES = ("members", "non_members")
 FLAGS = {
     "call.num_inference_steps": "--privaudit-num-inference-steps",
@@ -101,6 +111,8 @@ def needed(facts: Mapping[str, Any], scenario: str, attack: str) -> dict[str, An
     without = set()
     if SCENARIOS[scenario.removeprefix("attack-")].knows_captions:
         without.add("captioner")
+    if not SCENARIOS[scenario.removeprefix("attack-")].knows_members:
+        without.add("protocol")
     if not reads_base(attack):
         without.add("base model asked")
     return {name: value for name, value in facts.items() if name not in without}
@@ -118,12 +130,12 @@ def differences(
     samples
         Whether the sample sets have to be the same.
     """
-    names = dict.fromkeys((*old, *new))
-    return {
-        name: (old.get(name), new.get(name))
-        for name in names
-        if old.get(name) != new.get(name) and (samples or name not in SAMPLES)
+    found = {
+        name: (old.get(name, BEFORE.get(name)), new.get(name, BEFORE.get(name)))
+        for name in dict.fromkeys((*old, *new))
+        if samples or name not in SAMPLES
     }
+    return {name: values for name, values in found.items() if values[0] != values[1]}
 
 
 def refusal(found: Differences, where: str, counts: str, command: str) -> str:

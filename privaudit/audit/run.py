@@ -63,7 +63,8 @@ def run_audit(
     shadow
         For III and IV: the attacker's own fine-tune, its members and its non-members.
     auxiliary_samples, fine_tune
-        In place of ``shadow``: ``fine_tune(samples) -> model`` is called once.
+        In place of ``shadow``: ``fine_tune(samples) -> model`` is called once. With
+        ``protocol="paper"`` I and II need ``fine_tune``, too, which is then called once more.
     coin_split
         What :func:`privaudit.split_by_coin` returned, if it made members and non-members.
     sample_groups
@@ -172,10 +173,11 @@ def run_audit(
 
 def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
     """Compute every result there can be, and return why there are not more."""
-    missing = []
+    missing, inputs = [], audit.setup.inputs
+    inputs.check_protocol(audit.settings, *(SCENARIOS[name] for name in audit.settings.scenarios))
     for scenario in audit.settings.scenarios:
         what = SCENARIOS[scenario]
-        lacking = audit.setup.inputs.lacking(what)
+        lacking = inputs.lacking(what, audit.settings.protocol)
         reason = f"{what.name} lacks {', '.join(lacking)}"
         if lacking and strict:
             msg = f"{reason}: pass them, or leave it out of scenarios"

@@ -123,6 +123,7 @@ class AuditSettings(_Settings):
     channels_last: bool
     compile: bool
     calibration: float
+    protocol: str
     gate: str
     confidence: float
     interval: str
