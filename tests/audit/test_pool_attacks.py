@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
-from privaudit.attacks import registry
+from privaudit.attacks import make_attack, registry
+from privaudit.audit.facts import facts_of, needed
 from privaudit.errors import SettingError
+from privaudit.record import SampleSet
 from privaudit.statistics import auc
 from privaudit.store import Store
 from tests.parts.attacks import POOLED
@@ -58,16 +60,20 @@ def test_a_leak_is_seen_by_each_in_the_same_table(leaking: tuple[Audit, Model]) 
     assert min(aucs.values()) > 0.95, aucs
 
 
-@pytest.mark.parametrize("name", POOLED)
-def test_over_many_sets_a_model_that_remembers_nobody_is_at_chance(name: str) -> None:
-    aucs = []
+@pytest.mark.slow  # a dozen sets
+def test_over_many_sets_a_model_that_remembers_nobody_is_at_chance() -> None:
+    aucs: dict[str, list[float]] = {name: [] for name in POOLED}
+    labels = np.arange(40) < 20
     for seed in range(12):
-        audit = audited(Model([], seed), name, samples=drawn_samples(80, 10 + seed))
+        audit = audited(Model([], seed), *POOLED, samples=drawn_samples(80, 10 + seed))
         experiment = audit.experiment("I")
-        scorer = audit.scorer(experiment)
-        scores = scorer.scores(name, experiment.calibration, experiment.evaluation)
-        aucs.append(auc(scores.members, scores.non_members))
-    assert abs(np.mean(aucs) - 0.5) < 3 * 0.092 / np.sqrt(12)  # 20+20 evaluated
+        sets = experiment.calibration, experiment.evaluation
+        known, asked = audit.scorer(experiment)._both(*sets)
+        for name in POOLED:
+            scores = make_attack(name, 0).fit(known, labels).score(asked)
+            aucs[name].append(auc(scores[labels], scores[~labels]))
+    for name, found in aucs.items():
+        assert abs(np.mean(found) - 0.5) < 3 * 0.092 / np.sqrt(12), name
 
 
 def test_a_pool_adds_no_image_and_changes_no_other_result(leaking: tuple[Audit, Model]) -> None:
@@ -80,6 +86,8 @@ def test_a_pool_adds_no_image_and_changes_no_other_result(leaking: tuple[Audit, 
         assert one.member_scores == other.member_scores
         assert one.non_member_scores == other.non_member_scores
     assert model.calls == asked.calls
+    assert "pool" in audit.setup.measurement.describe()
+    assert "pool" not in plain.setup.measurement.describe()
 
 
 @pytest.mark.slow  # two audits more
@@ -109,6 +117,22 @@ def test_one_target_has_one_pool_for_both_of_its_sets() -> None:
     assert shadow.pool is not None
     assert target.pool is not None
     assert (len(shadow.pool.answers), len(target.pool.answers)) == (120, 160)
+
+
+def test_a_baseline_of_others_is_not_refused_for_a_pool() -> None:
+    samples = {name: SampleSet(count=1, digest="0") for name in ("members", "non_members")}
+    without, beside = (
+        facts_of(
+            {"target_model": {}, "measurement": {"name": "m", **pool}},
+            samples,
+            {},
+            "sixteen characters",
+        )
+        for pool in ({}, {"pool": {"pixels": 16}})
+    )
+    assert needed(beside, "attack-I", FIRST) == needed(without, "attack-I", FIRST)
+    for name in POOLED:
+        assert needed(beside, "attack-I", name) != needed(without, "attack-I", name)
 
 
 @pytest.mark.parametrize("name", POOLED)
