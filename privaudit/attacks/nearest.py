@@ -35,7 +35,7 @@ class GanLeaksAttack:
 
     threshold: float
     neighbours = 1
-    """Generated pictures whose distances are added."""
+    """Most generated pictures whose distances are added."""
 
     def __init__(self, seed: int = 0) -> None:
         del seed
@@ -50,19 +50,20 @@ class GanLeaksAttack:
     def score(self, features: Features) -> NDArray[np.float64]:
         """Return minus the sum of the distances to the nearest answers, shape (n,)."""
         pool = pool_of(features)
-        scores: NDArray[np.float64] = -nearest(pool, self.neighbours).sum(axis=1)
+        scores: NDArray[np.float64] = -nearest(pool, min(self.neighbours, pool.m)).sum(axis=1)
         check_spread(scores, pool.samples.pixels)
         return scores
 
 
 class MatsumotoAttack(GanLeaksAttack):
-    """Score by the distances of a sample to the five nearest of all generated pictures, added.
+    """Score by the distances of a sample to several nearest of all generated pictures, added.
 
     Matsumoto, Miura and Yanai (2023), "Membership inference attacks against diffusion models":
     their black-box attack is GAN-Leaks' on pictures drawn by DDIM. Their code
     (``fseclab-osaka/mia-diffusion``, ``attacks/fbb.py``) adds the distances of the five nearest
-    pictures, where GAN-Leaks' takes the first; this class follows the code. The pictures are those
-    that the target draws with its own scheduler.
+    pictures, where GAN-Leaks' takes the first. Here they are as many as there are answers to each
+    sample, five at most: of pictures that were asked for, no more are of the sample, and distances
+    to the others' would hide even an exact copy. The target draws with its own scheduler.
 
     Parameters
     ----------

@@ -79,8 +79,8 @@ def split_rows(rows: NDArray[np.float32]) -> tuple[Pool, NDArray[np.float32]]:
     each = PIXELS + int(rows[0, 0, 0])
     sample, answer, rest = np.split(rows[..., 1:], [each, 2 * each], axis=-1)
     # Copies: a view would keep all of the rows alive.
-    answers = answer.reshape(-1, each)
-    return Pool(_appearance(sample[:, 0]), _appearance(answers)), rest.copy()
+    answers = _appearance(answer.reshape(-1, each))
+    return Pool(_appearance(sample[:, 0]), answers, rows.shape[1]), rest.copy()
 
 
 def _appearance(rows: NDArray[np.float32]) -> Appearance:

@@ -53,10 +53,13 @@ class Pool:
         The n samples, in their order.
     answers
         The pool: m answers to each of them, and maybe to others, in no order that means anything.
+    m
+        Answers to each sample.
     """
 
     samples: Appearance
     answers: Appearance
+    m: int
 
     @classmethod
     def joined(cls, parts: Sequence[Pool]) -> Pool:
@@ -64,10 +67,11 @@ class Pool:
         return cls(
             Appearance.joined([part.samples for part in parts]),
             Appearance.joined([part.answers for part in parts]),
+            parts[0].m,
         )
 
 
 def share_answers(one: Pool, other: Pool) -> tuple[Pool, Pool]:
     """Compare two groups of samples, of which one model was asked, with all of its answers."""
     answers = Appearance.joined([one.answers, other.answers])
-    return Pool(one.samples, answers), Pool(other.samples, answers)
+    return Pool(one.samples, answers, one.m), Pool(other.samples, answers, other.m)

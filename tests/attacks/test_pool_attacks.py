@@ -42,7 +42,7 @@ def appearance(pixels: Any) -> Appearance:
 
 def features(samples: Any, answers: Any) -> Features:
     n = len(samples)
-    pool = Pool(appearance(samples), appearance(answers))
+    pool = Pool(appearance(samples), appearance(answers), M)
     return Features(np.zeros((n, 1)), np.zeros(n), pool=pool)
 
 
@@ -68,7 +68,7 @@ def noisy(one: Features, seed: int, size: float = 1e-4) -> Features:
         )
 
     assert one.pool is not None
-    return replace(one, pool=Pool(moved(one.pool.samples), moved(one.pool.answers)))
+    return replace(one, pool=Pool(moved(one.pool.samples), moved(one.pool.answers), M))
 
 
 def found(attack: Any, known: Features, asked: Features) -> float:
@@ -131,12 +131,12 @@ def test_neither_order_nor_company_matters(name: str, seed: int) -> None:
         return Appearance(group.pixels[rows], group.states[rows])
 
     shuffled = replace(
-        known, pool=Pool(part(known.pool.samples, order), part(known.pool.answers, answers))
+        known, pool=Pool(part(known.pool.samples, order), part(known.pool.answers, answers), M)
     )
     few = Features(
         asked.vectors[3:9],
         asked.similarity[3:9],
-        pool=Pool(part(asked.pool.samples, slice(3, 9)), asked.pool.answers),
+        pool=Pool(part(asked.pool.samples, slice(3, 9)), asked.pool.answers, M),
     )
     one = make_attack(name, 0).fit(known, LABELS)
     other = make_attack(name, 0).fit(shuffled, LABELS[order])
@@ -245,11 +245,13 @@ def test_every_form_of_monte_carlo_finds_a_leak_and_is_stable(attack: MonteCarlo
     assert abs(plain - found(attack, noisy(known, 1), noisy(asked, 2))) <= 0.001
 
 
-def test_the_nearest_is_one_picture_and_the_other_attack_adds_five() -> None:
+@pytest.mark.parametrize("m", [1, 3, 8])
+def test_the_nearest_is_one_picture_and_the_other_attack_adds_up_to_five(m: int) -> None:
     asked = drawn(1, 0.5)
     assert asked.pool is not None
     ordered = np.sort(cdist(asked.pool.samples.pixels, asked.pool.answers.pixels)) / np.sqrt(D)
-    for attack, k in ((GanLeaksAttack(), 1), (MatsumotoAttack(), 5)):
+    asked = replace(asked, pool=replace(asked.pool, m=m))
+    for attack, k in ((GanLeaksAttack(), 1), (MatsumotoAttack(), min(m, 5))):
         scores = attack.fit(drawn(0, 0.5), LABELS).score(asked)
         np.testing.assert_allclose(scores, -ordered[:, :k].sum(axis=1), atol=1e-6)
 
@@ -261,7 +263,7 @@ def test_no_member_teaches_the_classifier_of_generated_pictures() -> None:
     states = known.pool.samples.states.copy()
     states[LABELS] = np.random.default_rng(5).standard_normal(states[LABELS].shape)
     samples = Appearance(known.pool.samples.pixels, states)
-    other = replace(known, pool=Pool(samples, known.pool.answers))
+    other = replace(known, pool=Pool(samples, known.pool.answers, M))
     scores = [GeneratedAttack().fit(k, LABELS).score(asked) for k in (known, other)]
     np.testing.assert_array_equal(*scores)
 
@@ -272,7 +274,7 @@ def test_the_classifier_learns_from_the_pool_that_is_scored() -> None:
     one, other = drawn(0, 0.5), drawn(7, 0.0)
     assert one.pool is not None
     assert other.pool is not None
-    shadow = replace(one, pool=Pool(one.pool.samples, other.pool.answers))
+    shadow = replace(one, pool=Pool(one.pool.samples, other.pool.answers, M))
     scores = [GeneratedAttack().fit(k, LABELS).score(asked) for k in (one, shadow)]
     np.testing.assert_array_equal(*scores)
 

@@ -51,6 +51,7 @@ def test_a_pool_changes_nothing_that_others_read(emoji: dict[str, Any], axis: st
 
 def test_a_pool_is_the_pixels_and_mean_features_of_each_picture(emoji: dict[str, Any]) -> None:
     _, _, features = measured(emoji, pool=True)
+    assert features.pool.m == M
     for group, pictures in (
         (features.pool.samples, emoji["member"][:N]),
         (features.pool.answers, emoji["non_member"][: N * M]),
