@@ -42,10 +42,7 @@ def test_a_dialect_draws_what_the_model_behind_it_draws(service: Service, dialec
 
 @pytest.mark.parametrize(
     "dialect",
-    [
-        d if d == "openai" else pytest.param(d, marks=pytest.mark.slow)
-        for d in DIALECTS
-    ],
+    [d if d == "openai" else pytest.param(d, marks=pytest.mark.slow) for d in DIALECTS],
 )
 @pytest.mark.nightly_under_xdist
 def test_an_audit_over_http_pays_once(
