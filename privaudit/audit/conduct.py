@@ -1,16 +1,19 @@
 """How a target takes what it is asked: whether the seed decides what it draws, and the prompt.
 
 A target that answers one query with two pictures is asked no second time: its answers are draws.
-One that draws the same whatever the prompt was never asked what its owner believes.
+One that draws the same whatever the prompt was never asked what its owner believes. One that is
+known by what its owner states is asked again for something that it answered before.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from privaudit.engines.missing import Missing, refusal_key
 from privaudit.engines.task import generate
+from privaudit.errors import StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements.liveness import is_flat
 from privaudit.record import Conduct
@@ -33,6 +36,10 @@ PAIRS = 20
 ALIKE = 1.0
 """Levels of 255 that two pictures of one query may differ by, on average: kernels of a GPU may
 round otherwise from call to call, and a new draw is tens of levels away."""
+UNCHANGED = 0.1
+"""Levels of 255, on average, that a stored answer and a new one of the same model may differ by
+where two answers of one session did not differ at all: fifty times what batches of another size
+moved in half precision on an H200 (docs/performance.md)."""
 SAME = 1.0
 """Levels of 255 that no value of two equal pictures differs by more than: the last bit."""
 LARGEST_IGNORED_SHARE = 0.05
@@ -45,6 +52,8 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
     The first query is asked twice, and its seed with another prompt. The first answer is kept as
     any other, so that costs two images. A pipeline, which is given its noise, is judged by its
     probe, whose pictures are there; a :class:`privaudit.SavedPipeline` draws its probe for it.
+    A target whose ``identity_is_stated`` is asked again, in each later session, for one answer that
+    is stored: one image.
 
     Parameters
     ----------
@@ -52,6 +61,11 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
         Asks, measures and keeps the first answer.
     labelled
         The target, and whom it will be asked about.
+
+    Raises
+    ------
+    StoreError
+        If that answer is another picture now.
     """
     target = labelled.target
     task, queries = scorer.task(target), scorer.queries(labelled.samples)
@@ -60,10 +74,23 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
         return Conduct()
     key = fingerprint_values(conduct=target.fingerprint, code=fingerprint_code())
 
-    def ask() -> dict[str, Any]:
-        return _asked(scorer, task, queries).to_dict()
+    changes = fingerprint_values(change=target.fingerprint)
 
-    return Conduct(**scorer.store.remembered(key, ask, persistent=task.target.persistent))
+    def ask() -> dict[str, Any]:
+        found = _asked(scorer, task, queries).to_dict()
+        scorer.store.remembered(changes, lambda: None, persistent=False)
+        return found
+
+    found = Conduct(**scorer.store.remembered(key, ask, persistent=task.target.persistent))
+    if not (found.seeds_honoured and getattr(target, "identity_is_stated", False)):
+        return found
+
+    def compare() -> float | None:
+        return _change(scorer, task, queries, found.noise)
+
+    return found.model_copy(
+        update={"change": scorer.store.remembered(changes, compare, persistent=False)}
+    )
 
 
 def judge_conduct(role: str, conduct: Conduct) -> list[str]:
@@ -92,31 +119,69 @@ def _asked(scorer: Scorer, task: Task, queries: Sequence[Query]) -> Conduct:
         return _more(task, queries, _drawn(task, queries[:1])[0]) if alike else Conduct(prompts=1)
     if not getattr(target, "takes_seeds", True):
         return Conduct(seeds_honoured=False)
-    first = _first(scorer, task, queries[0])
+    first, was_stored = _first(scorer, task, queries[0])
     image = task.keys(queries[:1])[0][0]
     if scorer.store.texts([refusal_key(image)]):
         return Conduct()  # one that will not draw the first query is judged by its answers alone
-    honoured = mean_difference(first, _drawn(task, queries[:1])[0]) <= ALIKE
+    again = _drawn(task, queries[:1])[0]
+    noise = mean_difference(first, again)
+    if noise > ALIKE:
+        # An older answer differs from those of another model, too: two new ones tell which it is.
+        if was_stored and mean_difference(again, _drawn(task, queries[:1])[0]) <= ALIKE:
+            raise _changed(task, noise, ALIKE)
+        return Conduct(seeds_honoured=False)
     others = _others(queries)
-    if not honoured or not others or is_flat(first):  # flat answers have a reason of their own
-        return Conduct(seeds_honoured=honoured)
-    found = Conduct(prompts=1)
-    if largest_difference(first, _drawn(task, others[:1])[0]) <= SAME:
-        found = _more(task, queries, first)
-    return found.model_copy(update={"seeds_honoured": True})
+    found = Conduct()
+    if others and not is_flat(first):  # flat answers have a reason of their own
+        found = Conduct(prompts=1)
+        if largest_difference(first, _drawn(task, others[:1])[0]) <= SAME:
+            found = _more(task, queries, first)
+    return found.model_copy(update={"seeds_honoured": True, "noise": noise})
 
 
-def _first(scorer: Scorer, task: Task, query: Query) -> Image.Image:
-    """Return the answer to the first query: the stored one, or a new one, which is kept.
+def _change(
+    scorer: Scorer, task: Task, queries: Sequence[Query], noise: float | None
+) -> float | None:
+    """Ask again for the first answer that is stored, and return how far the new one is from it."""
+    images = task.keys(queries)[0]
+    refused = scorer.store.texts([refusal_key(image) for image in images])
+    for image, query in zip(images, queries, strict=True):
+        stored = None if refusal_key(image) in refused else scorer.store.image(image)
+        if stored is not None:
+            change = mean_difference(stored, _drawn(task, [query])[0])
+            most = min(ALIKE, max(UNCHANGED, 4 * (noise or 0)))
+            if change > most:
+                raise _changed(task, change, most)
+            return change
+    return None
+
+
+def _changed(task: Task, change: float, most: float) -> StoreError:
+    what = task.target.describe()
+    name = f"{what.get('class')} {what.get('version', what.get('identity'))!r}"
+    apart = "another size" if math.isinf(change) else f"{change:.3g} levels of 255 away on average"
+    return StoreError(
+        f"the store has answers of {name}, and asked again for one of them it drew another picture "
+        f"({apart}; {most:.3g} may be rounding)\n"
+        "another model answers now under the version or fingerprint that you gave, or the service "
+        "draws otherwise than it did: give a new version or fingerprint, and everything is asked "
+        "anew; where the model is surely the same, recheck=False takes the stored answers"
+    )
+
+
+def _first(scorer: Scorer, task: Task, query: Query) -> tuple[Image.Image, bool]:
+    """Return the answer to the first query, and whether it was stored; a new one is kept.
 
     It is claimed as the engines claim theirs, so that two processes do not both draw it.
     """
     missing, drawn = Missing(task, [query], scorer.store), None
+    was_stored = not missing
     while missing:
         with missing.claim(1) as part:
             if not part:
                 continue
             images = missing.stored(part)
+            was_stored = bool(images)
             if not images:
                 generate(task.target, {0: query}, 1, images, missing.heard)
                 scorer.progress(1)
@@ -124,7 +189,9 @@ def _first(scorer: Scorer, task: Task, query: Query) -> Image.Image:
             drawn = images[0]
     if drawn is None and task.keeps_images:
         drawn = scorer.store.image(task.keys([query])[0][0])
-    return _drawn(task, [query])[0] if drawn is None else drawn
+    if drawn is None:
+        return _drawn(task, [query])[0], False
+    return drawn, was_stored
 
 
 def _more(task: Task, queries: Sequence[Query], first: Image.Image) -> Conduct:

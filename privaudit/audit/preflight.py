@@ -261,9 +261,10 @@ class Preflight:
 
     @functools.cached_property
     def sensitivity(self) -> dict[str, dict[str, float]]:
-        """AUC of the most telling attack on fainter and fainter copies, to the first it misses.
+        """AUC of the most telling attack on less and less faint copies, to the first it sees.
 
-        Once for an audit, on at most ``LADDER`` samples of each class: a ladder on all samples of
+        Whoever sees a faint copy sees a plainer one, so a good ruler costs one grade. Once for an
+        audit, on at most ``LADDER`` samples of each class: a ladder on all samples of
         each scenario would take a good part of the time that the audit itself takes.
         """
         attack = max(self.settings.attacks, key=reads_base)
@@ -304,9 +305,9 @@ class Preflight:
             sets=[[s.digest for s in side] for e in sets for side in (e.members, e.non_members)],
         )
         found = {} if own is None else {ROUND_TRIP: float(own)}
-        for name, change in GRADES.items():
+        for name, change in reversed(GRADES.items()):
             found[name] = on(name, change)
-            if not found[name] > self.settings.budget:
+            if found[name] > self.settings.budget:
                 break
         return found
 

@@ -20,6 +20,8 @@ __all__ = ["DifferentialPrivacy", "PrivateOptimizer"]
 
 ACCOUNTANT = "prv"
 """Opacus' name of the accountant of Gopi et al. (2021)."""
+STRIDE = 1_000_003
+"""From the noise seed of one step to that of the next, so that seeds of two runs do not meet."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,8 @@ class PrivateOptimizer:
         # sampling that the accountant counts on is lost on whoever can replay the draws.
         sampling = torch.Generator()
         noise = torch.Generator(device=module.device)
-        for generator in (sampling, noise):
-            if privacy.noise_seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed(privacy.noise_seed)
+        self._generators = (sampling, noise)
+        self._seed(0)
         loader = torch.utils.data.DataLoader(
             torch.utils.data.TensorDataset(torch.arange(n_samples)),
             batch_size=min(batch_size, n_samples),
@@ -148,6 +147,23 @@ class PrivateOptimizer:
             max_grad_norm=privacy.max_grad_norm,
             noise_generator=noise,
         )
+
+    def _seed(self, done: int) -> None:
+        """Seed batches and noise for the steps after so many: noise of one seed twice is none."""
+        for generator in self._generators:
+            if self._privacy.noise_seed is None:
+                generator.seed()
+            else:
+                generator.manual_seed(self._privacy.noise_seed + STRIDE * done)
+
+    def history(self) -> list[tuple[float, float, int]]:
+        """Return what the accountant has counted: noise multiplier, sample rate and steps."""
+        return list(self._engine.accountant.history)
+
+    def resume(self, history: list[tuple[float, float, int]]) -> None:
+        """Go on after steps that another process took and counted."""
+        self._engine.accountant.history = list(history)
+        self._seed(sum(steps for _, _, steps in history))
 
     def batches(self) -> Iterator[torch.Tensor]:
         """Endless Poisson samples of indices; a batch may be empty."""

@@ -9,7 +9,6 @@ draw comes from one recorded seed, and DP-SGD is a setting.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import itertools
 from pathlib import Path
@@ -21,14 +20,23 @@ from tqdm.auto import tqdm
 
 from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
 from privaudit.diffusion.families import StableDiffusion, family_of
-from privaudit.diffusion.fine_tuned import FineTuned, check_lora_file, with_parts
-from privaudit.diffusion.training_checks import check_arguments, check_loss, check_trained
+from privaudit.diffusion.fine_tuned import FineTuned
+from privaudit.diffusion.recipe import Recipe
+from privaudit.diffusion.resuming import Progress
+from privaudit.diffusion.training import ShuffledBatches, Training, TrainingLoss
+from privaudit.diffusion.training_checks import (
+    check_checkpoints,
+    check_loss,
+    check_recipe,
+    check_trained,
+)
 from privaudit.errors import FineTuneError, MissingExtraError
+from privaudit.fingerprint import fingerprint_module, fingerprint_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from privaudit.diffusion.families import Family, Size
+    from privaudit.diffusion.families import Family
     from privaudit.samples import Sample
 
 __all__ = ["DifferentialPrivacy", "FineTuned", "finetune"]
@@ -41,6 +49,7 @@ def finetune(
     method: Literal["lora", "full", "bias"] = "lora",
     steps: int = 1000,
     batch_size: int = 4,
+    gradient_accumulation_steps: int = 1,
     learning_rate: float = 1e-4,
     lr_scheduler: str = "constant",
     lora_rank: int = 16,
@@ -53,6 +62,7 @@ def finetune(
     differential_privacy: DifferentialPrivacy | None = None,
     seed: int = 0,
     checkpoints: tuple[str | Path, int] | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> FineTuned:
     """Fine-tune a text-to-image latent diffusion pipeline on images and their captions.
@@ -61,7 +71,8 @@ def finetune(
     ----------
     pipeline
         A diffusers pipeline of Stable Diffusion 1.x, 2.x, XL, 3 or 3.5, Flux, Sana, PixArt or
-        Qwen-Image, in float32. It is left as it was; training runs on its device.
+        Qwen-Image. It is left as it was; training runs on its device. In float16 or bfloat16,
+        what is not trained stays so, and what is trained is float32 until the end.
     samples
         Images and captions. Images are resized to ``resolution``.
     method
@@ -73,6 +84,9 @@ def finetune(
         Optimisation steps.
     batch_size
         Samples a step. Under DP-SGD it is the expected size: batches are Poisson samples.
+    gradient_accumulation_steps
+        Batches a step, whose gradients are averaged: less memory than one large batch. Under
+        DP-SGD it is 1: ``max_physical_batch_size`` of :class:`DifferentialPrivacy` saves memory.
     learning_rate, lr_scheduler
         AdamW's learning rate, and the name of a schedule of ``diffusers.optimization``
         (``"constant"``, ``"cosine"``, ``"linear"``, …; no warm-up).
@@ -100,6 +114,9 @@ def finetune(
     checkpoints
         A folder and a number of steps: after each so many, what was trained until then is
         written to ``checkpoint-N`` in it, as diffusers' scripts do.
+    resume
+        Go on from the newest of these checkpoints, if there is one: the result is the same as
+        without the stop. Under DP-SGD what was spent is counted, and batches and noise are new.
     progress
         Show a progress bar.
 
@@ -114,7 +131,8 @@ def finetune(
         If a setting is out of range.
     FineTuneError
         If the pipeline is of no known family or lacks a part, there are no samples, no layer has
-        a name of ``lora_targets``, or the loss is no longer finite.
+        a name of ``lora_targets``, the loss is no longer finite, or the checkpoint is of another
+        training.
     MissingExtraError
         If LoRA is asked for without ``peft``, or DP-SGD without ``opacus``.
 
@@ -131,230 +149,118 @@ def finetune(
     >>> len(tuned.losses), tuned.pipeline is base
     (2, False)
     """
+    recipe = Recipe(
+        method=method,
+        steps=steps,
+        batch_size=batch_size,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        learning_rate=learning_rate,
+        lr_scheduler=lr_scheduler,
+        lora_rank=lora_rank,
+        lora_targets=lora_targets,
+        resolution=resolution,
+        gradient_checkpointing=gradient_checkpointing,
+        train_text_encoder=train_text_encoder,
+        caption_dropout=caption_dropout,
+        ema_decay=ema_decay,
+        differential_privacy=differential_privacy,
+        seed=seed,
+    )
     family = family_of(pipeline)
-    check_arguments(samples, method, steps, batch_size, caption_dropout)
-    check_trained(family, method, train_text_encoder, differential_privacy)
-    if checkpoints is not None and method == "lora":
-        check_lora_file(pipeline, family.part)  # now, not at the first checkpoint
-    size = family.size(resolution)
-    draws = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # peft initialises adapters from the global generator
-        trained = _trainable_copies(family, method, lora_rank, lora_targets, train_text_encoder)
-    denoiser = trained[family.part]
-    if gradient_checkpointing:
-        denoiser.enable_gradient_checkpointing()
-    training = _Training(pipeline, trained, method, ema_decay)
-    loss_of = _Loss(family, samples, size, denoiser, caption_dropout, draws, train_text_encoder)
-    optimizer = torch.optim.AdamW(training.parameters, lr=learning_rate)
-    batches: Iterable[torch.Tensor] = _shuffled_batches(len(samples), batch_size, draws)
-    if differential_privacy is not None:
-        training.private = PrivateOptimizer(
-            denoiser, optimizer, differential_privacy, len(samples), batch_size, steps
-        )
-        loss_of.model, batches = training.private.model, training.private.batches()
-
-    from diffusers.optimization import get_scheduler
-
-    schedule = get_scheduler(lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=steps)
-    with tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar:
-        for batch in itertools.islice(batches, steps):
-            training.step(loss_of, batch, optimizer)
-            check_loss(training.losses, len(batch), learning_rate)
-            schedule.step()
-            done = len(training.losses)
-            if checkpoints is not None and done % checkpoints[1] == 0:
-                with training.averaged():
-                    training.so_far().save(Path(checkpoints[0]) / f"checkpoint-{done}")
+    check_recipe(recipe, samples)
+    check_trained(family, recipe)
+    check_checkpoints(family, method, checkpoints, resume=resume)
+    training, loss_of, batches = _begun(family, samples, recipe)
+    kept: Progress | None = None
+    if checkpoints is not None:
+        identity = _identity(family, samples, recipe)
+        kept = Progress(Path(checkpoints[0]), checkpoints[1], identity, training, batches)
+        if resume:
+            kept.restore()
+    done = len(training.losses)
+    with tqdm(
+        total=steps, initial=done, desc="fine-tuning", unit="step", disable=not progress
+    ) as bar:
+        for _ in range(done, steps):
+            together = list(itertools.islice(batches, gradient_accumulation_steps))
+            training.step(loss_of, together)
+            check_loss(training.losses, sum(map(len, together)), learning_rate)
+            if kept is not None:
+                kept.took_step()
             bar.update()
             recent = float(np.nanmean(training.losses[-50:]))
             bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
-    if gradient_checkpointing:
-        denoiser.disable_gradient_checkpointing()
     return training.finished()
 
 
-class _Training:
-    """What is trained, and what became of it so far.
-
-    Parameters
-    ----------
-    pipeline
-        The pipeline that is fine-tuned.
-    trained
-        Copies of its parts that are trained, by name.
-    method
-        Of :func:`finetune`.
-    ema_decay
-        Decay of the moving average, if there is one.
-    """
-
-    def __init__(
-        self, pipeline: Any, trained: dict[str, Any], method: str, ema_decay: float | None
-    ) -> None:
-        from diffusers.training_utils import EMAModel
-
-        self._pipeline, self._trained, self._method = pipeline, trained, method
-        for module in trained.values():
-            module.train()
-        self.parameters = [
-            p for module in trained.values() for p in module.parameters() if p.requires_grad
-        ]
-        self._average = (
-            EMAModel(self.parameters, decay=ema_decay, use_ema_warmup=True) if ema_decay else None
-        )
-        self.private: PrivateOptimizer | None = None
-        self.losses: list[float] = []
-
-    def step(self, loss_of: _Loss, batch: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Take one step on the samples at some indices."""
-        self.losses.append(_step(loss_of, batch, optimizer, self.parameters, self.private))
-        if self._average is not None:
-            self._average.step(self.parameters)
-
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the moving average, if there is one, in the place of the weights for a while."""
-        if self._average is None:
-            yield
-            return
-        self._average.store(self.parameters)
-        self._average.copy_to(self.parameters)
-        yield
-        self._average.restore(self.parameters)
-
-    def so_far(self) -> FineTuned:
-        """Return the pipeline with the weights as they are now."""
-        statement = None if self.private is None else self.private.statement(len(self.losses))
-        return FineTuned(
-            pipeline=with_parts(self._pipeline, **self._trained),
-            losses=tuple(self.losses),
-            trained_parameters=sum(p.numel() for p in self.parameters),
-            epsilon=None if statement is None else statement.epsilon,
-            delta=None if statement is None else statement.delta,
-            noise_multiplier=None if statement is None else statement.noise_multiplier,
-            method=self._method,
-            statement=statement,
-            trained_text="text_encoder" in self._trained,
-        )
-
-    def finished(self) -> FineTuned:
-        """Return the pipeline in evaluation mode, with the average in the place of the weights."""
-        if self._average is not None:
-            self._average.copy_to(self.parameters)
-        finished = self.so_far()
-        if self.private is not None:
-            self.private.detach()
-        for module in self._trained.values():
-            module.eval().requires_grad_(requires_grad=False)
-        return finished
+def _begun(
+    family: Family, samples: Sequence[Sample], recipe: Recipe
+) -> tuple[Training, TrainingLoss, Iterator[torch.Tensor]]:
+    """Copy what is trained, and make all that its steps need."""
+    draws = torch.Generator().manual_seed(recipe.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)  # peft initialises adapters from the global generator
+        trained = _trainable_copies(family, recipe)
+    denoiser = trained[family.part]
+    if recipe.gradient_checkpointing:
+        denoiser.enable_gradient_checkpointing()
+    training = Training(family, trained, recipe, draws)
+    size = family.size(recipe.resolution)
+    loss_of = TrainingLoss(family, samples, size, denoiser, recipe, draws)
+    privacy, n = recipe.differential_privacy, len(samples)
+    if privacy is None:
+        return training, loss_of, ShuffledBatches(n, recipe.batch_size, draws)
+    private = PrivateOptimizer(
+        denoiser, training.optimizer, privacy, n, recipe.batch_size, recipe.steps
+    )
+    training.private, loss_of.model = private, private.model
+    return training, loss_of, private.batches()
 
 
-class _Loss:
-    """Mean denoising error of the samples at some indices, with fresh draws at each call.
-
-    Parameters
-    ----------
-    family
-        The pipeline that is fine-tuned, as its family.
-    samples, size
-        All that it is fine-tuned on, and the pixels they are resized to.
-    denoiser
-        The copy that is trained.
-    caption_dropout
-        Probability of the empty caption.
-    draws
-        Where noise, levels and dropped captions come from.
-    learns_text
-        Whether the text encoder is trained too.
-    """
-
-    def __init__(
-        self,
-        family: Family,
-        samples: Sequence[Sample],
-        size: Size,
-        denoiser: Any,
-        caption_dropout: float,
-        draws: torch.Generator,
-        learns_text: bool,
-    ) -> None:
-        self.model = denoiser
-        """What predicts: DP-SGD puts its own in the place of the denoiser."""
-        self._family, self._learns_text = family, learns_text
-        self._device = family.denoiser.device
-        self._mean, self._std = family.latents(samples, size)
-        self._captions = [sample.caption for sample in samples]
-        self._pictures = family.pictures(samples, size)
-        self._dropout, self._draws = caption_dropout, draws
-
-    def __call__(self, part: torch.Tensor) -> torch.Tensor:
-        dropped = torch.rand(len(part), generator=self._draws) < self._dropout
-        captions = [
-            "" if gone else self._captions[i]
-            for i, gone in zip(part.tolist(), dropped.tolist(), strict=True)
-        ]
-        noise = torch.randn(self._mean[part].shape, generator=self._draws)
-        latents = (self._mean[part] + self._std[part] * noise).to(self._device)
-        with torch.set_grad_enabled(self._learns_text):
-            told = self._family.texts(captions)
-        told |= {name: rows[part.to(rows.device)] for name, rows in self._pictures.items()}
-        noise, levels = self._family.objective.draw(latents, self._draws)
-        return self._family.errors(self.model, latents, told, noise, levels).mean()
+def _identity(family: Family, samples: Sequence[Sample], recipe: Recipe) -> str:
+    """Hash all that decides what the training does."""
+    return fingerprint_values(
+        base={
+            name: fingerprint_module(part)
+            for name, part in family.pipeline.components.items()
+            if isinstance(part, torch.nn.Module)
+        },
+        samples=[[sample.digest, sample.caption] for sample in samples],
+        recipe=recipe,
+    )
 
 
-def _step(
-    loss_of: _Loss,
-    batch: torch.Tensor,
-    optimizer: torch.optim.Optimizer,
-    parameters: list[torch.nn.Parameter],
-    private: PrivateOptimizer | None,
-) -> float:
-    if private is not None:
-        return private.step(loss_of, batch)
-    loss = loss_of(batch)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
-
-
-def _trainable_copies(
-    family: Family,
-    method: str,
-    lora_rank: int,
-    lora_targets: Sequence[str] | None,
-    train_text_encoder: bool,
-) -> dict[str, Any]:
-    trained = {family.part: _trainable_denoiser(family, method, lora_rank, lora_targets)}
-    if isinstance(family, StableDiffusion) and train_text_encoder:
+def _trainable_copies(family: Family, recipe: Recipe) -> dict[str, Any]:
+    trained = {family.part: _trainable_denoiser(family, recipe)}
+    if isinstance(family, StableDiffusion) and recipe.train_text_encoder:
         copied = copy.deepcopy(family.text_encoder).to(torch.float32).requires_grad_(True)
         family.text_encoder = trained["text_encoder"] = copied
     return trained
 
 
-def _trainable_denoiser(
-    family: Family, method: str, lora_rank: int, lora_targets: Sequence[str] | None
-) -> Any:
+def _trainable_denoiser(family: Family, recipe: Recipe) -> Any:
     # A copy that is not compiled: its layers keep their names, and training changes them.
     own = getattr(family.denoiser, "_orig_mod", family.denoiser)
     denoiser = copy.deepcopy(own)
-    if denoiser.dtype != torch.float32:
+    method = recipe.method
+    # The frozen weights of a LoRA stay as they are: they are most of the memory.
+    if denoiser.dtype != torch.float32 and (method != "lora" or recipe.differential_privacy):
         denoiser = denoiser.to(torch.float32)
     if method == "lora":
         try:
+            from diffusers.training_utils import cast_training_params
             from peft import LoraConfig, inject_adapter_in_model
         except ImportError as error:
             raise MissingExtraError("LoRA fine-tuning", "peft", "finetune") from error
-        targets = list(lora_targets or family.lora_targets)
-        config = LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=targets)
+        targets = list(recipe.lora_targets or family.lora_targets)
+        config = LoraConfig(r=recipe.lora_rank, lora_alpha=recipe.lora_rank, target_modules=targets)
         denoiser.requires_grad_(requires_grad=False)
         try:
             if hasattr(denoiser, "add_adapter"):
                 denoiser.add_adapter(config)
             else:  # PixArt's, which diffusers gives no adapters
                 inject_adapter_in_model(config, denoiser)
+            cast_training_params(denoiser, dtype=torch.float32)
         except ValueError as error:
             msg = (
                 f"no adapter fits lora_targets={targets} in a {type(denoiser).__name__} "

@@ -6,21 +6,21 @@ import math
 from typing import TYPE_CHECKING
 
 from privaudit.diffusion.adapters import adapters_of
+from privaudit.diffusion.fine_tuned import check_lora_file
 from privaudit.errors import FineTuneError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from privaudit.diffusion.dp_sgd import DifferentialPrivacy
     from privaudit.diffusion.families import Family
+    from privaudit.diffusion.recipe import Recipe
     from privaudit.samples import Sample
 
-__all__ = ["check_arguments", "check_loss", "check_trained"]
+__all__ = ["check_checkpoints", "check_loss", "check_recipe", "check_trained"]
 
 
-def check_arguments(
-    samples: Sequence[Sample], method: str, steps: int, batch_size: int, caption_dropout: float
-) -> None:
+def check_recipe(recipe: Recipe, samples: Sequence[Sample]) -> None:
     """Refuse what cannot be trained, before anything is.
 
     Raises
@@ -31,21 +31,49 @@ def check_arguments(
     if not samples:
         msg = "0 samples to fine-tune on: pass at least one image with its caption"
         raise FineTuneError(msg)
-    if method not in ("lora", "full", "bias"):
-        msg = f"method={method!r} is unknown: use 'lora', 'full' or 'bias'"
+    if recipe.method not in ("lora", "full", "bias"):
+        msg = f"method={recipe.method!r} is unknown: use 'lora', 'full' or 'bias'"
         raise SettingError(msg)
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
+    for name in ("steps", "batch_size", "gradient_accumulation_steps"):
+        value = getattr(recipe, name)
         if value < 1:
             msg = f"{name}={value} is below 1: give a positive whole number"
             raise SettingError(msg)
-    if not 0 <= caption_dropout < 1:
-        msg = f"caption_dropout={caption_dropout} is outside [0, 1)"
+    if not 0 <= recipe.caption_dropout < 1:
+        msg = f"caption_dropout={recipe.caption_dropout} is outside [0, 1)"
+        raise SettingError(msg)
+    if recipe.differential_privacy is not None and recipe.gradient_accumulation_steps > 1:
+        msg = (
+            f"gradient_accumulation_steps={recipe.gradient_accumulation_steps} under DP-SGD: a "
+            "step is one Poisson sample there; give batch_size the samples of a whole step, and "
+            "DifferentialPrivacy a max_physical_batch_size to save memory"
+        )
         raise SettingError(msg)
 
 
-def check_trained(
-    family: Family, method: str, train_text_encoder: bool, privacy: DifferentialPrivacy | None
+def check_checkpoints(
+    family: Family, method: str, checkpoints: tuple[str | Path, int] | None, *, resume: bool
 ) -> None:
+    """Refuse checkpoints that cannot be written, now and not at the first of them.
+
+    Raises
+    ------
+    FineTuneError, SettingError
+        As of :func:`privaudit.finetune`, whose arguments these are.
+    """
+    if checkpoints is None:
+        if resume:
+            msg = "resume=True has nothing to go on from: give checkpoints=(folder, steps)"
+            raise SettingError(msg)
+        return
+    if checkpoints[1] < 1:
+        msg = f"checkpoints=(…, {checkpoints[1]}) is below 1: give a positive number of steps"
+        raise SettingError(msg)
+    if method == "lora":
+        check_lora_file(family.pipeline, family.part)
+
+
+def check_trained(family: Family, recipe: Recipe) -> None:
     """Refuse what cannot be trained in a model of this family.
 
     Raises
@@ -53,6 +81,8 @@ def check_trained(
     FineTuneError, SettingError
         As of :func:`privaudit.finetune`, whose arguments these are.
     """
+    method, train_text_encoder = recipe.method, recipe.train_text_encoder
+    privacy = recipe.differential_privacy
     trained = (family.part, *(["text_encoder"] if train_text_encoder else []))
     adapters = [a["name"] for a in adapters_of(family.pipeline) if a["component"] in trained]
     if adapters:

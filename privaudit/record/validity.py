@@ -64,11 +64,19 @@ class Conduct(Value):
         Pairs of prompts that were asked with one seed.
     ignored
         Those that gave one picture.
+    noise
+        How far the two answers to one query were apart, in levels of 255 on average; ``None`` where
+        seeds are not honoured, or that was not asked.
+    change
+        How far the answer to a query of an earlier session was from the stored one when it was
+        asked again in this session; ``None`` where nothing was.
     """
 
     seeds_honoured: bool | None = None
     prompts: int = 0
     ignored: int = 0
+    noise: float | None = None
+    change: float | None = None
 
 
 class Validity(Value):

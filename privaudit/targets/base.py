@@ -76,7 +76,9 @@ class CallableTarget:
         returns as many PIL images, in order. An attribute ``fingerprint`` (a string that
         changes whenever the images would) lets its images be kept between runs.
     fingerprint
-        That string, where the function itself cannot have it.
+        That string, where the function itself cannot have it. One answer of an earlier session is
+        asked for again in each later one, and must be the same, unless the function has an
+        attribute ``recheck = False``.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class CallableTarget:
         self._function = function
         stated = fingerprint or getattr(function, "fingerprint", None)
         self.persistent = stated is not None
+        self.identity_is_stated = self.persistent and getattr(function, "recheck", True)
         self.fingerprint = f"callable:{stated}" if self.persistent else f"session:{uuid.uuid4()}"
 
     def batch_size(self, wanted: int) -> int:

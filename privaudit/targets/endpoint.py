@@ -46,7 +46,7 @@ class Endpoint:
         :class:`privaudit.targets.dialects.Dialect`.
     version
         A text that changes whenever the model behind the URL does: what was kept is answered for
-        the same version only, and nothing else tells one model from another.
+        the same version only.
     size
         Width and height in pixels, which are asked for where the dialect can, and which each
         answer must have; ``None`` to leave it to the service.
@@ -62,6 +62,10 @@ class Endpoint:
         Its unit.
     refusals
         Codes by which this service says that it will not draw, beside those that are known.
+    recheck
+        Whether each session asks again for one picture that an earlier one kept, and stops if it is
+        another now: the version was not changed, and the model was. It costs one picture, and
+        works where seeds are honoured.
 
     Raises
     ------
@@ -107,6 +111,7 @@ class Endpoint:
         cost: float | None = None,
         currency: str = "USD",
         refusals: tuple[str, ...] = (),
+        recheck: bool = True,
     ) -> None:
         if not isinstance(version, str) or not version.strip():
             msg = (
@@ -120,6 +125,7 @@ class Endpoint:
         self.dialect, self.version = dialect, version
         self.size, self.refusals = size, tuple(refusals)
         self._cost, self._currency = cost, currency
+        self.identity_is_stated = recheck
         self.fingerprint = fingerprint_values(
             endpoint=self._caller.url, dialect=dialect.describe(), version=version, size=size
         )
@@ -132,9 +138,12 @@ class Endpoint:
     @property
     def unchecked(self) -> tuple[str, ...]:
         """What a reader of the record must take on trust."""
+        looked = ""
+        if self.identity_is_stated and self.takes_seeds:
+            looked = ", and of what earlier sessions kept one picture is asked for again"
         return (
             f"that {self._caller.url} had the model of version {self.version!r} behind it all the "
-            "time is what its owner states",
+            f"time is what its owner states{looked}",
         )
 
     def batch_size(self, wanted: int) -> int:

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,7 +22,7 @@ from privaudit import (
 from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.engines.missing import Missing
 from privaudit.engines.task import files
-from privaudit.errors import InvalidAuditError
+from privaudit.errors import InvalidAuditError, StoreError
 from privaudit.record import Conduct
 from privaudit.store import Store
 from tests.parts.encoders import PixelEncoder
@@ -67,13 +68,75 @@ def test_a_target_that_honours_both_costs_two_images_more(
     one = audit(emoji, target, Store(tmp_path))
     one.result("I", "threshold")
     assert one.record().validity.conduct == {  # type: ignore[union-attr]
-        "target_model": Conduct(seeds_honoured=True, prompts=1)
+        "target_model": Conduct(seeds_honoured=True, prompts=1, noise=0)
     }
     assert len(target.queries) == 24 + 2
     assert len(set(target.queries)) == 24 + 1
     assert one.record().provenance.images.generated == 24  # type: ignore[union-attr]
-    audit(emoji, target, Store(tmp_path)).result("I", "threshold")
-    assert len(target.queries) == 24 + 2  # known in later sessions
+    later = audit(emoji, target, Store(tmp_path))
+    later.result("I", "threshold")
+    assert len(target.queries) == 24 + 3  # known in later sessions, but for one picture
+    assert later.record().validity.conduct["target_model"].change == 0  # type: ignore[union-attr]
+    assert later.record().provenance.images.generated == 0  # type: ignore[union-attr]
+
+
+def test_another_model_under_the_stated_identity_is_an_error(
+    emoji: dict[str, Any], tmp_path: Any
+) -> None:
+    audit(emoji, Asked(honest, "v1"), Store(tmp_path)).result("I", "threshold")
+    other = Asked(lambda prompt, seed: picture("other", prompt, seed), "v1")
+    with pytest.raises(StoreError, match=r"'callable:v1', and asked again .* another picture \("):
+        audit(emoji, other, Store(tmp_path)).result("I", "threshold")
+    assert len(other.queries) == 1
+    other.recheck = False  # type: ignore[attr-defined]
+    taken = audit(emoji, other, Store(tmp_path))
+    taken.result("I", "threshold")
+    assert len(other.queries) == 1
+    assert taken.record().validity.conduct["target_model"].change is None  # type: ignore[union-attr]
+
+
+def test_another_model_is_told_from_seeds_that_are_not_honoured(
+    emoji: dict[str, Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found of seeds is asked anew after an update of this package; pictures are kept."""
+    audit(emoji, Asked(honest, "v1"), Store(tmp_path)).result("I", "threshold")
+    monkeypatch.setattr("privaudit.audit.conduct.fingerprint_code", lambda: "another release")
+    other = Asked(lambda prompt, seed: picture("other", prompt, seed), "v1")
+    with pytest.raises(StoreError, match="another picture"):
+        audit(emoji, other, Store(tmp_path)).result("I", "threshold")
+    draws = itertools.count()
+    unseeded = Asked(lambda prompt, seed: picture(prompt, seed, next(draws)), "v1")
+    one = audit(emoji, unseeded, Store(tmp_path))
+    one.result("I", "threshold")
+    assert one.record().validity.conduct["target_model"].seeds_honoured is False  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("levels", "noise", "same"), [(1, 0, False), (0, 2, True), (6, 2, False)])
+def test_what_counts_as_rounding_follows_from_what_one_session_saw(
+    emoji: dict[str, Any], tmp_path: Any, levels: int, noise: int, same: bool
+) -> None:
+    """A card's kernels may round otherwise from call to call: by as much as they did before."""
+    calls = itertools.count()
+
+    def shifted(by: int) -> Any:
+        def draw(prompt: str, seed: int) -> Image.Image:
+            values = np.asarray(picture(prompt, seed), int)
+            wobble = np.arange(values.size).reshape(values.shape) % 4 == next(calls) % 4
+            moved = np.where(
+                values < 128, values + by + noise * wobble, values - by - noise * wobble
+            )
+            return Image.fromarray(moved.astype(np.uint8))
+
+        return draw
+
+    audit(emoji, Asked(shifted(0), "v1"), Store(tmp_path)).result("I", "threshold")
+    later = audit(emoji, Asked(shifted(levels), "v1"), Store(tmp_path))
+    if not same:
+        with pytest.raises(StoreError, match="may be rounding"):
+            later.result("I", "threshold")
+        return
+    later.result("I", "threshold")
+    assert 0 < later.record().validity.conduct["target_model"].change <= 1.0  # type: ignore
 
 
 def test_an_answer_that_another_process_is_drawing_is_waited_for(
@@ -97,7 +160,7 @@ def test_an_answer_that_another_process_is_drawing_is_waited_for(
         missing.keep(files(missing.task, {0: image}))
         missing.answer(part, missing.task.measure({0: query}, {0: image}))
     looking.join(30)
-    assert looked == [Conduct(seeds_honoured=True, prompts=1)]
+    assert looked == [Conduct(seeds_honoured=True, prompts=1, noise=0)]
     # Once more, to see whether its seed is honoured; the first answer was there.
     assert target.queries.count((query.prompt, query.seed)) == 1
 

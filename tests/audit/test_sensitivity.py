@@ -57,18 +57,19 @@ def test_a_control_changes_a_copy_of_a_member_whoever_is_asked_about(
     assert len(names) == len(GRADES)
 
 
-def test_the_ladder_stops_at_the_first_grade_that_stays_within_the_budget(
+def test_the_ladder_stops_at_the_faintest_grade_that_is_over_the_budget(
     emoji: dict[str, Any],
 ) -> None:
     found = audited(emoji, ObliviousTarget()).validity.sensitivity
     assert list(found) == ["combined"]  # the most telling attack alone
     grades = found["combined"]
-    assert list(grades) == list(GRADES)[: len(grades)]
+    assert list(grades) == list(reversed(GRADES))[: len(grades)]
     aucs = [math.nan if auc is None else auc for auc in grades.values()]
-    assert all(auc > SETTINGS.budget for auc in aucs[:-1])
-    assert aucs[0] > 0.9
+    assert all(auc <= SETTINGS.budget for auc in aucs[:-1])
+    assert aucs[-1] > SETTINGS.budget
     strict = audited(emoji, ObliviousTarget(), budget=1.0).validity.sensitivity
-    assert len(strict["combined"]) == 1
+    assert list(strict["combined"]) == list(reversed(GRADES))
+    assert strict["combined"]["cropped to 3/4"] > 0.9  # type: ignore[operator]
 
 
 def test_the_table_says_the_faintest_copy_that_is_seen(emoji: dict[str, Any]) -> None:

@@ -63,10 +63,25 @@ def test_an_audit_over_http_pays_once(
     assert any("had the model of version '1' behind it" in note for note in audit.notes)
     again = audit_folder.run(*ONE)
     again.assert_outcomes(passed=1)
-    assert len(service.answered) == 24 + EXTRA
+    assert len(service.answered) == 24 + EXTRA + 1  # whether it is still the same model
     audit_folder.write(fixture(code(service, dialect, version="2")), GATED)
     audit_folder.run(*ONE).assert_outcomes(passed=1)
-    assert len(service.answered) == 2 * (24 + EXTRA)
+    assert len(service.answered) == 2 * (24 + EXTRA) + 1
+
+
+def test_another_model_under_the_same_version_is_an_error(
+    plain_folder: AuditFolder, quick: Service
+) -> None:
+    plain_folder.write(fixture(code(quick)), GATED)
+    plain_folder.run(*ONE).assert_outcomes(passed=1)
+    quick.fault = lambda _number, _prompt: "unseeded"  # as another model would: other pictures
+    ran = plain_folder.run(*ONE)
+    ran.assert_outcomes(errors=1)
+    ran.stdout.fnmatch_lines(
+        ["the store has answers of Endpoint '1', and asked again*(StoreError)"]
+    )
+    plain_folder.write(fixture(code(quick, recheck=False)), GATED)
+    plain_folder.run(*ONE).assert_outcomes(passed=1)
 
 
 def test_the_plan_says_what_it_costs_and_asks_nothing(
@@ -115,8 +130,8 @@ def test_a_kill_in_the_middle_pays_nothing_twice(plain_folder: AuditFolder, quic
     quick.fault = lambda _number, _prompt: None
     quick.release.set()
     plain_folder.run(*ONE).assert_outcomes(passed=1)
-    # The one on its way was asked for again; of the others, nothing was.
-    assert len(quick.asked) == 24 + EXTRA + 1
+    # The one on its way was asked for again, and one to see whether the model is the same.
+    assert len(quick.asked) == 24 + EXTRA + 2
     assert len(set(quick.asked)) == 24 + 1
 
 

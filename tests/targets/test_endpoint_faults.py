@@ -83,11 +83,11 @@ def test_what_goes_wrong_for_good_is_an_error_and_never_a_score(
     ran.stdout.fnmatch_lines([f"{FOR_GOOD[fault]}(EndpointError)*"])
     [audit] = read_session(plain_folder.path / "out.json").audits
     assert not audit.results
-    # What was paid for is kept: with the fault gone, only the rest is asked.
+    # What was paid for is kept: with the fault gone, only the rest is asked, and one of it again.
     before = len(quick.asked)
     quick.fault = lambda _number, _prompt: None
     plain_folder.run(*ONE).assert_outcomes(passed=1)
-    assert len(quick.asked) - before == 24 + EXTRA - 9
+    assert len(quick.asked) - before == 24 + EXTRA - 9 + 1
 
 
 ELSEWHERE = ("error inside", "half picture", "HTML", "none", "two", "size", "no base64")
@@ -189,7 +189,9 @@ def test_a_refusal_is_counted_and_its_sample_left_out(
     )
     n = len(quick.asked)
     plain_folder.run(*ONE).assert_outcomes(passed=1)
-    assert len(quick.asked) == n  # nor is a refusal asked again until it is none
+    # Nor is a refusal asked again until it is none; one picture is, to know the model by.
+    assert len(quick.asked) == n + 1
+    assert quick.asked[-1][0] != wanted
 
 
 def test_many_refusals_make_no_audit(plain_folder: AuditFolder, quick: Service) -> None:

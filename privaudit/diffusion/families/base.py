@@ -38,8 +38,8 @@ class Family(ABC):
     Raises
     ------
     FineTuneError
-        If a part is missing, or is of another kind or dtype than can be trained: training would
-        end in an error of a library, or in a model that cannot draw.
+        If a part is missing, or is of another kind than can be trained: training would end in an
+        error of a library, or in a model that cannot draw.
     """
 
     name: ClassVar[str]
@@ -60,13 +60,6 @@ class Family(ABC):
                 msg = (
                     f"{kind} has no {name}, and finetune encodes images and captions itself: load "
                     "the whole pipeline"
-                )
-                raise FineTuneError(msg)
-            if network.dtype != torch.float32:
-                msg = (
-                    f"the {name} of {kind} is {str(network.dtype).removeprefix('torch.')}, and "
-                    "finetune trains in float32: call pipeline.to(torch.float32), or load it with "
-                    "dtype=torch.float32"
                 )
                 raise FineTuneError(msg)
         self.objective = self.make_objective()
@@ -124,7 +117,10 @@ class Family(ABC):
             Noise level of each, shape (n,), whole numbers below ``objective.levels``.
         """
         noisy, timesteps = self.objective.noisy(latents, noise, levels)
-        answer = denoiser(**self.arguments(noisy, timesteps, conditions)).sample
+        given = self.arguments(noisy, timesteps, conditions)
+        if not torch.is_autocast_enabled(latents.device.type):
+            given = _cast(given, next(denoiser.parameters()).dtype)
+        answer = denoiser(**given).sample
         predicted = self.prediction(answer, noisy)
         return self.objective.errors(predicted, latents, noise, levels)
 
@@ -185,3 +181,12 @@ class Family(ABC):
             (posterior.mean - shift) * config.scaling_factor,
             posterior.std * config.scaling_factor,
         )
+
+
+def _cast(given: Any, dtype: torch.dtype) -> Any:
+    """Give a network its own dtype: text encoders may have another one."""
+    if isinstance(given, torch.Tensor):
+        return given.to(dtype) if given.is_floating_point() else given
+    if isinstance(given, dict):
+        return {name: _cast(value, dtype) for name, value in given.items()}
+    return given
