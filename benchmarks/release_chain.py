@@ -50,7 +50,7 @@ class Recipe(NamedTuple):
         Images asked per sample.
     """
 
-    members: int = 20
+    members: int = 24
     non_members: int = 60
     canaries: int = 48
     steps: int = 300
