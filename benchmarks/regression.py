@@ -22,7 +22,7 @@ import release_chain
 from common import show
 from scipy.stats import norm
 
-from privaudit.statistics import ResultScores, change_bound, change_reach
+from privaudit.statistics import ResultScores, change_bounds, change_reach
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
@@ -69,7 +69,7 @@ def rise_is_shown(
     for old, new in zip(*both, strict=True):
         pairs = {str(k): (result(old[k]), result(new[k])) for k in range(ATTACKS)}
         reach = change_reach(pairs, level)
-        if any(change_bound(*pair, reach, lower=True) > 0 for pair in pairs.values()):
+        if any(change_bounds(*pair, reach, reach)[0] > 0 for pair in pairs.values()):
             return True
     return False
 
