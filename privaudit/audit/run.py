@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from privaudit.record import Claim
     from privaudit.samples import CoinSplit, Sample
+    from privaudit.settings import SessionSettings
 
 __all__ = ["run_audit"]
 
@@ -160,15 +162,27 @@ def run_audit(
     )
     missing = _run_all(audit, strict=session.strict)
     record = audit.record().model_copy(update={"not_completed": missing})
-    if session.json is not None:
-        from importlib.metadata import version
+    _keep(session, record)
+    return record
 
+
+def _keep(session: SessionSettings, record: AuditRecord) -> None:
+    """Write what the settings ask for: what the history cannot take is a warning, and no error."""
+    from importlib.metadata import version
+
+    if session.json is not None:
         from privaudit.record import SessionRecord, write_json
 
         write_json(
             session.json, SessionRecord(privaudit_version=version("privaudit"), audits=[record])
         )
-    return record
+    if session.history is not None or session.mlflow is not None:
+        from privaudit.history import keep
+
+        for line in keep(
+            [record], version("privaudit"), history=session.history, mlflow=session.mlflow
+        ):
+            warnings.warn(line, stacklevel=3)
 
 
 def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import reads_base
+from privaudit.attacks.registry import reads_base, reads_pool
 from privaudit.audit.estimate import Unmade
 from privaudit.audit.experiment import (
     Experiment,
@@ -206,11 +206,10 @@ class Setup:
     def measurement(self) -> AnswerSimilarity:
         """What is measured of each answer."""
         settings = self.settings
-        return AnswerSimilarity(
-            ReconstructionSimilarity(
-                self.encoder, settings.similarity, settings.similarity_axis, self.features
-            )
+        paper = ReconstructionSimilarity(
+            self.encoder, settings.similarity, settings.similarity_axis, self.features
         )
+        return AnswerSimilarity(paper, pool=any(map(reads_pool, settings.attacks)))
 
     # -- what it asks
 

@@ -27,7 +27,8 @@ FOR = {
     "timm": "encoders named timm:…",
     "data": "Parquet tables of samples",
     "endpoint": "models behind HTTP, privaudit.Endpoint",
-    "study": "the plots of privaudit study",
+    "mlflow": "--privaudit-mlflow: audits as runs of MLflow",
+    "study": "the plots of privaudit study and privaudit history",
     "demo": "efficientnet-lite0, an encoder that needs no hub",
 }
 

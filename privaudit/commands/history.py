@@ -21,11 +21,17 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--result", help="such as attack-I-threshold; by default the highest of the last audit"
     )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="also draw AUC over releases into this .svg or .png (extra 'study')",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(given: argparse.Namespace) -> int:
-    from privaudit.errors import HistoryError
+    from privaudit.errors import HistoryError, PrivauditError
     from privaudit.history import HistoryFile
     from privaudit.report.history import render_history
 
@@ -38,4 +44,13 @@ def _run(given: argparse.Namespace) -> int:
         names = ", ".join(sorted({entry.name for entry in entries})) or "none"
         return failed(f"{given.file} has no such audit: it has {names}")
     print(*render_history(chosen, given.result), sep="\n")
+    if given.plot is None:
+        return 0
+    from privaudit.report.history_plot import draw_history
+
+    try:
+        draw_history(chosen, given.plot, given.result)
+    except PrivauditError as error:
+        return failed(str(error))
+    print(f"drawn: {given.plot}")
     return 0

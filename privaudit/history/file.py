@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from privaudit.record import AuditRecord
 
-__all__ = ["Entry", "HistoryFile", "Past"]
+__all__ = ["Entry", "HistoryFile", "Past", "completed"]
 
 APPLICATION = 0x70766864
 """Written into the file, so that another program's is known for what it is."""
@@ -117,6 +117,11 @@ class Entry(NamedTuple):
     results: dict[str, Past]
 
 
+def completed(audits: Iterable[AuditRecord]) -> list[AuditRecord]:
+    """Return the audits that are complete and have a result: what may be kept."""
+    return [one for one in audits if one.complete and one.results and one.provenance is not None]
+
+
 class HistoryFile:
     """A history.
 
@@ -150,7 +155,7 @@ class HistoryFile:
             If the file is no history, a newer version's, damaged, locked or cannot be written;
             it is then as it was.
         """
-        wanted = [a for a in audits if a.complete and a.results and a.provenance is not None]
+        wanted = completed(audits)
         if not wanted:
             return 0
         with self._opened(writing=True) as connection:

@@ -285,19 +285,12 @@ class AuditSession:
             except (OSError, ValueError) as error:
                 log.notes.append(f"{path} could not be written: {error}")
                 session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-        self._add_to_history(log.audits(due), version("privaudit"))
+        history, mlflow = self._session.history, self._session.mlflow
+        if history is not None or mlflow is not None:
+            from privaudit.history import keep
 
-    def _add_to_history(self, audits: list[AuditRecord], version: str) -> None:
-        """Add what is complete to the history: a file that cannot be added to turns no verdict."""
-        if self._session.history is None:
-            return
-        from privaudit.errors import HistoryError
-        from privaudit.history import HistoryFile
-
-        try:
-            HistoryFile(self._session.history).add(audits, version)
-        except HistoryError as error:
-            self._said.append(str(error))
+            audits = log.audits(due)
+            self._said += keep(audits, version("privaudit"), history=history, mlflow=mlflow)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print a block for each audit, if there was one."""

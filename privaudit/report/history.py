@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from privaudit.history import Entry, Release
 
-__all__ = ["render_history"]
+__all__ = ["release_label", "render_history"]
 
 CHANGES = {
     "up": "stepped UP",
@@ -37,13 +37,15 @@ def render_history(entries: Sequence[Entry], result: str | None = None) -> Itera
         yield from forest([_row(one) for one in those], those[-1].entry.budget)
         steps = [one for one in those if one.change in ("up", "down")]
         for one in steps:
-            yield f"{CHANGES[one.change]} at {_label(one)}: the bounds do not overlap any more"
+            what = f"{CHANGES[one.change]} at {release_label(one)}"
+            yield f"{what}: the bounds do not overlap any more"
         if not steps:
             yield "no step: the bounds overlap (a paired test sees more: --privaudit-baseline)"
         yield ""
 
 
-def _label(one: Release) -> str:
+def release_label(one: Release) -> str:
+    """Return a release's day and commit; outside a repository, the end of the model's identity."""
     commit = one.entry.commit
     dirty = "+" if commit and commit.endswith("-dirty") else ""
     return f"{one.entry.ended[:10]} {commit[:8] + dirty if commit else one.entry.target[-8:]}"
@@ -55,5 +57,5 @@ def _row(one: Release) -> Row:
     words += [f"{one.times} times"] if one.times > 1 else []
     words += [CHANGES[one.change]] if one.change else []
     if one.past is None:
-        return Row(_label(one), None, words=", ".join(["no such result", *words]))
-    return Row(_label(one), one.past.auc, one.past.low, one.past.high, ", ".join(words))
+        return Row(release_label(one), None, words=", ".join(["no such result", *words]))
+    return Row(release_label(one), one.past.auc, one.past.low, one.past.high, ", ".join(words))

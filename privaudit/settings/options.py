@@ -295,6 +295,15 @@ OPTIONS: tuple[Option, ...] = (
         unset="none is kept",
     ),
     Option(
+        "mlflow",
+        parsers.text,
+        None,
+        "log each completed audit, its record with sample ids too, to this MLflow tracking "
+        "server, database or folder (extra 'mlflow')",
+        in_audit=False,
+        unset="nothing is logged",
+    ),
+    Option(
         "store",
         parsers.path,
         None,

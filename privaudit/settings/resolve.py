@@ -6,6 +6,7 @@ errors are imported by who raises them.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -199,6 +200,7 @@ class SessionSettings(_Settings):
 
     json: Path | None
     history: Path | None
+    mlflow: str | None
     store: Path | None
     store_limit: int | None
     engine: str
@@ -222,6 +224,12 @@ class SessionSettings(_Settings):
 
             msg = "--privaudit-update-baseline-despite needs --privaudit-update-baseline"
             raise SettingError(msg)
+        if self.mlflow is not None and find_spec("mlflow") is None:
+            # Known now, and not when an audit is done that nobody can log.
+            from privaudit.errors import EXTRAS, MissingExtraError, SettingError
+
+            missing = MissingExtraError("--privaudit-mlflow", "mlflow", EXTRAS["mlflow"])
+            raise SettingError(str(missing)) from missing
         if self.json is not None and self.json.is_dir():
             from privaudit.errors import SettingError
 

@@ -9,25 +9,9 @@ from typing import Any
 import pytest
 
 import privaudit
+from privaudit.__main__ import main
 from privaudit.errors import HistoryError
 from privaudit.history import HistoryFile, file, releases
-from tests.parts.encoders import PixelEncoder
-
-
-@pytest.fixture(scope="session")
-def record(emoji: dict[str, list[Any]]) -> privaudit.AuditRecord:
-    members, non_members = emoji["member"][:12], emoji["non_member"][:12]
-    return privaudit.run_audit(
-        privaudit.MemorizingTarget(members),
-        members,
-        non_members,
-        image_encoder=PixelEncoder(),
-        scenarios="I",
-        attacks="threshold",
-        queries=1,
-        duplicate_limit=2,
-        store="none",
-    )
 
 
 def test_what_was_added_is_read(tmp_path: Path, record: privaudit.AuditRecord) -> None:
@@ -98,6 +82,22 @@ def test_a_file_that_is_no_history_is_left_alone(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("harm", [truncated, newer, foreign, text, Path.unlink])
+def test_the_command_says_so_on_one_line(
+    tmp_path: Path, record: privaudit.AuditRecord, harm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "history"
+    HistoryFile(path).add([record] * 5, "0.1.0")
+    harm(path)
+    before = path.read_bytes() if path.exists() else b""
+    assert main(["history", str(path)]) == 1
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert caught.err.count("\n") == 1
+    assert str(path) in caught.err
+    assert (path.read_bytes() if path.exists() else b"") == before
+
+
 def test_a_locked_file_is_waited_for_and_then_left_alone(
     tmp_path: Path, record: privaudit.AuditRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +108,8 @@ def test_a_locked_file_is_waited_for_and_then_left_alone(
     other.execute("begin exclusive")
     with pytest.raises(HistoryError, match=r"nothing was added \(database is locked\)"):
         HistoryFile(path).add([record], "0.1.0")
+    with pytest.raises(HistoryError, match=r"it cannot be read \(database is locked\)"):
+        HistoryFile(path).read()
     other.execute("rollback")
     other.close()
     assert len(HistoryFile(path).read()) == 1
