@@ -170,7 +170,7 @@ def test_known_members_need_the_captions_that_they_are_trained_with() -> None:
 
 @pytest.mark.parametrize(("remembered", "least", "most"), [(MEMBERS, 1, 1), ([], 0.2, 0.8)])
 def test_the_target_is_what_is_judged(remembered: Any, least: float, most: float) -> None:
-    """Its shadow remembers everything; that a target which remembers nobody has 1 would be its AUC."""
+    """Its shadow remembers whom it was given: nobody else, and those are not evaluated."""
     one = Audit(inputs(Recipe(), target_model=Model(remembered)), PAPER, Store(None))
     experiment = one.experiment("I")
     scores = one.scorer(experiment).scores(
