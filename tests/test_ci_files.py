@@ -100,6 +100,7 @@ def test_push_decides_and_leaves_its_reports(
     assert (audit_folder.path / ".privaudit" / "store").is_dir()
 
 
+@pytest.mark.slow
 def test_certify_asks_for_proof_and_keeps_a_history(plain_folder: AuditFolder) -> None:
     plain_folder.write(SAFE, GATED)
     done = run(plain_folder, "certify", "--privaudit-budget=0.99")

@@ -70,6 +70,7 @@ def test_code_on_a_page_runs(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
         exec(compile("\n" * line + block[1], str(file), "exec"), names)
 
 
+@pytest.mark.slow
 def test_the_readmes_audit_file_works_as_it_stands(
     pytester: pytest.Pytester, emoji: dict[str, list[privaudit.Sample]]
 ) -> None:

@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from privaudit.attacks.classifier import ClassifierAttack
     from privaudit.attacks.combined import CombinedAttack
     from privaudit.attacks.distribution import DistributionAttack
+    from privaudit.attacks.generated import GeneratedAttack
+    from privaudit.attacks.monte_carlo import MonteCarloAttack
+    from privaudit.attacks.nearest import GanLeaksAttack, MatsumotoAttack
     from privaudit.attacks.threshold import ThresholdAttack
 
 __all__ = [
     "ClassifierAttack",
     "CombinedAttack",
     "DistributionAttack",
+    "GanLeaksAttack",
+    "GeneratedAttack",
     "InferenceModel",
+    "MatsumotoAttack",
+    "MonteCarloAttack",
     "ThresholdAttack",
     "make_attack",
 ]

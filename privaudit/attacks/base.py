@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
@@ -135,7 +135,7 @@ def standardiser(
     return lambda rows: (rows - mean) * factor
 
 
-def check_spread(scores: NDArray[np.float64], vectors: NDArray[np.float64]) -> None:
+def check_spread(scores: NDArray[np.float64], vectors: NDArray[np.floating[Any]]) -> None:
     """Check that scores are not dead: features that vary must give scores that vary.
 
     The order of scores that differ by rounding is no finding, yet it has an AUC. Features that do

@@ -19,6 +19,7 @@ __all__ = [
     "names",
     "position",
     "reads_base",
+    "reads_pool",
     "similarity_names",
 ]
 
@@ -37,6 +38,8 @@ class Registered:
         Whether it is part of an audit unless the settings say otherwise.
     reads_base
         Whether it also reads what the base model answers, where that is known.
+    reads_pool
+        Whether it compares a sample with all answers, not only with its own.
     is_similarity
         Whether its score is a similarity itself, so that a threshold on it has a meaning of its
         own and can be swept.
@@ -50,10 +53,12 @@ class Registered:
         *,
         default: bool,
         reads_base: bool = False,
+        reads_pool: bool = False,
         is_similarity: bool = False,
     ) -> None:
         self.name, self.home, self.default = name, home, default
-        self.reads_base, self.is_similarity = reads_base, is_similarity
+        self.reads_base, self.reads_pool = reads_base, reads_pool
+        self.is_similarity = is_similarity
 
 
 REGISTRY: tuple[Registered, ...] = (
@@ -67,6 +72,21 @@ REGISTRY: tuple[Registered, ...] = (
     Registered("classifier", "privaudit.attacks.classifier:ClassifierAttack", default=True),
     Registered(
         "combined", "privaudit.attacks.combined:CombinedAttack", default=False, reads_base=True
+    ),
+    Registered(
+        "monte-carlo",
+        "privaudit.attacks.monte_carlo:MonteCarloAttack",
+        default=False,
+        reads_pool=True,
+    ),
+    Registered(
+        "gan-leaks", "privaudit.attacks.nearest:GanLeaksAttack", default=False, reads_pool=True
+    ),
+    Registered(
+        "matsumoto", "privaudit.attacks.nearest:MatsumotoAttack", default=False, reads_pool=True
+    ),
+    Registered(
+        "zhang", "privaudit.attacks.generated:GeneratedAttack", default=False, reads_pool=True
     ),
 )
 """Every inference model, in the order of options, test items and tables."""
@@ -119,6 +139,17 @@ def reads_base(name: str) -> bool:
         If the registry has no such name.
     """
     return REGISTRY[position(name)].reads_base
+
+
+def reads_pool(name: str) -> bool:
+    """Tell whether an inference model compares a sample with all answers.
+
+    Raises
+    ------
+    SettingError
+        If the registry has no such name.
+    """
+    return REGISTRY[position(name)].reads_pool
 
 
 def make_attack(name: str, seed: int) -> InferenceModel:

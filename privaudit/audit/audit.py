@@ -154,7 +154,7 @@ class Audit:
         scorer = self.scorer(experiment)
         for labelled in (experiment.calibration, experiment.evaluation):
             estimate.add(
-                f"{self._role(labelled)} of {self.name}",
+                f"{labelled.role} of {self.name}",
                 scorer.task(labelled.target),
                 scorer.queries(labelled.samples),
             )
@@ -316,7 +316,7 @@ class Audit:
             return experiment
         if scenario not in self._left:
             self._check_conduct(scorer, experiment.calibration, experiment.evaluation)
-            left = self._left[scenario] = without_refused(scorer, experiment, self._role)
+            left = self._left[scenario] = without_refused(scorer, experiment)
             self._note(left.validity)
         return self._left[scenario].experiment
 
@@ -329,15 +329,14 @@ class Audit:
     def _check_conduct(self, scorer: Scorer, *sets: LabelledSet) -> None:
         """Refuse to ask a target that ignores its prompts, and note one that ignores seeds."""
         for labelled in sets:
-            role = self._role(labelled)
-            conduct = conduct_of(scorer, labelled)
+            role, conduct = labelled.role, conduct_of(scorer, labelled)
             self._note(Validity(conduct={role: conduct}, reasons=judge_conduct(role, conduct)))
 
     def _check_answers(self, experiment: Experiment, scores: Scores) -> None:
         """Refuse to conclude anything from answers that are no pictures."""
         sets = (experiment.calibration, experiment.evaluation)
         for labelled, answers in zip(sets, scores.answers, strict=True):
-            role = self._role(labelled)
+            role = labelled.role
             which = "calibration" if labelled is experiment.calibration else "evaluation"
             counted = {f"{role} by {experiment.scenario.words}, {which}": answers}
             reasons = judge_answers(role, answers)
@@ -382,17 +381,10 @@ class Audit:
             ],
         )
 
-    def _role(self, labelled: LabelledSet) -> str:
-        return "target_model" if labelled.target is self.setup.target else "shadow_model"
-
     def _count_asked(self, experiment: Experiment, evaluation: LabelledSet) -> None:
         experiment = replace(experiment, evaluation=evaluation)
-        base = [] if self.setup.calibration_base is None else ["base_model"]
-        roles = {
-            part: [self._role(getattr(experiment, part)), *base]
-            for part in ("calibration", "evaluation")
-        }
-        for unit, n in count_asked(experiment, self.settings.queries, roles).items():
+        base = self.setup.calibration_base is not None
+        for unit, n in count_asked(experiment, self.settings.queries, base=base).items():
             self._asked[unit] = max(n, self._asked.get(unit, 0))
 
     def _made(self, n: int) -> None:

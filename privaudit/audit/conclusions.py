@@ -141,6 +141,31 @@ def _coins_needed(claim: Claim, confidence: float) -> int | None:
     )
 
 
+def _why_unbounded(
+    scenario: Scenario,
+    attack: str,
+    inputs: AuditInputs,
+    settings: AuditSettings,
+    named: str | None,
+) -> str | None:
+    """Say why this result bounds no ε, whatever its scores are."""
+    if inputs.coin_split is None:
+        return (
+            "membership was not shown to be decided by coin flips: split with "
+            "privaudit.split_by_coin, and return its result from a coin_split fixture"
+        )
+    if scenario.knows_members:
+        return (
+            f"{scenario.name} calibrates on samples chosen by their membership, so the coins of "
+            "the others are no longer independent: read attack-III and attack-IV"
+        )
+    if settings.sequential:
+        return "a sequential audit stops where the scores tell it to: run the fixed one"
+    if named not in (None, f"{scenario.name.removeprefix('attack-')}-{attack}"):
+        return f"the claim names {named}, which has all the confidence to itself"
+    return None
+
+
 def bound_epsilon(
     scenario: Scenario,
     attack: str,
@@ -169,22 +194,10 @@ def bound_epsilon(
         If a claim is made that so few samples could not disprove, whatever the model.
     """
     split, claim = inputs.coin_split, inputs.claim
-    if split is None:
-        return None, (
-            "membership was not shown to be decided by coin flips: split with "
-            "privaudit.split_by_coin, and return its result from a coin_split fixture"
-        )
-    if scenario.knows_members:
-        return None, (
-            f"{scenario.name} calibrates on samples chosen by their membership, so the coins of "
-            "the others are no longer independent: read attack-III and attack-IV"
-        )
-    if settings.sequential:
-        return None, "a sequential audit stops where the scores tell it to: run the fixed one"
-    name = f"{scenario.name.removeprefix('attack-')}-{attack}"
     named = claim.attack if claim else None
-    if named not in (None, name):
-        return None, f"the claim names {named}, which has all the confidence to itself"
+    why_not = _why_unbounded(scenario, attack, inputs, settings, named)
+    if split is None or why_not is not None:
+        return None, why_not or ""
     refused = len(inputs.members) + len(inputs.non_members) - len(evaluation.samples)
     if refused:
         why = (

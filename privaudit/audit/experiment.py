@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from privaudit.audit.scenarios import split_calibration
 from privaudit.errors import CaptionerError, SampleError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.samples import check_disjoint, check_set, split_by_coin
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from privaudit.audit.scenarios import Scenario
     from privaudit.captioners import Captioner
     from privaudit.samples import Sample
-    from privaudit.settings import AuditSettings
     from privaudit.store import Store
     from privaudit.targets import Target
 
@@ -27,26 +25,41 @@ CAPTIONED_AT_ONCE = 16
 __all__ = [
     "Experiment",
     "LabelledSet",
+    "check_sets",
     "count_asked",
-    "known_members",
     "split_auxiliary",
-    "unknown_members",
     "write_captions",
 ]
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Members and non-members, and the target they are asked of."""
+    """Members and non-members, and the target they are asked of.
+
+    Attributes
+    ----------
+    target
+        Who answers.
+    members, non_members
+        What it was, and was not, fine-tuned on.
+    role
+        What a record calls it, such as ``"target_model"``.
+    """
 
     target: Target | Unmade
     members: Sequence[Sample]
     non_members: Sequence[Sample]
+    role: str = field(default="target_model", kw_only=True)
 
     @property
     def samples(self) -> list[Sample]:
         """Members, then non-members."""
         return [*self.members, *self.non_members]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What a record calls members and non-members of a shadow model."""
+        return self.role.replace("model", "members"), self.role.replace("model", "non_members")
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class Experiment:
         return [*self.calibration.samples, *self.evaluation.samples]
 
 
-def count_asked(experiment: Experiment, m: int, roles: Mapping[str, Sequence[str]]) -> Counter[str]:
+def count_asked(experiment: Experiment, m: int, *, base: bool) -> Counter[str]:
     """Count the images that each model is asked for in one scenario.
 
     Parameters
@@ -83,80 +96,39 @@ def count_asked(experiment: Experiment, m: int, roles: Mapping[str, Sequence[str
         Whom it asks about.
     m
         Query budget.
-    roles
-        Names of the models that are asked, by ``"calibration"`` and ``"evaluation"``.
+    base
+        Whether the base model is asked, too.
     """
     asked: Counter[str] = Counter()
-    for part, names in roles.items():
-        for name in names:
-            asked[f"{name} by {experiment.scenario.words}"] += m * len(
-                getattr(experiment, part).samples
-            )
+    for labelled in (experiment.calibration, experiment.evaluation):
+        for name in (labelled.role, *(("base_model",) if base else ())):
+            asked[f"{name} by {experiment.scenario.words}"] += m * len(labelled.samples)
     return asked
 
 
-def known_members(
-    target: Target,
-    members: Sequence[Sample],
-    non_members: Sequence[Sample],
-    settings: AuditSettings,
-) -> tuple[LabelledSet, LabelledSet]:
-    """Choose the samples that the attacker of scenarios I and II knows.
-
-    Returns
-    -------
-    calibration set, evaluation set
-
-    Raises
-    ------
-    SampleError
-        If the sets are too small to be split, or share an image.
-    """
-    known_m, known_n, left_m, left_n = split_calibration(
-        members, non_members, settings.calibration, settings.seed
-    )
-    return _disjoint(LabelledSet(target, known_m, known_n), LabelledSet(target, left_m, left_n))
-
-
-def unknown_members(
-    target: Target,
-    members: Sequence[Sample],
-    non_members: Sequence[Sample],
-    shadow: LabelledSet,
-    *,
-    captions: bool,
-) -> tuple[LabelledSet, LabelledSet]:
-    """Calibrate on a shadow model, as the attacker of scenarios III and IV must.
+def check_sets(calibration: LabelledSet, evaluation: LabelledSet, *, captions: bool) -> None:
+    """Refuse to evaluate what calibrated, or what the shadow model that calibrates was given.
 
     Parameters
     ----------
-    target, members, non_members
-        The model under audit, and its samples.
-    shadow
-        The shadow model and its samples.
+    calibration, evaluation
+        The two labelled sets of an experiment.
     captions
-        Whether the attacker asks with captions, which must then be there.
-
-    Returns
-    -------
-    calibration set, evaluation set
+        Whether the attacker asks with captions, which a shadow model's samples must then have.
 
     Raises
     ------
     SampleError
-        If a set of the shadow model is unusable, or shares a sample with the target's.
+        If a set of the shadow model is unusable, or two sets share a sample or an image.
     """
-    check_set("shadow_members", shadow.members, captions=captions)
-    check_set("shadow_non_members", shadow.non_members, captions=captions)
-    check_disjoint("shadow_members", shadow.members, "shadow_non_members", shadow.non_members)
-    return _disjoint(shadow, LabelledSet(target, members, non_members))
-
-
-def _disjoint(calibration: LabelledSet, evaluation: LabelledSet) -> tuple[LabelledSet, LabelledSet]:
+    if calibration.role != evaluation.role:
+        sides = calibration.names
+        check_set(sides[0], calibration.members, captions=captions)
+        check_set(sides[1], calibration.non_members, captions=captions)
+        check_disjoint(sides[0], calibration.members, sides[1], calibration.non_members)
     check_disjoint(
         "the calibration set", calibration.samples, "the evaluation set", evaluation.samples
     )
-    return calibration, evaluation
 
 
 def write_captions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from privaudit.attacks.registry import reads_base
+from privaudit.attacks.registry import reads_base, reads_pool
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.errors import BaselineError
 from privaudit.record.baseline import keyed
@@ -17,8 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLES", "Differences", "differences", "facts_of", "needed", "refusal"]
 
-SETTINGS = ("queries", "seed", "aggregation", "calibration", "similarity", "similarity_axis")
+SETTINGS = (
+    "queries",
+    "seed",
+    "aggregation",
+    "calibration",
+    "protocol",
+    "similarity",
+    "similarity_axis",
+)
 """Settings that always reach what they are for, and decide which scores there are."""
+BEFORE = {"protocol": "target"}
+"""What held before there was a choice, so that older baselines stay of use."""
 SAMPLES = ("members", "non_members")
 FLAGS = {
     "call.num_inference_steps": "--privaudit-num-inference-steps",
@@ -66,6 +76,8 @@ def facts_of(
         if role in models:
             facts[name] = _known(role, models[role])
     facts["measurement"] = dict(models.get("measurement", {}))
+    if pool := facts["measurement"].pop("pool", None):
+        facts["pool"] = pool
     facts["base model asked"] = bool(settings.get("base_calibration")) and "base_model" in models
     facts |= {f"call.{n}": value for n, value in models["target_model"].get("call", {}).items()}
     for name in SAMPLES:
@@ -101,8 +113,12 @@ def needed(facts: Mapping[str, Any], scenario: str, attack: str) -> dict[str, An
     without = set()
     if SCENARIOS[scenario.removeprefix("attack-")].knows_captions:
         without.add("captioner")
+    if not SCENARIOS[scenario.removeprefix("attack-")].knows_members:
+        without.add("protocol")
     if not reads_base(attack):
         without.add("base model asked")
+    if not reads_pool(attack):
+        without.add("pool")
     return {name: value for name, value in facts.items() if name not in without}
 
 
@@ -118,12 +134,12 @@ def differences(
     samples
         Whether the sample sets have to be the same.
     """
-    names = dict.fromkeys((*old, *new))
-    return {
-        name: (old.get(name), new.get(name))
-        for name in names
-        if old.get(name) != new.get(name) and (samples or name not in SAMPLES)
+    found = {
+        name: (old.get(name, BEFORE.get(name)), new.get(name, BEFORE.get(name)))
+        for name in dict.fromkeys((*old, *new))
+        if samples or name not in SAMPLES
     }
+    return {name: values for name, values in found.items() if values[0] != values[1]}
 
 
 def refusal(found: Differences, where: str, counts: str, command: str) -> str:

@@ -6,12 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from privaudit.audit.scenarios import PAPER_SHADOW_MODEL, SHADOW_MODEL
+from privaudit.errors import SettingError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from privaudit.audit.scenarios import Scenario
     from privaudit.record import Claim
     from privaudit.samples import CoinSplit, Sample
+    from privaudit.settings import AuditSettings
 
 __all__ = ["CORE", "RECIPE", "REQUIRED", "SHADOW", "AuditInputs"]
 
@@ -45,7 +49,8 @@ class AuditInputs:
     shadow_model, shadow_members, shadow_non_members
         The attacker's own fine-tune; III and IV need it.
     auxiliary_samples, fine_tune
-        In place of those three: ``fine_tune(samples) -> model`` is called once.
+        In place of those three: ``fine_tune(samples) -> model`` is called once. In the paper's
+        protocol I and II need ``fine_tune``, too, which is then called once more.
     coin_split
         What :func:`privaudit.split_by_coin` returned, if it made members and non-members.
     sample_groups
@@ -69,16 +74,58 @@ class AuditInputs:
     sample_groups: Mapping[str, object] | None = None
     claim: Claim | None = None
 
-    def lacking(self, scenario: Scenario) -> list[str]:
-        """Name all that a scenario needs and is not there, each with its alternative."""
+    def lacking(self, scenario: Scenario, protocol: str) -> list[str]:
+        """Name all that a scenario needs and is not there, each with its alternative.
+
+        Parameters
+        ----------
+        scenario
+            Who attacks.
+        protocol
+            As of :meth:`privaudit.audit.scenarios.Scenario.shadow`.
+        """
         lacking = [name for name in REQUIRED if getattr(self, name) is None]
         if not scenario.knows_captions and self.captioner is None:
             lacking.append("captioner")
-        if not scenario.knows_members and any(getattr(self, name) is None for name in RECIPE):
+        shadow = scenario.shadow(protocol)
+        if shadow == PAPER_SHADOW_MODEL and self.fine_tune is None:
+            lacking.append("fine_tune")
+        if shadow == SHADOW_MODEL and any(getattr(self, name) is None for name in RECIPE):
             absent = [name for name in SHADOW if getattr(self, name) is None]
             if absent:
                 lacking.append(f"{', '.join(absent)} (or {' and '.join(RECIPE)})")
         return lacking
+
+    def check_protocol(self, settings: AuditSettings, *scenarios: Scenario) -> None:
+        """Refuse the paper's protocol without what makes its shadow model.
+
+        It is asked for by name, so a scenario that cannot have it is an error, and not skipped.
+
+        Parameters
+        ----------
+        settings
+            Those of the audit.
+        scenarios
+            What will be asked.
+
+        Raises
+        ------
+        SettingError
+            If there is no ``fine_tune``; the message names all that these scenarios lack.
+        """
+        protocol = settings.protocol
+        asked = [one for one in scenarios if one.shadow(protocol) == PAPER_SHADOW_MODEL]
+        if not asked or self.fine_tune is not None:
+            return
+        lacking = dict.fromkeys(name for one in asked for name in self.lacking(one, protocol))
+        msg = (
+            f"{' and '.join(one.name for one in asked)} cannot be asked without "
+            f"{', '.join(lacking)}: with protocol={protocol} ({settings.source('protocol')}) the "
+            "calibration is on a shadow model that fine_tune makes of known members of the target, "
+            "and a shadow_model that was trained on others cannot stand in for it; write what is "
+            "lacking, or leave protocol at target, which calibrates on the target itself"
+        )
+        raise SettingError(msg)
 
     def filled(self, other: AuditInputs) -> AuditInputs | None:
         """Return these inputs with what another scenario supplied beside them.

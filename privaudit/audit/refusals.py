@@ -12,7 +12,7 @@ from privaudit.errors import InvalidAuditError
 from privaudit.record import Answers, Validity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.scoring import Scorer
@@ -46,9 +46,7 @@ def may_refuse(scorer: Scorer, experiment: Experiment) -> bool:
     return any(getattr(model, "may_refuse", False) for model in models)
 
 
-def without_refused(
-    scorer: Scorer, experiment: Experiment, role: Callable[[LabelledSet], str]
-) -> LeftOut:
+def without_refused(scorer: Scorer, experiment: Experiment) -> LeftOut:
     """Ask all of a scenario's queries, and leave out the samples that one of them was refused for.
 
     Parameters
@@ -57,15 +55,13 @@ def without_refused(
         Asks.
     experiment
         Whom, about whom.
-    role
-        Names the model of a labelled set.
     """
     sets = (experiment.calibration, experiment.evaluation)
     scorer.prefetch(sets)
     found: dict[str, dict[str, list[str]]] = collections.defaultdict(dict)
     asked: dict[str, int] = collections.Counter()
     for labelled in sets:
-        models = {role(labelled): labelled.target}
+        models = {labelled.role: labelled.target}
         if scorer.base is not None:
             models["base_model"] = scorer.base
         for name, model in models.items():

@@ -65,7 +65,8 @@ def run_audit(
     shadow
         For III and IV: the attacker's own fine-tune, its members and its non-members.
     auxiliary_samples, fine_tune
-        In place of ``shadow``: ``fine_tune(samples) -> model`` is called once.
+        In place of ``shadow``: ``fine_tune(samples) -> model`` is called once. With
+        ``protocol="paper"`` I and II need ``fine_tune``, too, which is then called once more.
     coin_split
         What :func:`privaudit.split_by_coin` returned, if it made members and non-members.
     sample_groups
@@ -186,10 +187,11 @@ def _keep(session: SessionSettings, record: AuditRecord) -> None:
 
 def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
     """Compute every result there can be, and return why there are not more."""
-    missing = []
+    missing, inputs = [], audit.setup.inputs
+    inputs.check_protocol(audit.settings, *(SCENARIOS[name] for name in audit.settings.scenarios))
     for scenario in audit.settings.scenarios:
         what = SCENARIOS[scenario]
-        lacking = audit.setup.inputs.lacking(what)
+        lacking = inputs.lacking(what, audit.settings.protocol)
         reason = f"{what.name} lacks {', '.join(lacking)}"
         if lacking and strict:
             msg = f"{reason}: pass them, or leave it out of scenarios"

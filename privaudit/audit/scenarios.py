@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from privaudit.samples import Sample
 
-__all__ = ["SCENARIOS", "Scenario", "n_evaluated", "split_calibration"]
+__all__ = [
+    "PAPER_SHADOW_MODEL",
+    "SCENARIOS",
+    "SHADOW_MODEL",
+    "Scenario",
+    "n_evaluated",
+    "split_calibration",
+]
+
+SHADOW_MODEL, PAPER_SHADOW_MODEL = "shadow_model", "paper_shadow_model"
+"""What a record calls the shadow model of III and IV, and that of I and II after the paper."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +37,8 @@ class Scenario:
     knows_captions
         Whether the attacker has the query's caption; if not, a captioner writes one.
     knows_members
-        Whether the attacker knows some of the target's members to calibrate on; if not, a
-        shadow model with its own members stands in.
+        Whether the attacker knows some of the target's members; if not, a shadow model with its
+        own members stands in.
     """
 
     name: str
@@ -39,6 +49,26 @@ class Scenario:
     def words(self) -> str:
         """Whose words models are asked with: ``"caption"`` or ``"captioner"``."""
         return "caption" if self.knows_captions else "captioner"
+
+    def shadow(self, protocol: str) -> str | None:
+        """Name the shadow model that calibrates, or ``None`` if the target itself does.
+
+        Parameters
+        ----------
+        protocol
+            ``"target"``: who knows members calibrates on the target's answers to them. ``"paper"``
+            (Pang & Wang, NDSS 2025): on those of a shadow model that was fine-tuned on them.
+
+        Examples
+        --------
+        >>> [SCENARIOS[name].shadow("target") for name in ("I", "III")]
+        [None, 'shadow_model']
+        >>> [SCENARIOS[name].shadow("paper") for name in ("I", "III")]
+        ['paper_shadow_model', 'shadow_model']
+        """
+        if not self.knows_members:
+            return SHADOW_MODEL
+        return PAPER_SHADOW_MODEL if protocol == "paper" else None
 
 
 SCENARIOS = {

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from privaudit.attacks import make_attack
+from privaudit.attacks.registry import reads_pool
 from privaudit.engines.task import Task
-from privaudit.errors import StoreError
+from privaudit.errors import SettingError, StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import Features
 from privaudit.measurements.copies import best_structure, copy_threshold
 from privaudit.measurements.liveness import count_flat, count_repeated
+from privaudit.measurements.pool import share_answers
 from privaudit.record import Answers, NearCopies
 from privaudit.targets.queries import plan_queries
 
@@ -129,12 +131,36 @@ class Scorer:
 
     def calibrated(self, attack: str, labelled: LabelledSet) -> tuple[InferenceModel, Features]:
         """Fit an inference model on the calibration set, and return it with what it saw."""
+        self._check_sees_all(attack)
         known = self.features(labelled.target, labelled.samples)
-        labels = np.arange(len(known)) < len(labelled.members)
-        return make_attack(attack, self.settings.seed).fit(known, labels), known
+        return self._fitted(attack, known, len(labelled.members)), known
+
+    def _fitted(self, attack: str, known: Features, members: int) -> InferenceModel:
+        labels = np.arange(len(known)) < members
+        return make_attack(attack, self.settings.seed).fit(known, labels)
+
+    def _check_sees_all(self, attack: str) -> None:
+        """Refuse a sequential audit by a pool that would grow while it is looked at."""
+        if self.settings.sequential and reads_pool(attack):
+            msg = (
+                f"{attack} compares each sample with the answers to all, and a sequential audit "
+                "stops before it has them: leave it out with --privaudit-attacks, or run without "
+                "--privaudit-sequential"
+            )
+            raise SettingError(msg)
+
+    def _both(self, *sets: LabelledSet) -> list[Features]:
+        """Measure two labelled sets; those of one target have all of its answers for a pool."""
+        found = [self.features(labelled.target, labelled.samples) for labelled in sets]
+        pools = [features.pool for features in found if features.pool is not None]
+        if len(pools) < len(sets) or len({s.target.fingerprint for s in sets}) > 1:
+            return found
+        shared = share_answers(*pools)
+        return [replace(features, pool=pool) for features, pool in zip(found, shared, strict=True)]
 
     def scores(self, attack: str, calibration: LabelledSet, evaluation: LabelledSet) -> Scores:
         """Fit on one set and score the other; what an earlier run found is not fitted again."""
+        self._check_sees_all(attack)
         sets = (calibration, evaluation)
         models = [*(s.target for s in sets), *([] if self.base is None else [self.base])]
         asked = [self.task(s.target).keys(self.queries(s.samples))[1] for s in sets]
@@ -151,8 +177,8 @@ class Scorer:
 
         def score() -> dict[str, Any]:
             self.prefetch(sets)
-            model, known = self.calibrated(attack, calibration)
-            asked = self.features(evaluation.target, evaluation.samples)
+            known, asked = self._both(*sets)
+            model = self._fitted(attack, known, len(calibration.members))
             scores = model.score(asked)
             n = len(evaluation.members)
             counts = (

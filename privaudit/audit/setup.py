@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import reads_base
+from privaudit.attacks.registry import reads_base, reads_pool
 from privaudit.audit.estimate import Unmade
 from privaudit.audit.experiment import (
     Experiment,
     LabelledSet,
-    known_members,
-    split_auxiliary,
-    unknown_members,
+    check_sets,
     write_captions,
 )
 from privaudit.audit.exposure import groups_of
 from privaudit.audit.provenance import sample_set
-from privaudit.audit.scenarios import SCENARIOS
-from privaudit.audit.shadow import ShadowRecipe
+from privaudit.audit.scenarios import SCENARIOS, split_calibration
+from privaudit.audit.shadows import Shadows
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.errors import SampleError, SettingError
@@ -29,6 +27,8 @@ from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.convert import pipeline_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.scenarios import Scenario
     from privaudit.captioners import Captioner
@@ -101,7 +101,9 @@ class Setup:
         if self._scenarios is not None:
             return self._scenarios
         return tuple(
-            name for name in self.settings.scenarios if not self.inputs.lacking(SCENARIOS[name])
+            name
+            for name in self.settings.scenarios
+            if not self.inputs.lacking(SCENARIOS[name], self.settings.protocol)
         )
 
     @functools.cached_property
@@ -114,13 +116,13 @@ class Setup:
             If the audit file sets what cannot reach it.
         """
         self.check_settings()
-        return self._as_target(self.inputs.target_model)
+        return self.as_target(self.inputs.target_model)
 
     @functools.cached_property
     def base(self) -> Target | None:
         """The model that the target was fine-tuned from, if it was given."""
         given = self.inputs.base_model
-        return None if given is None else self._as_target(given)
+        return None if given is None else self.as_target(given)
 
     @functools.cached_property
     def calibration_base(self) -> Target | None:
@@ -133,7 +135,7 @@ class Setup:
         if not settings.base_calibration or not any(map(reads_base, settings.attacks)):
             return None
         own = None if self.base is not None else base_of(self.inputs.target_model)
-        return self.base if own is None else self._as_target(own)
+        return self.base if own is None else self.as_target(own)
 
     @functools.cached_property
     def encoder(self) -> Encoder:
@@ -144,38 +146,17 @@ class Setup:
         return named_encoder(given) if isinstance(given, str) else as_encoder(given)
 
     @functools.cached_property
-    def shadow(self) -> LabelledSet:
-        """The shadow model and its samples, given or made."""
-        inputs = self.inputs
-        if inputs.shadow_model is not None:
-            return LabelledSet(
-                self._as_target(inputs.shadow_model),
-                as_samples("shadow_members", inputs.shadow_members),
-                as_samples("shadow_non_members", inputs.shadow_non_members),
-            )
-        if inputs.fine_tune is None:
-            msg = "III and IV calibrate on a shadow model, and there is none"
-            raise SampleError(msg)
-        members, non_members = self._auxiliary
-        return LabelledSet(self._as_target(self._recipe(members)), members, non_members)
+    def shadows(self) -> Shadows:
+        """The shadow models, given or made."""
+        return Shadows(self, self._store)
 
     @functools.cached_property
-    def _recipe(self) -> ShadowRecipe:
-        given = self.inputs.fine_tune
-        if isinstance(given, ShadowRecipe):
-            return given
-        return ShadowRecipe(cast("Any", given), self._store, self.inputs.base_model)
-
-    @functools.cached_property
-    def _auxiliary(self) -> tuple[list[Sample], list[Sample]]:
-        self.checked_samples  # noqa: B018  # they must be disjoint from what is checked here
-        inputs = self.inputs
-        return split_auxiliary(
-            as_samples("auxiliary_samples", inputs.auxiliary_samples),
-            self.members,
-            self.non_members,
-            self.settings.seed,
-        )
+    def calibration_split(
+        self,
+    ) -> tuple[list[Sample], list[Sample], list[Sample], list[Sample]]:
+        """Members and non-members that the attacker of I and II knows, then the others."""
+        chosen = self.settings
+        return split_calibration(self.members, self.non_members, chosen.calibration, chosen.seed)
 
     @functools.cached_property
     def members(self) -> list[Sample]:
@@ -225,11 +206,10 @@ class Setup:
     def measurement(self) -> AnswerSimilarity:
         """What is measured of each answer."""
         settings = self.settings
-        return AnswerSimilarity(
-            ReconstructionSimilarity(
-                self.encoder, settings.similarity, settings.similarity_axis, self.features
-            )
+        paper = ReconstructionSimilarity(
+            self.encoder, settings.similarity, settings.similarity_axis, self.features
         )
+        return AnswerSimilarity(paper, pool=any(map(reads_pool, settings.attacks)))
 
     # -- what it asks
 
@@ -257,46 +237,34 @@ class Setup:
         if what.knows_captions:
             check_set("members", self.members)
             check_set("non_members", self.non_members)
-        unmade = planned and not what.knows_members and self._must_make_shadow
-        if what.knows_members:
-            sets = known_members(self.target, self.members, self.non_members, self.settings)
-        else:
-            shadow = self._unmade() if unmade else self.shadow
-            sets = unknown_members(
-                self.target,
-                self.members,
-                self.non_members,
-                shadow,
-                captions=what.knows_captions,
-            )
-        experiment = Experiment(what, *sets, prompts=self._prompts(what, sets))
-        if not unmade:
+        calibration, evaluation = self._sets(what, planned=planned)
+        check_sets(calibration, evaluation, captions=what.knows_captions)
+        samples = [*calibration.samples, *evaluation.samples]
+        experiment = Experiment(what, calibration, evaluation, self._prompts(what, samples))
+        if not isinstance(calibration.target, Unmade):
             self._experiments[scenario] = experiment
         return experiment
 
-    @property
-    def _must_make_shadow(self) -> bool:
-        if self.inputs.shadow_model is not None or "shadow" in self.__dict__:
-            return False
-        return self._recipe.kept(self._auxiliary[0]) is None
-
-    def _unmade(self) -> LabelledSet:
-        why = self._recipe.why_again(self._auxiliary[0])
-        return LabelledSet(Unmade(why), *self._auxiliary)
+    def _sets(self, what: Scenario, *, planned: bool) -> tuple[LabelledSet, LabelledSet]:
+        """Return who calibrates and who is evaluated."""
+        self.inputs.check_protocol(self.settings, what)
+        shadow = what.shadow(self.settings.protocol)
+        evaluated = (self.members, self.non_members)
+        if what.knows_members:
+            evaluated = self.calibration_split[2:]
+        evaluation = LabelledSet(self.target, *evaluated)
+        if shadow is None:
+            return LabelledSet(self.target, *self.calibration_split[:2]), evaluation
+        return self.shadows.labelled(shadow, planned=planned), evaluation
 
     def notes(self) -> list[str]:
         """Say what else a reader of the record should know, one sentence each."""
-        notes = self.settings_notes()
-        if "shadow" in self.__dict__ and "_recipe" in self.__dict__:
-            why = self._recipe.why_again(self._auxiliary[0])
-            if why is not None:
-                notes.append(f"the shadow model is made again in each session: {why}")
+        notes = [*self.settings_notes(), *self.shadows.notes()]
         for role, model in self.models_used().items():
             notes += [f"{role}: {note}" for note in getattr(model, "unchecked", ())]
         return notes
 
-    def _prompts(self, what: Scenario, sets: tuple[LabelledSet, LabelledSet]) -> dict[str, str]:
-        samples = [sample for labelled in sets for sample in labelled.samples]
+    def _prompts(self, what: Scenario, samples: Sequence[Sample]) -> dict[str, str]:
         if what.knows_captions:
             return {sample.id: sample.caption for sample in samples}
         return write_captions(self._captioner, samples, self.settings.batch_size, self._store)
@@ -307,7 +275,8 @@ class Setup:
 
         return as_captioner(self.inputs.captioner)
 
-    def _as_target(self, given: Any) -> Target:
+    def as_target(self, given: Any) -> Target:
+        """Return a model that a user gave as a target, asked as the settings say."""
         return as_target(
             given,
             num_inference_steps=self.settings.num_inference_steps,
@@ -377,8 +346,7 @@ class Setup:
         }
         if self.__dict__.get("calibration_base") is not None:
             models["base_model"] = self.calibration_base
-        if "shadow" in self.__dict__:
-            models["shadow_model"] = self.shadow.target
+        models |= {labelled.role: labelled.target for labelled in self.shadows.used()}
         if "_captioner" in self.__dict__:
             models["captioner"] = self._captioner
         return models
@@ -386,9 +354,9 @@ class Setup:
     def sample_sets(self) -> dict[str, SampleSet]:
         """Count and hash the sets that were used so far, by the name of their fixture."""
         sets = dict(self._core_sets)
-        if "shadow" in self.__dict__:
-            sets["shadow_members"] = sample_set(self.shadow.members)
-            sets["shadow_non_members"] = sample_set(self.shadow.non_members)
+        for labelled in self.shadows.used():
+            sides = (sample_set(labelled.members), sample_set(labelled.non_members))
+            sets |= dict(zip(labelled.names, sides, strict=True))
         return sets
 
     @functools.cached_property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from privaudit.fingerprint import fingerprint_values
-from privaudit.measurements.features import Features
+from privaudit.measurements import appearance
 from privaudit.measurements.pixels import PixelSimilarity
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from privaudit.measurements.base import Access
+    from privaudit.measurements.features import Features
     from privaudit.measurements.reconstruction import ReconstructionSimilarity
     from privaudit.targets import Query, Target
 
@@ -38,40 +40,58 @@ class AnswerSimilarity:
     pixels
         The second; by default at the resolutions of
         :data:`privaudit.measurements.pixels.RESOLUTIONS`.
+    pool
+        Whether rows also hold what sample and answer look like, see
+        :mod:`privaudit.measurements.appearance`. That is 4 · (1 + 2 · (768 + channels)) bytes more
+        an answer in the store, 12 KB with 768 channels, and half of it in memory.
     """
 
     name = "answer similarity"
     access: Access = "black-box"
 
     def __init__(
-        self, reconstruction: ReconstructionSimilarity, pixels: PixelSimilarity | None = None
+        self,
+        reconstruction: ReconstructionSimilarity,
+        pixels: PixelSimilarity | None = None,
+        *,
+        pool: bool = False,
     ) -> None:
         self._reconstruction = reconstruction
         self._pixels = PixelSimilarity() if pixels is None else pixels
         parts = (self._pixels, self._reconstruction)
         self.persistent = all(part.persistent for part in parts)
-        self.identity = fingerprint_values(parts=[part.identity for part in parts])
+        self._pool = pool
+        # Without a pool it is what it was before there were any: rows that are stored still count.
+        identities = [part.identity for part in parts] + [appearance.IDENTITY] * pool
+        self.identity = fingerprint_values(parts=identities)
 
     def rows(
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
     ) -> list[NDArray[np.float32]]:
         """Put the rows of both side by side, pixels first, see :class:`Measurement`."""
-        parts = (m.rows(target, queries, images) for m in (self._pixels, self._reconstruction))
-        return [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+        encoded = self._reconstruction.encoded(queries, images)
+        parts = [
+            self._pixels.rows(target, queries, images),
+            self._reconstruction.compared(images, encoded),
+        ]
+        if self._pool:
+            patches = {i: self._reconstruction.patches(pair) for i, pair in encoded.items()}
+            parts.insert(0, appearance.appearance_rows(queries, images, patches))
+        return [np.concatenate(row) for row in zip(*parts, strict=True)]
 
     def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:
-        """Return the reconstruction's features, with the blocks of both."""
+        """Return the reconstruction's features, with the blocks of both, and the pool."""
+        pool = None
+        if self._pool:
+            pool, rows = appearance.split_rows(rows)
         n = self._pixels.width
         paper = self._reconstruction.features(rows[..., n:], aggregation)
         pixels = self._pixels.features(rows[..., :n], aggregation)
-        return Features(
-            vectors=paper.vectors,
-            similarity=paper.similarity,
-            facts=paper.facts,
-            blocks={**paper.blocks, **pixels.blocks},
-        )
+        return replace(paper, blocks={**paper.blocks, **pixels.blocks}, pool=pool)
 
     def describe(self) -> dict[str, object]:
         """Return what the paper compares, and what is compared beside it."""
         beside = self._pixels.describe()
-        return {**self._reconstruction.describe(), "beside": beside}
+        pool = {"pixels": appearance.EDGE, "features": "mean over patches"}
+        own = {**self._reconstruction.describe(), "beside": beside}
+        return {**own, "pool": pool} if self._pool else own

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from privaudit.measurements.pool import Pool
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -32,12 +34,15 @@ class Features:
         Similarities by the name of what was compared, each of shape (n, values), float64. The
         paper's inference models read ``vectors`` and ``similarity`` alone; a combined one reads
         all of these.
+    pool
+        What the samples, and all answers, look like; ``None`` where no inference model asks.
     """
 
     vectors: NDArray[np.float64]
     similarity: NDArray[np.float64]
     facts: NDArray[np.float32] | None = None
     blocks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    pool: Pool | None = None
 
     @property
     def side_by_side(self) -> NDArray[np.float64]:
@@ -70,6 +75,7 @@ class Features:
     def joined(cls, parts: Sequence[Features]) -> Features:
         """Put the features of several groups of samples one after another."""
         facts: list[Any] = [part.facts for part in parts]
+        pools = [part.pool for part in parts if part.pool is not None]
         return cls(
             vectors=np.concatenate([part.vectors for part in parts]),
             similarity=np.concatenate([part.similarity for part in parts]),
@@ -78,6 +84,7 @@ class Features:
                 name: np.concatenate([part.blocks[name] for part in parts])
                 for name in parts[0].blocks
             },
+            pool=Pool.joined(pools) if len(pools) == len(parts) else None,
         )
 
 

@@ -69,15 +69,34 @@ class ReconstructionSimilarity:
         self, target: Target, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
     ) -> list[NDArray[np.float32]]:
         """Compare each query's sample with its answer, see :class:`Measurement`."""
+        return self.compared(images, self.encoded(queries, images))
+
+    def encoded(
+        self, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
+    ) -> dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return the features of each query's sample and of its answer, by position."""
         asked = ImagesByDigest(query.sample for query in queries.values())
         # The control answers with query images, and a model may draw one picture again and again.
         digests = {i: fingerprint_pixels(images[i]) for i in queries}
         generated = {digest: images[i] for i, digest in digests.items()}
         states = self._cache.encode(asked, generated)
+        return {i: (states[q.sample.digest], states[digests[i]]) for i, q in queries.items()}
+
+    def patches(
+        self, states: tuple[NDArray[np.float32], NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Leave out the tokens that stand for no patch."""
+        return states[0][self._n_special :], states[1][self._n_special :]
+
+    def compared(
+        self,
+        images: Mapping[int, Image.Image],
+        encoded: Mapping[int, tuple[NDArray[np.float32], NDArray[np.float32]]],
+    ) -> list[NDArray[np.float32]]:
+        """Return the rows of answers that were encoded by :meth:`encoded`."""
         rows: list[Any] = []
-        for i, query in queries.items():
-            pair = states[query.sample.digest], states[digests[i]]
-            patches = pair[0][self._n_special :], pair[1][self._n_special :]
+        for i, pair in encoded.items():
+            patches = self.patches(pair)
             compared = patches if self._axis == "token" else pair
             vector = similarity_vector(*compared, self._similarity, self._axis)
             mean = patch_similarity(*patches, self._similarity)

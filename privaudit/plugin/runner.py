@@ -247,26 +247,31 @@ class Runner:
             for name in (*CORE, "captioner", *SHADOW, *RECIPE)
         }
         there = AuditInputs(**written)  # type: ignore[arg-type]
-        return tuple(name for name in settings.scenarios if not there.lacking(SCENARIOS[name]))
+        return tuple(
+            name
+            for name in settings.scenarios
+            if not there.lacking(SCENARIOS[name], settings.protocol)
+        )
 
     def _inputs(
         self, request: pytest.FixtureRequest, scenario: str, settings: AuditSettings
     ) -> AuditInputs:
         """Ask the fixtures that a scenario needs."""
-        from privaudit.audit.inputs import CORE, RECIPE, REQUIRED, SHADOW, AuditInputs
-        from privaudit.audit.scenarios import SCENARIOS
+        from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
+        from privaudit.audit.scenarios import SCENARIOS, SHADOW_MODEL
 
         what = SCENARIOS[scenario]
+        shadow = what.shadow(settings.protocol)
         wanted = list(CORE)
         if not what.knows_captions:
             wanted.append("captioner")
-        if not what.knows_members:
+        if shadow == SHADOW_MODEL:
             wanted += SHADOW
         given = {name: _value(request, name) for name in wanted}
-        if not what.knows_members and any(given[name] is None for name in SHADOW):
+        if shadow is not None and any(given.get(name) is None for name in SHADOW):
             given |= {name: _value(request, name) for name in RECIPE}
         inputs = AuditInputs(**given)
-        self._check_lacking(inputs, what, REQUIRED)
+        self._check_lacking(inputs, what, settings)
         if inputs.fine_tune is not None:
             indices = item_indices(request.node)
             del indices[FIXTURE]
@@ -278,19 +283,20 @@ class Runner:
             check_claim(settings, inputs.coin_split, claim["attack"])
         return AuditInputs(**given)
 
-    def _check_lacking(
-        self, inputs: AuditInputs, what: Scenario, required: tuple[str, ...]
-    ) -> None:
+    def _check_lacking(self, inputs: AuditInputs, what: Scenario, settings: AuditSettings) -> None:
         """Fail, or skip, an item whose scenario lacks fixtures: all are named at once."""
-        absent = inputs.lacking(what)
+        from privaudit.audit.inputs import REQUIRED
+
+        absent = inputs.lacking(what, settings.protocol)
         if not absent:
             return
         message = (
             f"{what.name} lacks fixtures: write {', '.join(absent)} in the audit file or a "
             "conftest.py"
         )
-        if set(absent) & set(required):
+        if set(absent) & set(REQUIRED):
             pytest.fail(message, pytrace=False)
+        inputs.check_protocol(settings, what)
         if self._session.strict:
             pytest.fail(f"{message} (--privaudit-strict)", pytrace=False)
         pytest.skip(message)

@@ -48,11 +48,12 @@ class Provenance(Value):
     Attributes
     ----------
     models
-        By role (``target_model``, ``base_model``, ``shadow_model``, ``image_encoder``,
-        ``captioner``): class, identity, device, dtype, adapters with their scales, and each
-        argument the model was really called with, as far as the object knows them.
+        By role (``target_model``, ``base_model``, ``shadow_model``, ``paper_shadow_model``,
+        ``image_encoder``, ``captioner``): class, identity, device, dtype, adapters with their
+        scales, and each argument the model was really called with, as far as the object knows
+        them.
     samples
-        The sets, by the name of their fixture.
+        The sets, by the name of their fixture; of a shadow model, by that of the model.
     images
         What was asked and generated.
     versions

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from privaudit.report.comparison import change_lines
-from privaudit.report.wording import FALSE_RED, chance_words, headline, percent, verdict_words
+from privaudit.report.wording import (
+    FALSE_RED,
+    chance_words,
+    headline,
+    percent,
+    protocol_clause,
+    verdict_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -198,7 +205,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
         if audit.results:
             rows = [_row(result) for result in audit.results]
             yield from tabulate(rows, HEADERS, disable_numparse=True, colalign=ALIGN).splitlines()
-            yield _legend(audit.results[0])
+            yield _legend(audit.results[0]) + protocol_clause(audit)
             yield from change_lines(audit)
             if audit.validity is not None:
                 yield from _validity(audit.validity)

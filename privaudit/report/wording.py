@@ -10,7 +10,15 @@ from privaudit.report.comparison import change_headline, change_reason
 if TYPE_CHECKING:
     from privaudit.record import AttackResult, AuditRecord, Chance
 
-__all__ = ["FALSE_RED", "chance_words", "explanation", "headline", "percent", "verdict_words"]
+__all__ = [
+    "FALSE_RED",
+    "chance_words",
+    "explanation",
+    "headline",
+    "percent",
+    "protocol_clause",
+    "verdict_words",
+]
 
 FALSE_RED = 0.05
 """Share of audits of clean models that may be red by chance."""
@@ -186,6 +194,20 @@ def chance_words(chance: Chance, gate: str) -> str:
 
 def _results(n: int) -> str:
     return f"{n} result" if n == 1 else f"{n} results"
+
+
+def protocol_clause(audit: AuditRecord) -> str:
+    """Say on what the attacker who knows members calibrated; nothing if no result is his."""
+    found = {result.scenario.removeprefix("attack-") for result in audit.results}
+    knowing = [name for name in ("I", "II") if name in found]
+    if not knowing:
+        return ""
+    subject = " and ".join(knowing)
+    if audit.settings.get("protocol") == "paper":
+        on = "as in the paper, on a shadow model fine-tuned on known members"
+    else:
+        on = "on known members of the target itself"
+    return f"; {subject} {'calibrate' if len(knowing) > 1 else 'calibrates'} {on}"
 
 
 def verdict_words(result: AttackResult) -> str:

@@ -125,8 +125,7 @@ class Sample:
         return hash((self.id, self.caption))
 
     def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        self.__dict__.update(values)  # it is frozen for everybody else
 
     def _seen(self, opener: Opener) -> Image.Image:
         """Open the image, and check that it is the one that was seen before."""

@@ -205,6 +205,13 @@ OPTIONS: tuple[Option, ...] = (
         "members the attacker knows in scenarios I and II: a share, or a number",
     ),
     Option(
+        "protocol",
+        parsers.choice("target", "paper"),
+        "target",
+        "what I and II calibrate on: target (the target itself, on known members) or paper (a "
+        "shadow model that fine_tune makes of them, as the paper's attacker has it)",
+    ),
+    Option(
         "gate",
         parsers.choice("point", "evidence", "certify"),
         "point",

@@ -124,6 +124,7 @@ class AuditSettings(_Settings):
     channels_last: bool
     compile: bool
     calibration: float
+    protocol: str
     gate: str
     confidence: float
     interval: str

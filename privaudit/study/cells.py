@@ -51,6 +51,8 @@ class Cell:
         the audit's own.
     beside
         What else was measured.
+    only
+        The scenarios that it looks at, where those are not all of the axis.
     """
 
     label: str
@@ -58,6 +60,7 @@ class Cell:
     x: float | None = None
     change: Callable[[Experiment], Experiment] | None = None
     beside: Mapping[str, float | None] = field(default_factory=dict)
+    only: tuple[str, ...] | None = None
 
 
 def add_rows(
@@ -69,7 +72,7 @@ def add_rows(
         return
     missing: dict[str, list[str]] = {}
     n = len(table.rows)
-    for scenario in scenarios:
+    for scenario in (s for s in scenarios if cell.only is None or s in cell.only):
         for attack in attacks:
             try:
                 table.rows.append(_row(cell, scenario, attack))

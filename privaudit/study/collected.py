@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.audit.inputs import REQUIRED
+from privaudit.audit.inputs import RECIPE, REQUIRED
 from privaudit.errors import PrivauditError, SettingError
 from privaudit.study.owner import Owner
 from privaudit.study.run import run_axes
@@ -84,6 +84,10 @@ class StudyOfAudit:
             known.setup.inputs = dataclasses.replace(
                 mine, **{name: getattr(its, name) for name in absent}
             )
+        inputs = known.setup.inputs
+        if inputs.fine_tune is None:  # whatever the audit asked for, for the paper's protocol
+            given = {name: request.getfixturevalue(name) for name in RECIPE}
+            known.setup.inputs = dataclasses.replace(inputs, **given)
         given = request.getfixturevalue("study_models")
         self._of_fixture = given if self._of_fixture is None else self._of_fixture
 

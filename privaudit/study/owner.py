@@ -75,7 +75,7 @@ class Owner:
 
     def lacking(self, scenario: str) -> list[str]:
         """Name what a scenario needs and is not there."""
-        return self.inputs.lacking(SCENARIOS[scenario])
+        return self.inputs.lacking(SCENARIOS[scenario], self.settings.protocol)
 
     def audit(self, inputs: Mapping[str, Any] | None = None, **settings: Any) -> Audit:
         """Make the audit of one cell; the same cell of two axes is one audit.

@@ -152,19 +152,25 @@ def draw_categories(figure: Figure, table: Table, *, log: bool = False) -> None:
 
 
 def draw_scenarios(figure: Figure, table: Table) -> None:
-    """Draw AUC, success rate and TPR at 1 % FPR of each scenario, side by side."""
+    """Draw AUC, success rate and TPR at 1 % FPR of each scenario, side by side.
+
+    A scenario that several cells look at has a place for each, named by all cells but the first.
+    """
     names = {"auc": "AUC", "success": "success rate", "tpr": "TPR at 1 % FPR"}
     shown = [n for n in names if any(getattr(row, n) is not None for row in table.rows)]
-    height = 1.1 + 0.17 * len(table.scenarios) * (1 + len(table.attacks))
+    pairs = dict.fromkeys((row.scenario, row.cell) for row in table.rows)
+    asked = sorted(pairs, key=lambda pair: table.scenarios.index(pair[0]))  # cells stay in order
+    labels = [f"attack-{s}" + ("" if c == table.cells[0] else f",\n{c}") for s, c in asked]
+    height = 1.1 + 0.17 * len(asked) * (1 + len(table.attacks))
     figure.set_size_inches(WIDTH, height)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    places = {scenario: -i for i, scenario in enumerate(table.scenarios)}
+    places = {place: -i for i, place in enumerate(asked)}
     for panel, name in zip(panels, shown, strict=True):
         panel.grid(visible=False, axis="y")
         for place, attack in enumerate(table.attacks):
             for row in (r for r in table.rows if r.attack == attack):
                 values = tuple(getattr(row, name + end) for end in ("", "_low", "_high"))
-                at = places[row.scenario]
+                at = places[row.scenario, row.cell]
                 if values[0] is not None:
                     _mark(panel, at - _dodge(place, len(table.attacks), 0.5), values, place)
                 elif place == 0:
@@ -174,7 +180,7 @@ def draw_scenarios(figure: Figure, table: Table) -> None:
             panel.axvline(0.5, **GUESS)
         panel.set_xlim(-0.03 if name == "tpr" else _least(table.rows), 1.02)
         panel.set_xlabel(f"{names[name]},\n95 % interval")
-        panel.set_yticks(list(places.values()), [f"attack-{name}" for name in places])
+        panel.set_yticks(list(places.values()), labels)
         panel.set_ylim(min(places.values()) - 0.6, 0.6)
     _legend(figure, panels[0])
 

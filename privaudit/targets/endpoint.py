@@ -83,8 +83,9 @@ class Endpoint:
     ...     key_from="IMAGES_KEY",
     ...     cost=0.02,
     ... )
-    >>> print(*target.plan_notes(600))
-    600 requests to https://images.example/v1, 4 at a time, about 12.00 USD at 0.02 a picture
+    >>> [note] = target.plan_notes(600)
+    >>> note.split(", and")[0]
+    '600 requests to https://images.example/v1, 4 at a time, about 12.00 USD at 0.02 a picture'
     """
 
     persistent = True
@@ -238,6 +239,8 @@ class Endpoint:
         """Say how many requests there will be, how fast, and what they cost."""
         pacing = self._caller.pacing
         if not n_new:
+            if self.identity_is_stated and self.takes_seeds:
+                yield f"1 request to {self._caller.url}, to see whether its model is still the same"
             return
         parts = [f"{n_new:,} requests to {self._caller.url}", f"{pacing.at_once} at a time"]
         if pacing.per_minute is not None:
@@ -245,6 +248,8 @@ class Endpoint:
         if self._cost is not None:
             price = f"{n_new * self._cost:,.2f} {self._currency}"
             parts.append(f"about {price} at {self._cost:g} a picture")
+        if self.takes_seeds:
+            parts.append("and at most 2 more to find out how it takes seeds and prompts")
         yield ", ".join(parts)
 
     def seconds_per_image(self) -> float | None:

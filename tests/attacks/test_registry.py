@@ -71,6 +71,11 @@ def test_every_name_makes_its_model_and_has_its_place(name: str) -> None:
     assert f"{type(made).__module__}:{type(made).__name__}" == entry.home
 
 
+def test_no_name_goes_on_from_another() -> None:
+    """``attack-I-a-b`` would be the result of ``a`` for a user's parameter ``b``."""
+    assert not [(a, b) for a in NAMES for b in NAMES if b.startswith(f"{a}-")]
+
+
 def test_the_defaults_are_some_of_the_names_in_their_order() -> None:
     defaults = registry.default_names()
     assert defaults

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from privaudit.attacks import make_attack, registry
+from privaudit.attacks import make_attack
 from privaudit.attacks.base import check_spread
 from privaudit.attacks.combined import _KernelRidge, gaussian, linear
 from privaudit.errors import ScoreError
 from privaudit.measurements import Features
 from privaudit.statistics import auc
-from tests.parts.attacks import MANY_FITS
+from tests.parts.attacks import MANY_FITS, OWN
 
-NAMES = registry.names()
 N = 60
 LABELS = np.arange(2 * N) < N
 
@@ -56,7 +55,7 @@ def noisy(features: Features, seed: int, size: float = 1e-4) -> Features:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("gain", [0.0, 0.6, 2.0])
 def test_feature_noise_of_one_in_ten_thousand_moves_no_auc(name: str, gain: float) -> None:
     moved = [
@@ -117,7 +116,7 @@ def test_neither_order_nor_units_matter(name: str, seed: int, gain: float) -> No
         np.testing.assert_allclose(rescaled.score(other_units(queries)), wanted, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OWN)
 def test_exact_copies_are_found_though_their_features_do_not_vary(name: str) -> None:
     copies = Features(np.ones((N, 16)), np.ones(N))
     known = Features.joined([copies, cosines(0, N, 0)])
@@ -125,14 +124,14 @@ def test_exact_copies_are_found_though_their_features_do_not_vary(name: str) -> 
     assert auc(fitted.score(copies), fitted.score(cosines(1, N, 0))) == 1.0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OWN)
 def test_features_that_never_vary_are_a_coin_not_an_error(name: str) -> None:
     same = Features(np.ones((2 * N, 16)), np.ones(2 * N))
     fitted = make_attack(name, 0).fit(same, LABELS)
     assert auc(fitted.score(same), fitted.score(same)) == 0.5
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OWN)
 def test_a_feature_that_varies_by_rounding_says_nothing(name: str) -> None:
     known, members, non_members = sets(3, 1.0)
     draws = np.random.default_rng(0)

@@ -87,6 +87,7 @@ def test_the_oblivious_control_stays_within_chance(attack: str, emoji: dict[str,
     assert abs(sum(aucs) / len(aucs) - 0.5) < 0.06
 
 
+@pytest.mark.slow
 def test_batch_size_and_order_never_change_a_result(emoji: dict[str, Any], tmp_path: Path) -> None:
     model = PipelineTarget(tiny_pipeline(), num_inference_steps=2)
     encoder = as_encoder(tiny_vit(), device="cpu")
@@ -133,11 +134,13 @@ def test_what_was_generated_before_a_failure_is_kept(emoji: dict[str, Any], tmp_
     again = Counting()
     given = ingredients(emoji, as_target(again))
     interrupted = one_result("I", "threshold", given, SETTINGS, Store(tmp_path))
-    assert again.made == 60 * 3 - 49
+    # 49 were stored, of which one is drawn again: is it still the same model?
+    assert again.made == 60 * 3 - 49 + 1
     whole = ingredients(emoji, as_target(Counting()))
     assert one_result("I", "threshold", whole, SETTINGS, Store(None)) == interrupted
 
 
+@pytest.mark.slow
 def test_nothing_is_generated_twice(emoji: dict[str, Any], tmp_path: Path) -> None:
     model, store = Counting(), Store(tmp_path)
     given = ingredients(emoji, as_target(model))
@@ -147,7 +150,7 @@ def test_nothing_is_generated_twice(emoji: dict[str, Any], tmp_path: Path) -> No
     one_result("I", "threshold", given, with_settings(similarity="manhattan"), store)
     assert model.made == 60 * 3 + 2
     assert one_result("I", "threshold", given, SETTINGS, Store(tmp_path)) == first
-    assert model.made == 60 * 3 + 2
+    assert model.made == 60 * 3 + 3  # whether it is still the same model
 
 
 @pytest.mark.parametrize(
@@ -240,6 +243,7 @@ class Workers(LocalEngine):
         super().run(task, queries, *others)
 
 
+@pytest.mark.slow
 def test_a_sequential_audit_keeps_all_workers_busy_and_its_record(emoji: dict[str, Any]) -> None:
     given = ingredients(emoji, MemorizingTarget(emoji["member"]), 60)
     settings = with_settings(sequential=True, budget=0.7, scenarios=("I",), attacks=("threshold",))

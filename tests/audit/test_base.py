@@ -70,6 +70,7 @@ def test_a_faint_trace_shows_over_what_the_base_draws(emoji: dict[str, Any]) -> 
     assert over.auc > 0.98
 
 
+@pytest.mark.slow
 def test_the_record_says_what_the_base_was_asked_and_what_it_tells(emoji: dict[str, Any]) -> None:
     base = Painter([], 0.0)
     one = audit(emoji, base)
@@ -83,6 +84,7 @@ def test_the_record_says_what_the_base_was_asked_and_what_it_tells(emoji: dict[s
     assert record.provenance.models["base_model"]["identity"] == "callable:painter-0-0.0"
 
 
+@pytest.mark.slow
 def test_the_plan_counts_the_base_and_the_setting_leaves_it_out(emoji: dict[str, Any]) -> None:
     base = Painter([], 0.0)
     assert audit(emoji, base).estimate(scenario="I").n_new == 720

@@ -220,6 +220,7 @@ def test_a_baseline_lacks_what_it_did_not_ask(records: dict[str, AuditRecord]) -
     ]
 
 
+@pytest.mark.slow
 def test_results_of_one_audit_share_the_error() -> None:
     asked = {"attacks": "threshold,distribution,combined"}
     old, new = (audit(Model([], salt), SAMPLES, **asked) for salt in (1, 2))
@@ -268,7 +269,7 @@ def test_an_unchanged_model_draws_nothing(tmp_path: Path) -> None:
     second = audit(model, SAMPLES, store=tmp_path, baseline=first)
     assert second.provenance is not None
     assert second.provenance.images.generated == 0
-    assert model.calls == asked
+    assert model.calls == asked + 1  # not of the audit: whether it is still the same model
     assert second.verdict == "pass"
     assert second.results[0].comparison is not None
     assert second.results[0].comparison.same_model

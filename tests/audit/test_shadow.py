@@ -43,6 +43,7 @@ def pictures(model: Any) -> Any:
     return np.stack([np.asarray(image, int) for image in images])
 
 
+@pytest.mark.slow
 def test_a_second_session_makes_nothing_and_draws_the_same(
     tmp_path: Path, emoji: dict[str, Any]
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_second_session_makes_nothing_and_draws_the_same(
     assert not {".pt", ".pkl", ".bin", ".ckpt"} & set(kept)
 
 
+@pytest.mark.slow
 def test_other_samples_captions_functions_and_bases_are_other_models(
     tmp_path: Path, emoji: dict[str, Any]
 ) -> None:

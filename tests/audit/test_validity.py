@@ -210,6 +210,7 @@ def test_the_record_says_what_was_found(emoji: dict[str, Any]) -> None:
     assert audit.validity.blind_facts.n_features > 20
 
 
+@pytest.mark.slow
 def test_epsilon_needs_coins_and_a_scenario_that_looked_at_none(emoji: dict[str, Any]) -> None:
     split = split_by_coin(emoji["member"][:40] + emoji["non_member"][:40], 5)
     shadow = {

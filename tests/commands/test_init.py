@@ -155,6 +155,7 @@ def test_a_name_on_the_hub_is_loaded_from_it(owner: Path) -> None:
     assert "privaudit.load_pipeline('someone/faces')" in text
 
 
+@pytest.mark.slow
 def test_the_doctor_names_what_is_missing_and_the_cost(
     owner: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

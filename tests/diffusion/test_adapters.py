@@ -195,6 +195,7 @@ def test_a_fused_adapter_is_in_what_a_target_says(made: Path) -> None:
     json.dumps(adapter)
 
 
+@pytest.mark.slow
 def test_a_fine_tune_of_a_pipeline_with_an_adapter_is_refused(emoji: dict[str, Any]) -> None:
     tuned = finetune(tiny_pipeline(), emoji["member"][:2], **{**STEPS, "steps": 1})
     assert as_target(tuned).fingerprint == as_target(tuned.pipeline).fingerprint

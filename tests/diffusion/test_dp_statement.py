@@ -15,6 +15,8 @@ from privaudit.errors import StatementError
 from privaudit.targets.statement import statement_of
 from tests.parts.pipelines import tiny_pipeline
 
+pytestmark = pytest.mark.slow  # the noise for an ε is searched for, which takes half a minute
+
 
 @pytest.fixture(scope="module")
 def tuned(emoji: dict[str, list[Any]]) -> Any:

@@ -215,6 +215,7 @@ def test_passes_that_are_counted_once_are_found() -> None:
 
 
 @pytest.mark.parametrize("physical", [pytest.param(None, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
 def test_our_own_loop_has_no_fault(physical: int | None) -> None:
     """Opacus, as ``finetune`` uses it, with and without virtual steps."""
     privacy = DifferentialPrivacy(8.0, 1e-3, NORM, physical, noise_seed=0)

@@ -103,6 +103,7 @@ def test_latents_are_those_that_the_pipeline_decodes(name: str, emoji: dict[str,
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.slow
 def test_an_adapter_is_trained_saved_and_loaded_with_every_key(
     name: str, tmp_path: Path, emoji: dict[str, Any]
 ) -> None:

@@ -93,6 +93,7 @@ def test_saved_biases_give_the_same_images(tmp_path: Path, emoji: dict[str, Any]
         load_pipeline(tmp_path / "base", biases=tmp_path / "biases", device="cpu")
 
 
+@pytest.mark.slow
 def test_the_text_encoder_can_be_trained_too(emoji: dict[str, Any]) -> None:
     pipeline = tiny_pipeline()
     before = fingerprint_module(pipeline.text_encoder)

@@ -101,6 +101,7 @@ def test_a_step_of_several_batches_sees_as_many_samples(
 
 
 @pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_pipeline_in_half_precision_is_trained_and_stays_so(
     method: Any, emoji: dict[str, Any]
 ) -> None:

@@ -46,7 +46,10 @@ def test_the_next_process_knows_it() -> None:
     assert known_as() == first
 
 
-@pytest.mark.xfail(reason="measured, not promised: kernels are then chosen by their speed")
+@pytest.mark.xfail(
+    reason="measured, not promised: kernels are then chosen by their speed",
+    strict=False,  # what it does on a card is not known yet: the one run failed before it
+)
 def test_so_it_is_where_kernels_are_chosen_by_their_speed() -> None:
     assert known_as("benchmark") == known_as()
 

@@ -58,7 +58,6 @@ def test_run(target_model, membership_attack):
 XFAIL = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=False)"
 
 
-@pytest.mark.quick_under_xdist
 def test_the_search_ends_where_the_run_begins_to_leak(audit_folder: AuditFolder) -> None:
     """Controls in place of weights: one remembers everything, the other nothing."""
     audit_folder.write(CONTROLS.format(last=70, broken="()", marker=""))
@@ -105,6 +104,7 @@ def test_expected_failures_are_green_only_if_one_is_within(
 
 
 @pytest.mark.nightly_under_xdist
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_load_is_red_and_passed_over(audit_folder: AuditFolder) -> None:
     audit_folder.write(CONTROLS.format(last=70, broken="(50, 80)", marker=""))
     result = audit_folder.run(JSON)
@@ -278,6 +278,7 @@ def test_a_real_training_run_is_stopped_before_it_remembers(
     assert audited[at].auc <= 0.75 < audited[at + 1].auc
 
 
+@pytest.mark.slow
 def test_a_selected_checkpoint_is_audited_alone(
     plain_folder: AuditFolder, ten_checkpoints: Path
 ) -> None:

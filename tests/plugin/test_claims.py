@@ -60,6 +60,7 @@ def private(tmp_path_factory: pytest.TempPathFactory, emoji: dict[str, list[Any]
     return folder
 
 
+@pytest.mark.slow
 def test_a_claim_without_numbers_is_what_the_fine_tune_wrote(
     audit_folder: AuditFolder, private: Path
 ) -> None:

@@ -119,6 +119,21 @@ def test_all_that_a_scenario_lacks_is_named_at_once(plain_folder: AuditFolder) -
     )
 
 
+def test_the_papers_protocol_without_a_recipe_is_an_error_and_not_a_skip(
+    plain_folder: AuditFolder,
+) -> None:
+    plain_folder.write_minimal()
+    settings = ("--privaudit-scenarios=II", "--privaudit-attacks=threshold")
+    result = plain_folder.run(*settings, "--privaudit-protocol=paper")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "attack-II cannot be asked without captioner, fine_tune: with protocol=paper "
+            "(command line) *, or leave protocol at target, * (SettingError)"
+        ]
+    )
+
+
 PARAMETRIZED = """
 @pytest.fixture(scope="session", params=[1, 2])
 def target_model(request):
@@ -217,18 +232,19 @@ def fine_tune():
         return privaudit.finetune(base, samples, steps=STEPS, progress=False)
     return tune
 """
-THREE = (
-    "--privaudit-scenarios=III",
+ASKED = (
     "--privaudit-attacks=threshold,distribution",
     "--privaudit-steps=2",
     "--privaudit-budget=1",
 )
+THREE = ("--privaudit-scenarios=III", *ASKED)
+PAPER = ("--privaudit-scenarios=I", "--privaudit-protocol=paper", *ASKED)
 
 
-def tuned(folder: AuditFolder, *parts: str) -> str:
+def tuned(folder: AuditFolder, *parts: str, asked: tuple[str, ...] = THREE) -> str:
     """Run one session, and return its output."""
     folder.write(SAFE, *parts, GATED)
-    result = folder.run(*THREE, "--privaudit-json=out.json", subprocess=True)
+    result = folder.run(*asked, "--privaudit-json=out.json", subprocess=True)
     result.assert_outcomes(passed=2)
     return result.stdout.str()
 
@@ -238,11 +254,14 @@ def calls(folder: AuditFolder) -> int:
 
 
 @pytest.mark.slow
-def test_a_later_session_fine_tunes_nothing_and_asks_nothing(audit_folder: AuditFolder) -> None:
-    tuned(audit_folder, TUNED)
+@pytest.mark.parametrize("asked", [THREE, PAPER], ids=["III", "I of the paper"])
+def test_a_later_session_fine_tunes_nothing_and_asks_nothing(
+    audit_folder: AuditFolder, asked: tuple[str, ...]
+) -> None:
+    tuned(audit_folder, TUNED, asked=asked)
     assert calls(audit_folder) == 1
     first = results(audit_folder)
-    said = tuned(audit_folder, TUNED)
+    said = tuned(audit_folder, TUNED, asked=asked)
     assert calls(audit_folder) == 1
     assert "privaudit: 0 images to generate, 40 in the store" in said
     assert results(audit_folder) == first

@@ -221,6 +221,7 @@ def test_the_commit_of_the_audit_file_is_recorded(plain_folder: AuditFolder) -> 
     assert audit.provenance.commit == f"{commit}-dirty"
 
 
+@pytest.mark.slow
 def test_a_red_stays_red_when_a_rerun_draws_again(plain_folder: AuditFolder) -> None:
     pytest.importorskip("pytest_rerunfailures")
     at_first = """

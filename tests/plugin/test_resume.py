@@ -97,7 +97,7 @@ class Folder:
         return log.read_text().split() if log.exists() else []
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.nightly)])
 def test_kills_lose_a_batch_each_and_change_nothing(kills: int, tmp_path: Path) -> None:
     whole = Folder(tmp_path / "whole")
     assert whole.start().wait() == 0

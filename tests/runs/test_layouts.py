@@ -77,6 +77,7 @@ def test_kohya_counts_epochs_or_steps_in_names_and_steps_in_headers(tmp_path: Pa
     assert {one.unit for one in privaudit.checkpoints(by_epoch, BASE)} >= {"epoch"}
 
 
+@pytest.mark.slow
 def test_every_layout_draws_as_the_fine_tune_that_it_is_of(tmp_path: Path) -> None:
     """Through the same loader as any target, which uses all keys or raises."""
     from privaudit.diffusion.fine_tuned import with_parts

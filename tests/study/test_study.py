@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import privaudit
 from privaudit.__main__ import main
+from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, MissingExtraError, SettingError
 from privaudit.runs import checkpoints
 from privaudit.store import Store
 from privaudit.study.axes import axis_names
+from privaudit.study.axes.main import Main
+from privaudit.study.owner import Owner
 from tests.parts import AUDITS, ROOT
 from tests.parts.drawn import Model, Pixels, drawn_samples
 from tests.parts.encoders import PixelEncoder
@@ -99,6 +103,7 @@ def twice(
     return first, second, target, store
 
 
+@pytest.mark.slow
 def test_the_page_has_what_earlier_runs_found(tmp_path: Path) -> None:
     everyone = drawn_samples(80)
     members, non_members = everyone[:40], everyone[40:]
@@ -126,6 +131,7 @@ def test_the_page_has_what_earlier_runs_found(tmp_path: Path) -> None:
     assert '<h2 id="main">' not in page
 
 
+@pytest.mark.slow
 def test_a_full_store_answers_without_the_model(twice: tuple[Any, Any, Any, Path]) -> None:
     first, second, target, _ = twice
     assert sum(table.drawn for table in first.tables.values()) > 4 * N
@@ -155,6 +161,7 @@ def test_nothing_is_drawn_twice_over_all_axes(
     assert Store(store).usage()["images"][0] == sum(drawn.values())
 
 
+@pytest.mark.slow
 def test_each_axis_has_its_files_and_its_place_on_the_page(
     twice: tuple[Any, Any, Any, Path],
 ) -> None:
@@ -277,6 +284,7 @@ def counted(model: Any, folder: Path, **given: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_axis_goes_on_where_it_was(tmp_path: Path) -> None:
     remembered = drawn_samples(48)[:6]
     whole = Counting(remembered)
@@ -294,6 +302,28 @@ def test_an_interrupted_axis_goes_on_where_it_was(tmp_path: Path) -> None:
     # stop one more, which finds out whether it is still the same model.
     assert whole.calls == 480 + 2
     assert stopped.calls + resumed.calls == 480 + 3
+
+
+def test_main_has_the_papers_protocol_where_a_recipe_is_there() -> None:
+    made: list[int] = []
+    samples = drawn_samples(48)
+
+    def tune(samples: Any) -> Model:
+        made.append(len(samples))
+        return Model(samples)
+
+    inputs = privaudit.AuditInputs(
+        Model(samples[:6]), samples[:24], samples[24:], image_encoder=Pixels(), fine_tune=tune
+    )
+    settings = privaudit.AuditSettings(scenarios="I,III", queries=1, **QUICK)
+    owner, axis = Owner(inputs, settings, Store(None), LocalEngine()), Main()
+    table, figure = axis.table(owner), Figure()
+    rows = [(row.cell, row.scenario) for row in table.rows]
+    assert rows == [("the audit", "I"), ("the paper's protocol", "I")]
+    assert made == [12]  # known members; III lacks auxiliary samples
+    axis.draw(table, figure)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["attack-I", "attack-I,\nthe paper's protocol"]
 
 
 def test_an_axis_that_does_not_apply_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -400,6 +430,7 @@ def test_it(membership_attack):
 """
 
 
+@pytest.mark.slow
 def test_the_command_takes_an_audit_files_fixtures(tmp_path: Path) -> None:
     """They live while the study runs, and scenarios that ask for more of them are one audit."""
     code = AUDIT.format(root=str(ROOT), audits=str(AUDITS))

@@ -42,10 +42,7 @@ def test_a_dialect_draws_what_the_model_behind_it_draws(service: Service, dialec
 
 @pytest.mark.parametrize(
     "dialect",
-    [
-        d if d in ("openai", "comfyui") else pytest.param(d, marks=pytest.mark.slow)
-        for d in DIALECTS
-    ],
+    [d if d == "openai" else pytest.param(d, marks=pytest.mark.slow) for d in DIALECTS],
 )
 @pytest.mark.nightly_under_xdist
 def test_an_audit_over_http_pays_once(
@@ -92,10 +89,13 @@ def test_the_plan_says_what_it_costs_and_asks_nothing(
     ran.stdout.fnmatch_lines(
         [
             "privaudit: 24 images to generate, 0 in the store, about 12 s",
-            "*24 requests to http*, 2 at a time, at most 120 a minute, about 1.20 USD at 0.05 a picture",
+            "*24 requests to http*, 2 at a time, at most 120 a minute, about 1.20 USD at 0.05 a picture, and at most 2 more*",
         ]
     )
     assert quick.asked == []
+    [note] = endpoint(quick).plan_notes(0)  # everything is stored
+    assert note.startswith("1 request to http")
+    assert not list(endpoint(quick, recheck=False).plan_notes(0))
 
 
 def test_the_pages_code_draws(quick: Service) -> None:

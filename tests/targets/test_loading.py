@@ -64,6 +64,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return made / "model.safetensors", made / "base"
 
 
+@pytest.mark.slow
 def test_a_single_file_is_the_model_that_was_written(single: tuple[Path, Path]) -> None:
     file, base = single
     loaded = load_pipeline(file, config=base, device="cpu")
@@ -112,6 +113,7 @@ def weights(pipeline: Any) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in pipeline.unet.parameters()])
 
 
+@pytest.mark.slow
 def test_several_adapters_are_fused_each_at_its_scale(tmp_path: Path) -> None:
     one, other = MODELS / "shadow", tmp_path / "copy"
     shutil.copytree(one, other)

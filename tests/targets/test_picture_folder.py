@@ -91,6 +91,7 @@ def queries(ids: list[str], m: int = 2, folder: Path | None = None) -> list[Any]
 
 
 @pytest.mark.nightly_under_xdist
+@pytest.mark.slow
 def test_a_model_that_cannot_be_called_is_audited_in_all_scenarios(
     audit_folder: AuditFolder, emoji: dict[str, list[Any]]
 ) -> None:
@@ -137,6 +138,7 @@ def test_no_list_is_written_of_an_audit_that_cannot_be_planned(plain_folder: Aud
     assert not (plain_folder.path / "pictures").exists()
 
 
+@pytest.mark.slow
 def test_an_audit_that_asks_no_folder_says_so(plain_folder: AuditFolder) -> None:
     plain_folder.write_minimal()
     done = command(plain_folder.path, "test_minimal.py", "--privaudit-encoder=efficientnet-lite0")

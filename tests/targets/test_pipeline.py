@@ -36,6 +36,7 @@ def in_batches(target: Any, size: int, order: Any) -> list[bytes]:
 
 
 @pytest.mark.parametrize("model", ["tiny", pytest.param("base", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_batch_size_and_order_change_no_pixel(model: str) -> None:
     pipeline = (
         tiny_pipeline()
@@ -163,6 +164,7 @@ def test_arguments_that_change_what_a_text_means_are_left_to_the_pipeline() -> N
     assert skipping._texts is None
 
 
+@pytest.mark.slow
 def test_accelerations_change_a_copy_and_its_fingerprint() -> None:
     pipeline = tiny_pipeline()
     plain = PipelineTarget(pipeline, num_inference_steps=3)

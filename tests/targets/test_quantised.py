@@ -53,6 +53,7 @@ def offloaded(pipeline: Any) -> None:
     ],
     ids=["torchao int8", "bitsandbytes 8 bit", "bitsandbytes 4 bit", "offloaded", "model offload"],
 )
+@pytest.mark.slow
 def test_what_is_quantised_or_offloaded_is_known_and_asked(change: Any) -> None:
     def target(factor: float) -> PipelineTarget:
         pipeline = tiny_pipeline()

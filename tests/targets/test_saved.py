@@ -45,6 +45,7 @@ def target(folder: Path, *, steps: int = 2, **given: Any) -> Any:
     ],
     ids=["lora", "whole", "unet", "biases"],
 )
+@pytest.mark.slow
 def test_its_images_are_those_of_the_loaded_pipeline(parts: dict[str, Any]) -> None:
     saved = target(BASE, **parts)
     loaded = PipelineTarget(load_pipeline(BASE, device="cpu", **parts), num_inference_steps=2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import torch
+
 from tests.parts import AUDITS
 
 LENGTH = 96
@@ -224,7 +226,7 @@ def processor() -> Any:
 def chat_glm(tokens: Any, width: int = 32) -> Any:
     from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
 
-    return ChatGLMModel(
+    model = ChatGLMModel(
         ChatGLMConfig(
             num_layers=2,
             padded_vocab_size=len(tokens),
@@ -237,6 +239,13 @@ def chat_glm(tokens: Any, width: int = 32) -> Any:
             original_rope=True,
         )
     )
+    with torch.no_grad():  # it is made to be loaded, and its weights are whatever was in memory
+        for name, weights in model.named_parameters():
+            if "layernorm" in name:
+                weights.fill_(1.0)
+            else:
+                weights.normal_(std=0.2)
+    return model
 
 
 def chat_glm_tokenizer() -> Any:

@@ -7,10 +7,11 @@ folders are: the number says how often a sample is trained on, which makes it no
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from privaudit.errors import SampleError
-from privaudit.samples.sources.files import is_picture, sample_of
+from privaudit.samples.sources.files import picture_suffixes, read_file, sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,15 +24,16 @@ __all__ = ["SUFFIXES", "has_caption_files", "read_caption_files"]
 
 SUFFIXES = (".txt", ".caption")
 """Of caption files, the one that is taken first."""
+END_OF_LINE = re.compile("[\r\n]")
+LONGEST = 2**24
+"""Bytes of a caption file that are read."""
 NAMED = 3
 """Files that a message names."""
 
 
 def has_caption_files(root: Path, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
     """Tell whether any picture in a folder, or below it, has a caption file."""
-    return any(
-        caption for folder, names in _walk(root) for _, caption in _pairs({folder: names}, suffixes)
-    )
+    return any(caption for _, names in _walk(root) for _, caption in _pairs(names, suffixes))
 
 
 def read_caption_files(
@@ -60,7 +62,11 @@ def read_caption_files(
         If a picture has no caption file, a caption file has no picture, or one cannot be read.
     """
     files = dict(_walk(root))
-    pairs = _pairs(files, suffixes)
+    pairs = sorted(
+        (folder + picture, caption and folder + caption)
+        for folder, names in files.items()
+        for picture, caption in _pairs(names, suffixes)
+    )
     if not pairs:
         msg = f"{root} holds no picture: check the folder"
         raise SampleError(msg)
@@ -107,31 +113,29 @@ def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
         yield start, [name for name in names if not name.startswith(".")]
 
 
-def _pairs(files: dict[str, list[str]], suffixes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return each picture with its caption file, or with an empty name; relative and sorted."""
-    pairs = []
-    for folder, names in files.items():
-        there = set(names)
-        for name in filter(is_picture, names):
-            stem = os.path.splitext(name)[0]
-            texts = [stem + suffix for suffix in suffixes if stem + suffix in there]
-            pairs.append((folder + name, folder + texts[0] if texts else ""))
-    return sorted(pairs)
+def _pairs(names: list[str], suffixes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield each picture of a folder with its caption file, or with an empty name."""
+    there, endings = set(names), picture_suffixes()
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        if ending.lower() in endings:
+            texts = (stem + suffix for suffix in suffixes if stem + suffix in there)
+            yield name, next(texts, "")
 
 
 def _captions_without_a_picture(
     files: dict[str, list[str]], suffixes: tuple[str, ...]
 ) -> list[str]:
     """Name them, but not in a folder that has no picture at all: it may hold notes."""
-    lost = []
+    lost, endings = [], picture_suffixes()
     for folder, names in files.items():
-        stems = {os.path.splitext(name)[0] for name in names if is_picture(name)}
+        split = [os.path.splitext(name) for name in names]
+        stems = {stem for stem, ending in split if ending.lower() in endings}
         if stems:
-            split = ((name, *os.path.splitext(name)) for name in names)
             lost += [
-                folder + name
-                for name, stem, suffix in split
-                if suffix in suffixes and stem not in stems
+                folder + stem + ending
+                for stem, ending in split
+                if ending in suffixes and stem not in stems
             ]
     return sorted(lost)
 
@@ -139,12 +143,11 @@ def _captions_without_a_picture(
 def _text(path: str) -> str:
     """Return a caption as kohya's trainer reads it: the first line, without the space around."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read().strip()
+        text = read_file(path, LONGEST)[1].decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         msg = f"{path} is not UTF-8 at byte {error.start + 1}: save it as UTF-8"
         raise SampleError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read ({error}): check its permissions"
         raise SampleError(msg) from error
-    return text.partition("\n")[0].strip()
+    return END_OF_LINE.split(text, maxsplit=1)[0].strip()

@@ -1,9 +1,10 @@
-"""Scenario × inference model: the paper's main tables."""
+"""Scenario × inference model: the paper's main tables, in its protocol too if there is a recipe."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from privaudit.audit.scenarios import SCENARIOS
 from privaudit.study.axes.base import Axis
 from privaudit.study.cells import Cell
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Main"]
 
+KNOWING = tuple(name for name, scenario in SCENARIOS.items() if scenario.knows_members)
+
 
 class Main(Axis):
     """The audit itself, with all its results."""
@@ -27,8 +30,10 @@ class Main(Axis):
     draws = False
 
     def cells(self, owner: Owner) -> Iterable[Cell]:
-        """Yield the one audit."""
+        """Yield the one audit, and I and II with the paper's shadow model where it can be made."""
         yield Cell("the audit", owner.audit())
+        if owner.settings.protocol != "paper" and owner.inputs.fine_tune is not None:
+            yield Cell("the paper's protocol", owner.audit(protocol="paper"), only=KNOWING)
 
     def table(self, owner: Owner) -> Table:
         """Say also why scenarios are missing."""

@@ -46,12 +46,15 @@ class Calibration(Axis):
             for size in sorted({*(size for size in SIZES if size < most), most}):
                 cell = Cell(str(size), audit, float(size), change=_calibrated_on(size, owner))
                 add_rows(table, cell, [scenario], owner.settings.attacks)
+        paper = owner.settings.protocol == "paper"
+        asked = ", asked of one shadow model that knew all of them" if paper else ""
         table.notes.append(
             "the AUC of the threshold attack depends on no calibration, its success rate does"
         )
         table.notes.append(
             "the evaluation set is the audit's own; in I and II the attacker calibrates on known "
-            "members of the target, in III and IV on samples of a shadow model that stays the same"
+            f"members of the target{asked}, in III and IV on samples of a shadow model that stays "
+            "the same"
         )
         return table
 

@@ -1,0 +1,116 @@
+"""Distances of samples to all pictures that a model generated, block by block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from privaudit.attacks.base import check_calibration
+from privaudit.errors import ScoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from privaudit.measurements import Features
+    from privaudit.measurements.pool import Pool
+
+__all__ = ["SAME", "check_known", "distances", "low_quantile", "nearest", "pool_of"]
+
+SAME = 0.5 / 255
+"""Distance below which two pictures are one: half a level of a picture file. Nothing is closer, so
+a logarithm of a distance is finite, and the order of exact copies is not rounding."""
+AT_ONCE = 2**22
+"""Distances that are in memory at one time: 32 MB."""
+
+
+def pool_of(features: Features) -> Pool:
+    """Return what samples and answers look like.
+
+    Raises
+    ------
+    ScoreError
+        If that was not measured, or is not finite.
+    """
+    pool = features.pool
+    if pool is None or not len(pool.answers):
+        msg = (
+            "this inference model compares samples with all answers, and the measurement kept none "
+            "of them: leave it out with --privaudit-attacks, or make the measurement with pool=True"
+        )
+        raise ScoreError(msg)
+    for group in (pool.samples, pool.answers):
+        for values in (group.pixels, group.states):
+            if not np.isfinite(values).all():
+                n = int((~np.isfinite(values)).any(axis=1).sum())
+                msg = f"the features of {n} of {len(values)} pictures are not finite"
+                raise ScoreError(msg)
+    return pool
+
+
+def check_known(features: Features, labels: NDArray[np.bool_], least: int) -> Pool:
+    """Check that a calibration set can be fitted on, and return its pool.
+
+    Raises
+    ------
+    ScoreError
+        As of :func:`privaudit.attacks.base.check_calibration` and :func:`pool_of`.
+    """
+    check_calibration(features, labels, least)
+    return pool_of(features)
+
+
+def distances(pool: Pool) -> Iterator[NDArray[np.float64]]:
+    """Yield the distances of some samples to all answers at a time, in the order of the samples.
+
+    The root mean square of the differences of pixels, so a distance of 1 is that of black and
+    white; :data:`SAME` where it is less.
+
+    Yields
+    ------
+    ndarray of float64, shape (some samples, answers)
+    """
+    middle = pool.answers.pixels.mean(axis=0, dtype=np.float64)
+    # Small numbers: what cancels in the difference of their squares is below SAME.
+    samples, answers = pool.samples.pixels - middle, pool.answers.pixels - middle
+    squares = (answers**2).sum(axis=1)
+    step = max(1, AT_ONCE // len(answers))
+    for start in range(0, len(samples), step):
+        block = samples[start : start + step]
+        apart = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ answers.T
+        yield np.maximum(np.sqrt(np.maximum(apart, 0) / samples.shape[1]), SAME)
+
+
+def nearest(pool: Pool, k: int) -> NDArray[np.float64]:
+    """Return the distances of each sample to its k nearest answers, shape (n, k), in any order.
+
+    Of fewer answers, all of them.
+    """
+    k = min(k, len(pool.answers))
+    return np.concatenate([np.partition(block, k - 1)[:, :k] for block in distances(pool)])
+
+
+def low_quantile(pool: Pool, share: float) -> float:
+    """Return a low quantile of the distances of all samples to all answers.
+
+    As ``numpy.quantile`` has it, without holding all of them.
+
+    Parameters
+    ----------
+    pool
+        Samples and answers.
+    share
+        In [0, 1).
+    """
+    place = share * (len(pool.samples) * len(pool.answers) - 1)
+    below = int(place)
+    least = np.empty(0)
+    for block in distances(pool):
+        least = np.concatenate([least, block.ravel()])
+        if len(least) > below + 2:
+            least = np.partition(least, below + 1)[: below + 2]
+    least.sort()
+    upper = least[min(below + 1, len(least) - 1)]
+    return float(least[below] + (place - below) * (upper - least[below]))
