@@ -7,7 +7,7 @@ between two models as the column says.
 
 ``python benchmarks/regression.py chain --work DIR`` compares each of six real models with the one
 before, see release_chain.py. What there is not yet is fine-tuned and audited, and kept in DIR;
-``--models`` does so with some of them, and prints no table.
+``--models`` does so with some of them alone.
 """
 
 from __future__ import annotations
@@ -108,8 +108,9 @@ def main() -> None:
         parser.error("chain keeps models and images: name a folder with --work")
     recipe = recipe._replace(**{name: getattr(given, name) for name in recipe._fields})
     release_chain.make(given.work, recipe, given.models or release_chain.MODELS_MADE)
+    release_chain.report(given.work, recipe)
     if not given.models:
-        release_chain.report(given.work, recipe)
+        release_chain.check_wiring(recipe)
 
 
 if __name__ == "__main__":
