@@ -169,7 +169,13 @@ def test_a_real_fine_tune_that_memorises_and_one_that_does_not(
     plain_folder.write(chosen, "N = 40", GATED)
     result = plain_folder.run("--privaudit-json=out.json", subprocess=True)
     found = results(plain_folder)  # it fits the schema
-    assert list(found) == [f"attack-I-{name}" for name in (FIRST, *POOLED)]
+    wanted = [f"attack-I-{name}" for name in (FIRST, *POOLED)]
+    if leaks:  # what was redrawn is seen by a count, and an attack that misses it has no verdict
+        wanted.remove("attack-I-zhang")
+        result.stdout.fnmatch_lines(
+            ["invalid: attack-I-zhang: * of 20 members were redrawn nearly*"]
+        )
+    assert list(found) == wanted
     nearest = found["attack-I-gan-leaks"]
     if leaks:
         assert nearest["auc"] > 0.8
