@@ -18,7 +18,7 @@ from privaudit import (
     PipelineTarget,
     Sample,
 )
-from privaudit.attacks.registry import names
+from privaudit.attacks.registry import names, reads_pool
 from privaudit.audit.experiment import split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
 from privaudit.encoders import as_encoder
@@ -71,7 +71,15 @@ def test_the_memorising_control_is_always_found(
 
 
 @pytest.mark.slow  # ten audits each
-@pytest.mark.parametrize("attack", names())
+@pytest.mark.parametrize(
+    "attack",
+    # zhang misses even a copy by this encoder, which is invalid: its null is in test_pool_attacks.
+    [
+        pytest.param(n, marks=[pytest.mark.nightly] if reads_pool(n) else [])
+        for n in names()
+        if n != "zhang"
+    ],
+)
 def test_the_oblivious_control_stays_within_chance(attack: str, emoji: dict[str, Any]) -> None:
     """Mean over ten seeds, each of which flips other coins for membership."""
     from privaudit.samples import split_by_coin
