@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import threading
 import time
 from typing import Any
 
@@ -29,7 +30,14 @@ def test_what_is_over_soon_is_asked_again(
 
 
 def test_everybody_waits_as_long_as_the_service_asks(quick: Service) -> None:
-    quick.fault = lambda number, _: "429" if number == 0 else None
+    quick.fault = lambda number, _: {0: "429", 1: "hold"}.get(number)
+
+    def release() -> None:
+        quick.held.wait(30)
+        time.sleep(0.4)  # until it was heard that the first was asked to wait
+        quick.release.set()
+
+    threading.Thread(target=release).start()
     list(endpoint(quick, at_once=2).answer(queries(6)))
     # The second was on its way with the first; the others wait, whoever asks them.
     assert min(quick.times[2:]) - quick.times[0] >= 0.9
