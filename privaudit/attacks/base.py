@@ -20,7 +20,7 @@ __all__ = [
     "InferenceModel",
     "check_calibration",
     "check_spread",
-    "folds",
+    "out_of_fold",
     "standardiser",
     "youden",
 ]
@@ -79,11 +79,34 @@ def check_calibration(features: Features, labels: NDArray[np.bool_], least: int)
             raise ScoreError(msg)
 
 
-def folds(labels: NDArray[np.bool_], seed: int) -> StratifiedKFold | None:
-    """Split a calibration set in five for out-of-fold scores; ``None`` if it is too small."""
+def out_of_fold(
+    labels: NDArray[np.bool_],
+    seed: int,
+    scored: Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], bool]:
+    """Score each calibration sample by a model that did not see it.
+
+    Parameters
+    ----------
+    labels
+        Shape (n,), ``True`` for members.
+    seed
+        Of the split in five.
+    scored
+        From the places of samples to fit on, and of others, to the scores of the latter.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+        The scores, and whether there are any: NaN where a class is too small to be split.
+    """
+    scores = np.full(len(labels), np.nan)
     if min(int(labels.sum()), int((~labels).sum())) < LEAST_TO_FOLD:
-        return None
-    return StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
+        return scores, False
+    parts = StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
+    for seen, unseen in parts.split(labels, labels):
+        scores[unseen] = scored(seen, unseen)
+    return scores, True
 
 
 def youden(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:

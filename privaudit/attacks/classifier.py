@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from privaudit.attacks.base import check_calibration, check_spread, folds, standardiser
+from privaudit.attacks.base import check_calibration, check_spread, out_of_fold, standardiser
 from privaudit.errors import ScoreError
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ class ClassifierAttack:
         """
         check_calibration(features, labels, least=2)
         self._train(features.vectors, labels)
-        self.calibration_scores = np.full(len(labels), np.nan)
-        parts = folds(labels, self._seed)
-        for seen, unseen in parts.split(features.vectors, labels) if parts else ():
+
+        def scored(seen: NDArray[np.intp], unseen: NDArray[np.intp]) -> NDArray[np.float64]:
             part = ClassifierAttack(self._seed)
             part._train(features.vectors[seen], labels[seen])
-            self.calibration_scores[unseen] = part._probabilities(features.vectors[unseen])
+            return part._probabilities(features.vectors[unseen])
+
+        self.calibration_scores, _ = out_of_fold(labels, self._seed, scored)
         return self
 
     def _train(self, vectors: NDArray[np.float64], labels: NDArray[np.bool_]) -> None:

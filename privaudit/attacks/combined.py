@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from privaudit.attacks.base import check_calibration, check_spread, folds, standardiser, youden
+from privaudit.attacks.base import (
+    check_calibration,
+    check_spread,
+    out_of_fold,
+    standardiser,
+    youden,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,17 +140,18 @@ class CombinedAttack:
         check_calibration(features, labels, least=2)
         blocks = features.side_by_side
         self._regress(blocks, labels)
-        # Leave-one-out scores are biased toward the other class, on noise down to an AUC of
-        # 0.32: scores that a threshold is read off come from folds.
-        self.calibration_scores = np.full(len(labels), np.nan)
-        parts = folds(labels, 0)
-        for seen, unseen in parts.split(blocks, labels) if parts else ():
+
+        def scored(seen: NDArray[np.intp], unseen: NDArray[np.intp]) -> NDArray[np.float64]:
             part = CombinedAttack()
             part._regress(blocks[seen], labels[seen])
-            self.calibration_scores[unseen] = part._sum(blocks[unseen])
+            return part._sum(blocks[unseen])
+
+        # Leave-one-out scores are biased toward the other class, on noise down to an AUC of
+        # 0.32: scores that a threshold is read off come from folds.
+        self.calibration_scores, folded = out_of_fold(labels, 0, scored)
         own = self._sum(blocks)
         check_spread(own, blocks)
-        self.threshold = youden(own if parts is None else self.calibration_scores, labels)
+        self.threshold = youden(self.calibration_scores if folded else own, labels)
         return self
 
     def _regress(self, vectors: NDArray[np.float64], labels: NDArray[np.bool_]) -> None:

@@ -9,7 +9,7 @@ from scipy.stats import Covariance, multivariate_normal
 from sklearn.covariance import LedoitWolf
 from sklearn.preprocessing import StandardScaler
 
-from privaudit.attacks.base import check_calibration, check_spread, folds
+from privaudit.attacks.base import check_calibration, check_spread, out_of_fold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,12 +48,13 @@ class DistributionAttack:
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> DistributionAttack:
         """Estimate both Gaussians on the calibration set."""
         check_calibration(features, labels, least=2)
-        self.calibration_scores = np.full(len(labels), np.nan)
-        parts = folds(labels, 0)
-        for seen, unseen in parts.split(features.vectors, labels) if parts else ():
+
+        def scored(seen: NDArray[np.intp], unseen: NDArray[np.intp]) -> NDArray[np.float64]:
             part = DistributionAttack()
             part._estimate(features.vectors[seen], labels[seen])
-            self.calibration_scores[unseen] = part._ratio(features.vectors[unseen])
+            return part._ratio(features.vectors[unseen])
+
+        self.calibration_scores, _ = out_of_fold(labels, 0, scored)
         self._estimate(features.vectors, labels)
         check_spread(self._ratio(features.vectors), features.vectors)
         return self

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.svm import SVC
 
-from privaudit.attacks.base import check_spread, folds, standardiser, youden
+from privaudit.attacks.base import check_spread, out_of_fold, standardiser, youden
 from privaudit.attacks.pool import check_known, pool_of
 
 if TYPE_CHECKING:
@@ -62,12 +62,13 @@ class GeneratedAttack:
         pool = check_known(features, labels, least=2)
         samples = pool.samples.states
         self._others = samples[~labels]
-        self.calibration_scores = np.full(len(labels), np.nan)
-        parts = folds(labels, 0)
-        for seen, unseen in parts.split(samples, labels) if parts else ():
-            scores = _classifier(pool.answers.states, samples[seen][~labels[seen]])
-            self.calibration_scores[unseen] = scores(samples[unseen])
-        if parts is not None:
+
+        def scored(seen: NDArray[np.intp], unseen: NDArray[np.intp]) -> Rows:
+            others = samples[seen][~labels[seen]]
+            return _classifier(pool.answers.states, others)(samples[unseen])
+
+        self.calibration_scores, folded = out_of_fold(labels, 0, scored)
+        if folded:
             check_spread(self.calibration_scores, samples)
             self.threshold = youden(self.calibration_scores, labels)
         return self
