@@ -73,7 +73,6 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
     if not (task.asks and freely) or getattr(target, "ignores_prompts", False):
         return Conduct()
     key = fingerprint_values(conduct=target.fingerprint, code=fingerprint_code())
-
     changes = fingerprint_values(change=target.fingerprint)
 
     def ask() -> dict[str, Any]:

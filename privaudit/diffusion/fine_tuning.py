@@ -271,9 +271,3 @@ def _trainable_denoiser(family: Family, recipe: Recipe) -> Any:
         for name, parameter in denoiser.named_parameters():
             parameter.requires_grad_(method == "full" or name.endswith("bias"))
     return denoiser
-
-
-def _shuffled_batches(n: int, batch_size: int, draws: torch.Generator) -> Iterator[torch.Tensor]:
-    """Endless batches, each epoch a new permutation; the last of an epoch may be smaller."""
-    while True:
-        yield from torch.split(torch.randperm(n, generator=draws), batch_size)

@@ -110,11 +110,11 @@ class Progress:
             "losses": list(training.losses),
             "parameters": [p.detach().cpu() for p in training.parameters],
             "optimizer": training.optimizer.state_dict(),
-            "schedule": self._training.schedule.state_dict(),
+            "schedule": training.schedule.state_dict(),
             "scaler": training.scaler.state_dict(),
             "average": None if training.average is None else training.average.state_dict(),
             "left": None if batches is None else batches.left,
-            "draws": self._training.draws.get_state(),
+            "draws": training.draws.get_state(),
             # Not the draws of noise and of batches under DP-SGD: who knows them can undo them.
             "spent": None if training.private is None else training.private.history(),
         }
@@ -126,14 +126,14 @@ class Progress:
                 parameter.copy_(value)
         training.losses = list(state["losses"])
         training.optimizer.load_state_dict(state["optimizer"])
-        self._training.schedule.load_state_dict(state["schedule"])
+        training.schedule.load_state_dict(state["schedule"])
         training.scaler.load_state_dict(state["scaler"])
         if training.average is not None:
             training.average.load_state_dict(state["average"])
             training.average.to(device=training.parameters[0].device)
         if self._batches is not None:
             self._batches.left = state["left"]
-        self._training.draws.set_state(state["draws"])
+        training.draws.set_state(state["draws"])
         if training.private is not None:
             training.private.resume(state["spent"])
 
