@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-import privaudit
 from privaudit.errors import SettingError, TrackingError
 from privaudit.history import HistoryFile, tracking
 from privaudit.record import AuditRecord
 from privaudit.settings import SessionSettings
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+from tests.parts.audits import memorised
 from tests.parts.documents import read_session
-from tests.parts.encoders import PixelEncoder
 
 NOWHERE = "http://127.0.0.1:9"
 PICKED = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold", "--privaudit-budget=0.9"]
@@ -161,25 +160,10 @@ def test_a_session_logs_each_of_its_audits_once(audit_folder: AuditFolder, clien
 def test_without_pytest_too_and_what_cannot_be_kept_is_a_warning(
     tmp_path: Path, emoji: dict[str, list[Any]], client: Any
 ) -> None:
-    def audit(**settings: Any) -> AuditRecord:
-        members, non_members = emoji["member"][:12], emoji["non_member"][:12]
-        return privaudit.run_audit(
-            privaudit.MemorizingTarget(members),
-            members,
-            non_members,
-            image_encoder=PixelEncoder(),
-            scenarios="I",
-            attacks="threshold",
-            queries=1,
-            duplicate_limit=2,
-            store="none",
-            **settings,
-        )
-
-    audit(history=tmp_path / "old.sqlite", mlflow=str(tmp_path / "runs"))
+    memorised(emoji, history=tmp_path / "old.sqlite", mlflow=str(tmp_path / "runs"))
     assert len(HistoryFile(tmp_path / "old.sqlite").read()) == 1
     assert len(runs_of(client(tmp_path / "runs"))) == 1
     (tmp_path / "old.sqlite").write_text("mine")
     with pytest.warns(UserWarning, match=r"old\.sqlite: nothing was added"):
-        record = audit(history=tmp_path / "old.sqlite")
+        record = memorised(emoji, history=tmp_path / "old.sqlite")
     assert record.verdict == "fail", "the record is not lost"
