@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REGISTRY",
+    "WEIGHTS",
+    "WHITE_BOX",
     "Registered",
     "default_names",
     "make_attack",
+    "make_white_box",
     "names",
     "position",
     "reads_base",
     "reads_pool",
     "similarity_names",
+    "white_box_names",
 ]
 
 
@@ -177,3 +181,37 @@ def make_attack(name: str, seed: int) -> InferenceModel:
     module, _, kind = REGISTRY[position(name)].home.partition(":")
     made: Any = getattr(importlib.import_module(module), kind)(seed=seed)
     return made  # type: ignore[no-any-return]
+
+
+WHITE_BOX = {
+    "denoising": "privaudit.measurements.denoising:DenoisingLoss",
+    "pia": "privaudit.measurements.white_box:ProximalInitialization",
+    "secmi": "privaudit.measurements.white_box:StepwiseError",
+    "sima": "privaudit.measurements.white_box:ScoreNorm",
+    "clid": "privaudit.measurements.denoising:ConditionalDiscrepancy",
+}
+"""Attacks of who has the weights: what each measures of a sample is its score."""
+WEIGHTS = "weights"
+"""What items, results and records call an attacker with the weights: none of the four scenarios."""
+
+
+def white_box_names() -> tuple[str, ...]:
+    """Return the names of the attacks that take the weights, in order."""
+    return tuple(WHITE_BOX)
+
+
+def make_white_box(name: str) -> Any:
+    """Make the measurement of an attack that takes the weights.
+
+    Raises
+    ------
+    SettingError
+        If there is none of that name.
+    """
+    if name not in WHITE_BOX:
+        from privaudit.errors import SettingError
+
+        msg = f"white-box attack {name!r} is unknown: choose from {', '.join(WHITE_BOX)}"
+        raise SettingError(msg)
+    module, _, kind = WHITE_BOX[name].partition(":")
+    return getattr(importlib.import_module(module), kind)()

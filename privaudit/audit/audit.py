@@ -7,23 +7,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import reads_base
+from privaudit.attacks.registry import WEIGHTS, reads_base
 from privaudit.audit.base import told_by_base
 from privaudit.audit.baselines import Comparer
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
 from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
 from privaudit.audit.experiment import count_asked
-from privaudit.audit.multiplicity import Multiplicity, chance, together
+from privaudit.audit.multiplicity import Multiplicity, together
 from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import provenance_of
 from privaudit.audit.refusals import LeftOut, check_none_refused, may_refuse, without_refused
 from privaudit.audit.results import by_id, written_result
-from privaudit.audit.scenarios import SCENARIOS, n_evaluated
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
 from privaudit.audit.validity import judge_answers, judge_copies
+from privaudit.audit.weights import WeightsAttacker
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import AttackResult, AuditRecord, Images, Validity
@@ -100,6 +100,7 @@ class Audit:
         self._among: dict[str, Multiplicity] = {}
         self._asked: dict[str, int] = {}
         self._left: dict[str, LeftOut] = {}
+        self._weights = WeightsAttacker(self.setup, self.store, self.engine)
         self._generated = 0
         self._validity = Validity()
         self._started = self._ended = datetime.now(UTC)
@@ -150,6 +151,8 @@ class Audit:
             ``"I"`` to ``"IV"``.
         """
         estimate = Estimate(self.store, self.engine.speedup) if estimate is None else estimate
+        if scenario == WEIGHTS:  # it asks for no picture
+            return estimate
         experiment = self.setup.experiment(scenario, planned=True)
         scorer = self.scorer(experiment)
         for labelled in (experiment.calibration, experiment.evaluation):
@@ -191,9 +194,9 @@ class Audit:
         Parameters
         ----------
         scenario
-            ``"I"`` to ``"IV"``.
+            ``"I"`` to ``"IV"``, or ``"weights"``.
         attack
-            The inference model's name.
+            The name of the inference model, or of the white-box attack.
 
         Raises
         ------
@@ -203,6 +206,8 @@ class Audit:
             If an input is unusable; bad samples are found before anything is generated.
         """
         key = (scenario, attack)
+        if scenario == WEIGHTS:
+            return self._with_weights(attack)
         if key not in self._results:
             validity = self.check(scenario, attack)
             if validity.reasons:
@@ -211,18 +216,16 @@ class Audit:
             self._ended = datetime.now(UTC)
         return self._results[key]
 
-    @functools.cached_property
+    def _with_weights(self, attack: str) -> AttackResult:
+        """Run one white-box attack, on the samples that scenario I evaluates."""
+        self._note(self._weights.validity(attack, self._preflight))
+        self._ended = datetime.now(UTC)
+        return self._weights.result(attack)
+
+    @property
     def chance(self) -> Chance | None:
         """How often this gate errs at this size; ``None`` of a sequential audit."""
-        if self.settings.sequential:
-            return None
-        setup, settings = self.setup, self.settings
-        members, non_members, share = setup.members, setup.non_members, settings.calibration
-        sizes = [
-            n_evaluated(SCENARIOS[name], len(members), len(non_members), share)
-            for name in setup.scenarios
-        ]
-        return chance(sizes, len(settings.attacks), settings.budget)
+        return self.setup.chance
 
     def _score(self, experiment: Experiment, attack: str) -> Scores:
         """Score the evaluation set once."""
@@ -359,9 +362,10 @@ class Audit:
             Scenario and inference model of the one result to write down, or ``()`` for none,
             with the images that were generated since the last such record; by default all.
         """
-        results = list(self._results.values())
+        results, weights = list(self._results.values()), self._weights.results
         if only is not None:
-            results = [self._results[only]] if only else []
+            results = [self._results[only]] if only in self._results else []
+            weights = [result for result in weights if (result.scenario, result.attack) == only]
         images = Images(asked=dict(self._asked), generated=self._generated)
         if only is not None:
             self._generated = 0
@@ -374,6 +378,7 @@ class Audit:
             chance=self.chance,
             baseline=self._comparer.used() if self._comparer and results else None,
             results=results,
+            weights=weights,
             notes=[
                 *self.setup.notes(),
                 *(note for left in self._left.values() for note in left.notes),

@@ -16,7 +16,12 @@ __all__ = ["told_by_base"]
 
 
 def told_by_base(
-    scorer: Scorer, experiment: Experiment, attack: str, evaluation: LabelledSet, level: float
+    scorer: Scorer,
+    experiment: Experiment,
+    attack: str,
+    evaluation: LabelledSet,
+    level: float,
+    called: str = "",
 ) -> Validity:
     """Return how well an attack tells members from non-members on the base alone.
 
@@ -30,8 +35,10 @@ def told_by_base(
         Whom it evaluated.
     level
         Confidence of the bounds.
+    called
+        What the record calls the attack, where that is not the inference model.
     """
-    name = f"{experiment.scenario.name}-{attack}"
+    name = f"{experiment.scenario.name}-{called or attack}"
     scores = scorer.on_base(attack, experiment.calibration, evaluation)
     bounds = auc_interval(scores.members, scores.non_members, level)
     interval = Interval(low=bounds.low, high=bounds.high, confidence=level)

@@ -83,8 +83,17 @@ class Preflight:
     def check(self, experiment: Experiment, attack: str) -> Validity:
         """Ask whether one attack of one scenario can say anything; no image is generated."""
         name = f"{experiment.scenario.name}-{attack}"
+        control = self._control(
+            attack, CopyingTarget, experiment.calibration, experiment.evaluation
+        )
+        return self._judged(experiment, sensitivity=self.sensitivity, controls={name: control})
+
+    def sets(self, experiment: Experiment) -> Validity:
+        """Ask what :meth:`check` asks of the samples and the base alone, whatever the attack."""
+        return self._judged(experiment, sensitivity={}, controls={})
+
+    def _judged(self, experiment: Experiment, **graded: Any) -> Validity:
         return validity.judge(
-            sensitivity=self.sensitivity,
             budget=self.settings.budget,
             blind_image=self.blind_image,
             blind_caption=self.blind_caption,
@@ -93,14 +102,7 @@ class Preflight:
             duplicates=self._duplicates(experiment),
             evaluation_ids=[sample.id for sample in experiment.evaluation.samples],
             is_base=self.is_base,
-            controls={
-                name: self._control(
-                    attack,
-                    CopyingTarget,
-                    experiment.calibration,
-                    experiment.evaluation,
-                )
-            },
+            **graded,
         )
 
     @functools.cached_property

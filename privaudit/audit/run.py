@@ -10,7 +10,7 @@ from privaudit.audit.audit import Audit
 from privaudit.audit.baselines import Against, baseline_key, load_reference
 from privaudit.audit.inputs import AuditInputs
 from privaudit.audit.releases import record_reference
-from privaudit.audit.scenarios import SCENARIOS
+from privaudit.audit.scenarios import ATTACKER_WITH_WEIGHTS, SCENARIOS
 from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SampleError, SettingError
 from privaudit.record import AuditRecord, NotCompleted
@@ -189,22 +189,20 @@ def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
     """Compute every result there can be, and return why there are not more."""
     missing, inputs = [], audit.setup.inputs
     inputs.check_protocol(audit.settings, *(SCENARIOS[name] for name in audit.settings.scenarios))
-    for scenario in audit.settings.scenarios:
-        what = SCENARIOS[scenario]
+    for scenario, attack in audit.settings.asked_results:
+        what = SCENARIOS.get(scenario, ATTACKER_WITH_WEIGHTS)
         lacking = inputs.lacking(what, audit.settings.protocol)
-        reason = f"{what.name} lacks {', '.join(lacking)}"
+        outcome, reason = "skipped", f"{what.name} lacks {', '.join(lacking)}"
         if lacking and strict:
             msg = f"{reason}: pass them, or leave it out of scenarios"
             raise SampleError(msg)
-        for attack in audit.settings.attacks:
-            outcome = "skipped"
-            if not lacking:
-                try:
-                    audit.result(scenario, attack)
-                    continue
-                except InvalidAuditError as error:
-                    outcome, reason = "invalid", str(error)
-            missing.append(
-                NotCompleted(scenario=what.name, attack=attack, outcome=outcome, reason=reason)
-            )
+        if not lacking:
+            try:
+                audit.result(scenario, attack)
+                continue
+            except InvalidAuditError as error:
+                outcome, reason = "invalid", str(error)
+        missing.append(
+            NotCompleted(scenario=what.name, attack=attack, outcome=outcome, reason=reason)
+        )
     return missing

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from privaudit.attacks.registry import WEIGHTS
 from privaudit.errors import SampleError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from privaudit.samples import Sample
 
 __all__ = [
+    "ATTACKER_WITH_WEIGHTS",
     "PAPER_SHADOW_MODEL",
     "SCENARIOS",
     "SHADOW_MODEL",
@@ -66,6 +68,8 @@ class Scenario:
         >>> [SCENARIOS[name].shadow("paper") for name in ("I", "III")]
         ['paper_shadow_model', 'shadow_model']
         """
+        if self.name == WEIGHTS:
+            return None
         if not self.knows_members:
             return SHADOW_MODEL
         return PAPER_SHADOW_MODEL if protocol == "paper" else None
@@ -78,6 +82,8 @@ SCENARIOS = {
     "IV": Scenario("attack-IV", knows_captions=False, knows_members=False),
 }
 """The scenarios by their Roman numeral."""
+ATTACKER_WITH_WEIGHTS = Scenario(WEIGHTS, knows_captions=True, knows_members=True)
+"""None of the four: reads captions, and a threshold from known members."""
 
 
 def _n_known(n_members: int, calibration: float) -> int:

@@ -14,8 +14,9 @@ from privaudit.audit.experiment import (
     write_captions,
 )
 from privaudit.audit.exposure import groups_of
+from privaudit.audit.multiplicity import chance
 from privaudit.audit.provenance import sample_set
-from privaudit.audit.scenarios import SCENARIOS, split_calibration
+from privaudit.audit.scenarios import SCENARIOS, n_evaluated, split_calibration
 from privaudit.audit.shadows import Shadows
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from privaudit.audit.scenarios import Scenario
     from privaudit.captioners import Captioner
     from privaudit.encoders import Encoder
-    from privaudit.record import SampleSet
+    from privaudit.record import Chance, SampleSet
     from privaudit.samples import Sample
     from privaudit.settings import AuditSettings
     from privaudit.store import Store
@@ -132,8 +133,12 @@ class Setup:
         no inference model of the audit reads its answers, or the settings leave it out.
         """
         settings = self.settings
-        if not settings.base_calibration or not any(map(reads_base, settings.attacks)):
-            return None
+        reads = settings.base_calibration and any(map(reads_base, settings.attacks))
+        return self.known_base if reads else None
+
+    @functools.cached_property
+    def known_base(self) -> Target | None:
+        """The base model that was given, or that the target's own pipeline was made of."""
         own = None if self.base is not None else base_of(self.inputs.target_model)
         return self.base if own is None else self.as_target(own)
 
@@ -210,6 +215,20 @@ class Setup:
             self.encoder, settings.similarity, settings.similarity_axis, self.features
         )
         return AnswerSimilarity(paper, pool=any(map(reads_pool, settings.attacks)))
+
+    @functools.cached_property
+    def chance(self) -> Chance | None:
+        """How often this gate errs at this size; ``None`` of a sequential audit."""
+        settings = self.settings
+        if settings.sequential:
+            return None
+        sizes = [
+            n_evaluated(
+                SCENARIOS[name], len(self.members), len(self.non_members), settings.calibration
+            )
+            for name in self.scenarios
+        ]
+        return chance(sizes, len(settings.attacks), settings.budget)
 
     # -- what it asks
 

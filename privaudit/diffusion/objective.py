@@ -44,6 +44,16 @@ class Objective(Protocol):
         """Return noisy latents, and the timestep of each that the denoiser is told."""
         ...
 
+    def level(self, share: float) -> int:
+        """Return the level that is a share of the way from data, 0, to noise, 1."""
+        ...
+
+    def implied(
+        self, predicted: torch.Tensor, noisy: torch.Tensor, levels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the latents and the noise that a prediction says noisy latents are made of."""
+        ...
+
     def errors(
         self,
         predicted: torch.Tensor,
@@ -102,6 +112,21 @@ class NoisePrediction:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add noise, see :class:`Objective`; a level is the timestep itself."""
         return self._scheduler.add_noise(latents, noise, levels), levels
+
+    def level(self, share: float) -> int:
+        """Count up: levels grow with the noise, see :class:`Objective`."""
+        return min(int(share * self.levels), self.levels - 1)
+
+    def implied(
+        self, predicted: torch.Tensor, noisy: torch.Tensor, levels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Solve for both, see :class:`Objective`."""
+        kept = self._scheduler.alphas_cumprod.to(noisy.device, noisy.dtype)[levels]
+        kept = kept.reshape(-1, *[1] * (noisy.ndim - 1))
+        data, rest = kept.sqrt(), (1 - kept).sqrt()
+        if self._kind == "v_prediction":
+            return data * noisy - rest * predicted, data * predicted + rest * noisy
+        return (noisy - rest * predicted) / data, predicted
 
     def errors(
         self,
@@ -179,6 +204,17 @@ class FlowMatching:
         sigmas = self._sigma(levels, latents)
         mixed = (1 - sigmas) * latents + sigmas * noise
         return mixed, self._timesteps.to(latents.device)[levels]
+
+    def level(self, share: float) -> int:
+        """Count from the other end: the first is the noisiest, see :class:`Objective`."""
+        return max(self.levels - 1 - int(share * self.levels), 0)
+
+    def implied(
+        self, predicted: torch.Tensor, noisy: torch.Tensor, levels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Follow the straight line both ways, see :class:`Objective`."""
+        sigmas = self._sigma(levels, noisy)
+        return noisy - sigmas * predicted, noisy + (1 - sigmas) * predicted
 
     def errors(
         self,

@@ -126,7 +126,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     settings, _ = _settings(metafunc.config)
     with contextlib.suppress(ValueError):  # raised as a usage error once all is collected
         settings = item_settings(metafunc.definition, settings)
-    pairs = [(scenario, attack) for scenario in settings.scenarios for attack in settings.attacks]
+    pairs = settings.asked_results
     ids = [result_id(scenario, attack) for scenario, attack in pairs]
     metafunc.parametrize(FIXTURE, pairs, ids=ids, indirect=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from privaudit.attacks.registry import names
+from privaudit.attacks.registry import WEIGHTS, names, white_box_names
 from privaudit.plugin import FIXTURE, MARKERS
 from privaudit.plugin.pytest_internals import item_id, item_parameters
 
@@ -32,13 +32,17 @@ CLAIMABLE = tuple(f"{scenario}-{attack}" for scenario in ("III", "IV") for attac
 """The results that can bound ε, as a ``privacy_claim`` names one."""
 PATTERN = (
     r"^(?P<test>[^\[]*)\[(?P<before>.*?)-?\b"
-    rf"(?P<scenario>attack-(?:{'|'.join(reversed(SCENARIOS))}))-(?P<attack>{'|'.join(names())})"
+    rf"(?:(?P<scenario>attack-(?:{'|'.join(reversed(SCENARIOS))}))-(?P<attack>{'|'.join(names())})"
+    rf"|{WEIGHTS}-(?P<white_box>{'|'.join(white_box_names())}))"
     r"\b-?(?P<after>.*)\]$"
 )
 
 
 class Address(NamedTuple):
-    """Where a result belongs: its audit, scenario and inference model."""
+    """Where a result belongs: its audit, scenario and inference model.
+
+    Of a white-box attack, the scenario is ``"weights"``.
+    """
 
     audit: str
     scenario: str
@@ -46,13 +50,15 @@ class Address(NamedTuple):
 
 
 def result_id(scenario: str, attack: str) -> str:
-    """Name an item, such as ``attack-I-threshold``."""
-    return f"attack-{scenario}-{attack}"
+    """Name an item, such as ``attack-I-threshold`` or ``weights-denoising``."""
+    return f"{scenario}-{attack}" if scenario == WEIGHTS else f"attack-{scenario}-{attack}"
 
 
 def result_order() -> list[str]:
     """List the names of all results there can be, in the order of a table."""
-    return [result_id(scenario, attack) for scenario in SCENARIOS for attack in names()]
+    asked = [(scenario, attack) for scenario in SCENARIOS for attack in names()]
+    asked += [(WEIGHTS, attack) for attack in white_box_names()]
+    return [result_id(*pair) for pair in asked]
 
 
 def address_of(nodeid: str) -> Address | None:
@@ -70,6 +76,8 @@ def address_of(nodeid: str) -> Address | None:
         return None
     own = "-".join(part for part in (match["before"], match["after"]) if part)
     name = f"{match['test']}[{own}]" if own else match["test"]
+    if match["white_box"]:
+        return Address(name, WEIGHTS, match["white_box"])
     return Address(name, match["scenario"], match["attack"])
 
 

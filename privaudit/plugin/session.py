@@ -92,10 +92,11 @@ class AuditSession:
 
     def _verdict(self, result: AttackResult, item: pytest.Item) -> GateFailure | None:
         """Return the failure that a result is, or that an earlier draw of it was."""
+        from privaudit.record import NOT_GATED
         from privaudit.report.wording import explanation
 
         before = self._red.get(item.nodeid)
-        if result.verdict != "pass":
+        if result.verdict not in ("pass", NOT_GATED):
             kind = failure_kind(result)
             self._red.setdefault(item.nodeid, explanation(result, item_id(item.nodeid)))
             return kind(explanation(result, item_id(item.nodeid)))

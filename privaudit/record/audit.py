@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from privaudit.record.comparison import BaselineUsed
-from privaudit.record.result import AttackResult
+from privaudit.record.result import NOT_GATED, AttackResult
 from privaudit.record.run import CheckpointName
 from privaudit.record.validity import Validity
 from privaudit.record.values import Chance, Value
@@ -134,6 +134,9 @@ class AuditRecord(Value):
         What the results were compared with, if there was a baseline.
     results
         In the order of scenarios and inference models.
+    weights
+        What an attacker with the weights finds, by white-box attack. None of them is among the
+        results, and they decide nothing unless the weights are what is released.
     not_completed
         Results that are missing.
     notes
@@ -152,6 +155,7 @@ class AuditRecord(Value):
     chance: Chance | None = None
     baseline: BaselineUsed | None = None
     results: list[AttackResult] = []
+    weights: list[AttackResult] = []
     not_completed: list[NotCompleted] = []
     notes: list[str] = []
     complete: bool = True
@@ -163,7 +167,7 @@ class AuditRecord(Value):
         ``"fail"``, ``"inconclusive"`` or ``"pass"``; ``"invalid"`` if nothing may be concluded;
         ``"unknown"`` if there is no result, or one that was not skipped is missing.
         """
-        found = {result.verdict for result in self.results}
+        found = {result.verdict for result in (*self.results, *self.weights)} - {NOT_GATED}
         missing = {item.outcome for item in self.not_completed} - {"skipped"}
         for verdict in ("fail", "inconclusive"):
             if verdict in found:
@@ -174,8 +178,22 @@ class AuditRecord(Value):
 
     @property
     def n_over(self) -> int:
-        """Results that did not pass."""
-        return sum(result.verdict != "pass" for result in self.results)
+        """Results that did not pass, with those of white-box attacks that decide."""
+        passed = ("pass", NOT_GATED)
+        return sum(result.verdict not in passed for result in (*self.results, *self.weights))
+
+    @property
+    def captured(self) -> float | None:
+        """Share of what an attacker with the weights sees that the strongest result sees.
+
+        By AUC over one half, from 0; above 1 where pictures give away more. ``None`` where no
+        white-box attack was run, or none shows a leak.
+        """
+        ceiling = max(self.weights, key=lambda result: result.auc, default=None)
+        if ceiling is None or not self.results or not ceiling.interval.low > 0.5:
+            return None
+        best = max(result.auc for result in self.results)
+        return max(0.0, best - 0.5) / (ceiling.auc - 0.5)
 
     def merged(self, other: AuditRecord) -> AuditRecord:
         """Return both parts of one audit as one; of a result that is in both, the other's."""
@@ -184,10 +202,11 @@ class AuditRecord(Value):
             return mine.merged(its) if mine and its else mine or its
 
         results = {result.name: result for result in (*self.results, *other.results)}
+        weights = {result.name: result for result in (*self.weights, *other.weights)}
         missing = {
             item.name: item
             for item in (*self.not_completed, *other.not_completed)
-            if item.name not in results
+            if item.name not in results | weights
         }
         return self.model_copy(
             update={
@@ -199,6 +218,7 @@ class AuditRecord(Value):
                 "chance": other.chance or self.chance,
                 "baseline": other.baseline or self.baseline,
                 "results": list(results.values()),
+                "weights": list(weights.values()),
                 "not_completed": list(missing.values()),
                 "notes": list(dict.fromkeys((*self.notes, *other.notes))),
                 "complete": self.complete and other.complete,
@@ -215,6 +235,7 @@ class AuditRecord(Value):
         return self.model_copy(
             update={
                 "results": sorted(self.results, key=by_place),
+                "weights": sorted(self.weights, key=by_place),
                 "not_completed": sorted(self.not_completed, key=by_place),
             }
         )

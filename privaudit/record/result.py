@@ -19,7 +19,10 @@ from privaudit.record.values import (
     Value,
 )
 
-__all__ = ["AttackResult"]
+__all__ = ["NOT_GATED", "AttackResult"]
+
+NOT_GATED = "reported"
+"""The verdict of a white-box attack where the weights are not what is released."""
 
 
 class AttackResult(Value):
@@ -28,15 +31,17 @@ class AttackResult(Value):
     Attributes
     ----------
     scenario
-        ``"attack-I"`` to ``"attack-IV"``.
+        ``"attack-I"`` to ``"attack-IV"``, or ``"weights"``.
     attack
-        The inference model, by its name in :mod:`privaudit.attacks.registry`.
+        The inference model, or the white-box attack, by its name in
+        :mod:`privaudit.attacks.registry`.
     auc
         ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
-        ``"pass"``; ``"fail"`` where it is shown that the AUC is over the budget, or ε over a
-        claim, or more members are found than may be, or that the AUC rose over the baseline's;
-        otherwise ``"inconclusive"``, which is as red.
+        ``"pass"``; ``"reported"`` of a white-box attack that decides nothing; ``"fail"`` where
+        it is shown that the AUC is over the budget, or ε over a claim, or more members are found
+        than may be, or that the AUC rose over the baseline's; otherwise ``"inconclusive"``, which
+        is as red.
     auc_verdict
         The verdict on the AUC alone.
     interval

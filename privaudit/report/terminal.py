@@ -12,6 +12,7 @@ from privaudit.report.wording import (
     percent,
     protocol_clause,
     verdict_words,
+    weights_lines,
 )
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield from _false_red(audit)
             yield from _epsilon(audit.results)
             yield from _exposed(audit.results)
+        yield from weights_lines(audit)
         yield from _not_completed(audit)
         yield from audit.notes
         yield ""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from privaudit.attacks.registry import WEIGHTS
+from privaudit.record import NOT_GATED
 from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from privaudit.record import AttackResult, AuditRecord, Chance
 
 __all__ = [
@@ -18,6 +22,7 @@ __all__ = [
     "percent",
     "protocol_clause",
     "verdict_words",
+    "weights_lines",
 ]
 
 FALSE_RED = 0.05
@@ -54,6 +59,10 @@ def _of_claim(result: AttackResult) -> str:
     )
 
 
+def _attacker(result: AttackResult) -> str:
+    return "an attacker with the weights" if result.scenario == WEIGHTS else result.scenario
+
+
 def _who(result: AttackResult) -> str:
     return f"{result.evaluation.members} members from {result.evaluation.non_members} non-members"
 
@@ -68,23 +77,23 @@ def _of_auc(result: AttackResult) -> str:
     if result.gate == "evidence" and result.sequential is None and low <= result.budget:
         return (
             f"{n.members}+{n.non_members} samples could not show that the AUC is over {where}, "
-            f"whatever the model: {result.scenario} by {result.attack} would never fail\nadd "
+            f"whatever the model: {_attacker(result)} by {result.attack} would never fail\nadd "
             "samples, or audit fewer scenarios or inference models"
         )
     undecided = result.auc_verdict == "inconclusive"
     if undecided and (result.gate == "certify" or result.sequential):
         return (
-            f"AUC {result.auc:.3f} [{low:.3f}, {high:.3f}] straddles {where}: {result.scenario} "
+            f"AUC {result.auc:.3f} [{low:.3f}, {high:.3f}] straddles {where}: {_attacker(result)} "
             f"by {result.attack} is undecided about {n.members} members and {n.non_members} "
             f"non-members\n{_more(result)}"
         )
     if result.gate == "evidence" or result.sequential is not None:
         return (
-            f"AUC {result.auc:.3f}, at least {low:.3f} > {where}: {result.scenario} tells "
+            f"AUC {result.auc:.3f}, at least {low:.3f} > {where}: {_attacker(result)} tells "
             f"{_who(result)} by {result.attack}"
         )
     return (
-        f"AUC {result.auc:.3f} > {where}: {result.scenario} tells {_who(result)} by "
+        f"AUC {result.auc:.3f} > {where}: {_attacker(result)} tells {_who(result)} by "
         f"{result.attack}, right {result.success_rate.value:.0%} of the time\n{_shown(result)}"
     )
 
@@ -99,7 +108,7 @@ def _of_tpr(result: AttackResult) -> str:
         return (
             f"{limit} cannot be checked: {result.calibration.non_members} calibration non-members, "
             f"and such a threshold needs {found.needed}\nadd non-members, raise at_fpr, or leave "
-            f"{result.scenario} out"
+            f"{_attacker(result)} out"
         )
     at, n = found.point, result.evaluation
     low, high = at.tpr.interval.low, at.tpr.interval.high
@@ -110,7 +119,7 @@ def _of_tpr(result: AttackResult) -> str:
     )
     sign = ">" if at.tpr.value > found.max_tpr else "is not over"
     return (
-        f"TPR {at.tpr.value:.1%} {sign} {limit}: {result.scenario} finds {at.true_positives} of "
+        f"TPR {at.tpr.value:.1%} {sign} {limit}: {_attacker(result)} finds {at.true_positives} of "
         f"{n.members} members by {result.attack}, and accuses {at.false_positives} of "
         f"{n.non_members} non-members\n{shown}"
     )
@@ -210,6 +219,37 @@ def protocol_clause(audit: AuditRecord) -> str:
     return f"; {subject} {'calibrate' if len(knowing) > 1 else 'calibrates'} {on}"
 
 
+def _white_box(audit: AuditRecord) -> str:
+    """Say how many white-box attacks are over the budget, and whether that decides anything."""
+    first, n = audit.weights[0], len(audit.weights)
+    over = sum(result.auc > first.budget for result in audit.weights)
+    found = f"{over} of {n} white-box attack{'' if n == 1 else 's'} over it"
+    return f"{found}, only reported" if first.verdict == NOT_GATED else found
+
+
+def weights_lines(audit: AuditRecord) -> Iterator[str]:
+    """Say what an attacker with the weights sees, and how much of that the results see."""
+    if not audit.weights:
+        return
+    found = [
+        f"{one.attack} {one.auc:.3f} ({one.interval.low:.3f}-{one.interval.high:.3f})"
+        for one in audit.weights
+    ]
+    yield f"an attacker with the weights: AUC {', '.join(found)}"
+    first = audit.weights[0]
+    if first.verdict == NOT_GATED:
+        yield (
+            "that decides nothing here: release='weights' lets it, which is right where others can "
+            "download the model"
+        )
+    if audit.captured is not None:
+        best = max(audit.results, key=lambda result: result.auc)
+        yield (
+            f"of what that attacker sees, this audit's strongest attack, {best.name}, captured "
+            f"{audit.captured:.0%}"
+        )
+
+
 def verdict_words(result: AttackResult) -> str:
     """Say a verdict as the table does: in capitals when it is red, with a doubt if there is one."""
     if result.verdict != "pass":
@@ -220,7 +260,8 @@ def verdict_words(result: AttackResult) -> str:
 def headline(audit: AuditRecord) -> str:
     """Say an audit in one sentence, after its name."""
     if not audit.results:
-        return f"{audit.name}: 0 results, so nothing is known of the model"
+        known = _white_box(audit) if audit.weights else "so nothing is known of the model"
+        return f"{audit.name}: 0 results, {known}"
     n = len(audit.results)
     first = audit.results[0]
     shown = sum(result.auc_verdict == "fail" for result in audit.results)
@@ -241,6 +282,8 @@ def headline(audit: AuditRecord) -> str:
     if claims:
         parts.append(f"{claims} over the claimed epsilon")
     parts += change_headline(audit)
+    if audit.weights:
+        parts.append(_white_box(audit))
     if audit.not_completed:
         parts.append(f"{len(audit.not_completed)} not completed")
     return f"{audit.name}: {audit.verdict.upper()}, {', '.join(parts)}"

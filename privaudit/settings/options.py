@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import default_names, names
+from privaudit.attacks.registry import default_names, names, white_box_names
 from privaudit.settings import parsers
 
 if TYPE_CHECKING:
@@ -121,6 +121,19 @@ OPTIONS: tuple[Option, ...] = (
         parsers.several(*names()),
         default_names(),
         f"inference models to run, a comma-separated list of {', '.join(names())}",
+    ),
+    Option(
+        "white_box",
+        parsers.several(*white_box_names(), none=True),
+        (),
+        f"attacks of who has the weights, to run too: a list of {', '.join(white_box_names())}",
+        unset="none",
+    ),
+    Option(
+        "release",
+        parsers.choice("api", "weights"),
+        "api",
+        "what others get: api (pictures; white-box attacks decide nothing) or weights (they do)",
     ),
     Option("queries", parsers.whole(1), 3, "images generated per sample (m)"),
     Option(
@@ -269,8 +282,7 @@ OPTIONS: tuple[Option, ...] = (
         "blind_limit",
         parsers.number(0.5, 1),
         0.55,
-        "an audit is invalid if members can be told from non-members without the model, with "
-        "an AUC above this",
+        "AUC up to which members may be told from non-members without the model",
     ),
     Option(
         "duplicate_limit",
@@ -298,8 +310,7 @@ OPTIONS: tuple[Option, ...] = (
         "mlflow",
         parsers.text,
         None,
-        "log each completed audit, its record with sample ids too, to this MLflow tracking "
-        "server, database or folder (extra 'mlflow')",
+        "log each completed audit, with sample ids, to this MLflow server, database or folder",
         in_audit=False,
         unset="nothing is logged",
     ),

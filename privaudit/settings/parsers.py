@@ -68,10 +68,17 @@ def choice(*choices: str) -> Callable[[Any], str]:
     return parse
 
 
-def several(*choices: str, prefix: str = "") -> Callable[[Any], tuple[str, ...]]:
-    """Return a parser of a comma-separated list, which comes out in the order of the choices."""
+def several(
+    *choices: str, prefix: str = "", none: bool = False
+) -> Callable[[Any], tuple[str, ...]]:
+    """Return a parser of a comma-separated list, which comes out in the order of the choices.
+
+    With ``none``, the word ``none`` and an empty list are nothing.
+    """
 
     def parse(given: Any) -> tuple[str, ...]:
+        if none and given in ("none", (), []):
+            return ()
         parts = given.split(",") if isinstance(given, str) else list(given)
         names = {str(part).strip().removeprefix(prefix) for part in parts}
         if not names or not names <= set(choices):

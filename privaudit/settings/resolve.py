@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from privaudit.attacks.registry import WEIGHTS, white_box_names
 from privaudit.settings.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class AuditSettings(_Settings):
     at_fpr: float
     scenarios: tuple[str, ...]
     attacks: tuple[str, ...]
+    white_box: tuple[str, ...]
+    release: str
     queries: int
     num_inference_steps: int | None
     guidance_scale: float | None
@@ -135,6 +138,19 @@ class AuditSettings(_Settings):
     baseline_samples: str
     blind_limit: float
     duplicate_limit: float
+
+    @property
+    def weights_attacks(self) -> tuple[str, ...]:
+        """The white-box attacks that are run: of released weights at least one."""
+        if self.white_box or self.release == "api":
+            return self.white_box
+        return white_box_names()[:1]
+
+    @property
+    def asked_results(self) -> list[tuple[str, str]]:
+        """The results that are asked for, in order: scenario, or ``"weights"``, and attack."""
+        asked = [(scenario, attack) for scenario in self.scenarios for attack in self.attacks]
+        return [*asked, *((WEIGHTS, attack) for attack in self.weights_attacks)]
 
     def with_marker(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AuditSettings:
         """Apply one ``privacy_budget`` marker.

@@ -18,6 +18,7 @@ from privaudit import (
     run_audit,
     statistics,
 )
+from privaudit.attacks import registry
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.dp_sgd import PrivateOptimizer
 from privaudit.diffusion.families import family_of
@@ -156,6 +157,21 @@ def test_where_diffusers_reads_no_adapter_file_saving_one_says_so(
     with pytest.raises(FineTuneError, match="reads no LoRA file into a PixArtAlphaPipeline"):
         finetune(ZOO[name].build(), small(emoji["member"][:2], name), **long)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_attacker_with_the_weights_measures_each_family(
+    family: str, emoji: dict[str, Any]
+) -> None:
+    target = PipelineTarget(ZOO[family].build(), num_inference_steps=2)
+    samples = small(emoji["member"][:2], family)
+    queries = dict(enumerate(plan_queries(samples, [s.caption for s in samples], 1, 0)))
+    for name in registry.white_box_names():
+        kind = type(registry.make_white_box(name))
+        found = np.stack(kind(resolution=size_of(family)).rows(target, queries, {}))
+        assert found.shape[0] == 2
+        assert np.isfinite(found).all()
 
 
 def losses(pipeline: Any, samples: list[Any], name: str) -> Any:

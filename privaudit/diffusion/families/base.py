@@ -117,12 +117,25 @@ class Family(ABC):
             Noise level of each, shape (n,), whole numbers below ``objective.levels``.
         """
         noisy, timesteps = self.objective.noisy(latents, noise, levels)
-        given = self.arguments(noisy, timesteps, conditions)
-        if not torch.is_autocast_enabled(latents.device.type):
-            given = _cast(given, next(denoiser.parameters()).dtype)
-        answer = denoiser(**given).sample
-        predicted = self.prediction(answer, noisy)
+        predicted = self.predicted(denoiser, noisy, timesteps, conditions)
         return self.objective.errors(predicted, latents, noise, levels)
+
+    def predicted(
+        self, denoiser: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        """Return what a denoiser predicts of noisy latents, in their shape.
+
+        Parameters
+        ----------
+        denoiser, conditions
+            As of :meth:`errors`.
+        noisy, timesteps
+            What the objective makes of latents, noise and levels.
+        """
+        given = self.arguments(noisy, timesteps, conditions)
+        if not torch.is_autocast_enabled(noisy.device.type):
+            given = _cast(given, next(denoiser.parameters()).dtype)
+        return self.prediction(denoiser(**given).sample, noisy)
 
     def size(self, resolution: int | Size | None = None) -> Size:
         """Return height and width that images are resized to: what is asked, or the model's own.

@@ -1,0 +1,116 @@
+"""Attacks of who has the weights, through pytest: reported, and gated where weights are released."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.parts.audit_folder import LEAKING, AuditFolder
+
+OVERFIT = """
+@pytest.fixture(scope="session")
+def target_model():
+    models = emoji_sets.MODELS
+    return privaudit.SavedPipeline(models / "base", unet=models / "overfit" / "unet", device="cpu")
+"""
+ASKED = """
+@pytest.mark.privacy_budget(
+    {budget}, scenarios="I", attacks="threshold", base_calibration=False, {more}
+)
+def test_leak(membership_attack):
+    assert 0 <= membership_attack.auc <= 1
+"""
+
+
+def record(audit_folder: AuditFolder) -> Any:
+    [audit] = json.loads((audit_folder.path / "out.json").read_text(encoding="utf-8"))["audits"]
+    return audit
+
+
+@pytest.mark.slow
+def test_what_the_weights_give_away_is_reported_and_decides_nothing(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(
+        OVERFIT, ASKED.format(budget=0.95, more='num_inference_steps=1, white_box="pia,sima"')
+    )
+    result = audit_folder.run("--privaudit-json=out.json", subprocess=True)
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*test_leak: PASS, 0 of 1 result over the budget*2 white-box attacks *, only reported",
+            "an attacker with the weights: AUC pia * sima *",
+            "that decides nothing here: release='weights' lets it, *",
+            "of what that attacker sees, this audit's strongest attack, attack-I-threshold, *",
+        ]
+    )
+    audit = record(audit_folder)
+    assert [r["attack"] for r in audit["results"]] == ["threshold"]
+    assert [(r["scenario"], r["attack"], r["verdict"]) for r in audit["weights"]] == [
+        ("weights", "pia", "reported"),
+        ("weights", "sima", "reported"),
+    ]
+    assert all(r["auc"] > 0.9 and r["n_queries"] == 0 for r in audit["weights"])
+    assert audit["settings"]["white_box"] == ["pia", "sima"]
+
+
+@pytest.mark.slow
+def test_released_weights_are_red_where_their_owner_asks_for_no_attack_by_name(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(
+        OVERFIT, ASKED.format(budget=0.7, more='num_inference_steps=1, release="weights"')
+    )
+    result = audit_folder.run("--privaudit-json=out.json", "-k", "weights", subprocess=True)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*AUC * > budget 0.7 (marker): an attacker with the weights tells 6 members from 6 *",
+            "*test_leak: 0 results, 1 of 1 white-box attack over it",
+        ]
+    )
+    assert record(audit_folder)["weights"][0]["attack"] == "denoising"
+
+
+def test_a_model_that_shows_no_weights_is_an_error_and_not_a_pass(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(LEAKING, ASKED.format(budget=1, more='white_box="sima"'))
+    result = audit_folder.run("--privaudit-json=out.json", "-k", "weights")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["*MemorizingTarget shows no pipeline, and the norm of the score *"]
+    )
+    assert record(audit_folder)["not_completed"][0]["scenario"] == "weights"
+
+
+def test_no_plan_counts_an_image_for_them_and_no_name_passes_unknown(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(LEAKING, ASKED.format(budget=1, more='white_box="sima"'))
+    if not audit_folder.workers:
+        result = audit_folder.run("--privaudit-plan")
+        result.stdout.fnmatch_lines(["privaudit: 24 images to generate, *"])
+    result = audit_folder.run("--privaudit-white-box=lira")
+    result.stderr.fnmatch_lines(["*--privaudit-white-box=*lira*denoising, pia, secmi, sima, clid*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_the_checkpoints_of_a_run_are_refused(audit_folder: AuditFolder) -> None:
+    audit_folder.write(
+        """
+RUN = [privaudit.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
+
+@pytest.mark.parametrize("target_model", RUN)
+@pytest.mark.privacy_budget(scenarios="I", attacks="threshold", white_box="sima")
+def test_run(target_model, membership_attack):
+    pass
+"""
+    )
+    result = audit_folder.run()
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        ["*white-box attacks are not run on the checkpoints of a training*"]
+    )
