@@ -62,6 +62,8 @@ def as_rgb(image: Image.Image, *, background: str = WHITE) -> Image.Image:
     if not (image.width and image.height):
         msg = f"image of {image.width}×{image.height} pixels: there is nothing to see"
         raise PictureError(msg)
+    if type(image) is Image.Image and image.mode == "RGB" and not (image.info or image.getexif()):
+        return image  # from no file: nothing is written down of how it is meant to be seen
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a damaged EXIF block turns nothing, here as in trainers
         turned = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION) else image

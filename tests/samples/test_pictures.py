@@ -200,3 +200,10 @@ def test_one_function_makes_rgb() -> None:
         if straight.search(file.read_text(encoding="utf-8"))
     ]
     assert found == ["samples/pictures.py"]
+
+
+def test_a_picture_of_no_file_is_turned_where_somebody_wrote_that_into_it() -> None:
+    lying = Image.new("RGB", (3, 2))
+    assert as_rgb(lying) is lying
+    lying.getexif()[ORIENTATION] = 6
+    assert as_rgb(lying).size == (2, 3)
