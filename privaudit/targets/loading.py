@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ def load_pipeline(
     base: str | Path,
     *,
     config: str | Path | None = None,
+    pipeline_class: type | str | None = None,
     unet: Any = None,
     transformer: Any = None,
     lora: Adapters = None,
@@ -47,6 +49,9 @@ def load_pipeline(
     config
         Of a single file: folder of a pipeline of the same architecture, such as the base's. Its
         weights are not read.
+    pipeline_class
+        Class of a pipeline that is not diffusers' own, or its name as ``"package.module:Class"``,
+        which is imported. Code that comes with a model from the hub is not run.
     unet, transformer
         Folder of a fine-tuned denoiser to put in place of the base's; or the denoiser itself.
     lora
@@ -71,8 +76,9 @@ def load_pipeline(
     ------
     GeneratorError
         If there is no such pipeline or adapter; if a single file is not all of a pipeline as its
-        config describes it; if the pipeline has no such part; if a key of
-        an adapter is not used, or no weight changed by it; if a textual inversion adds no word.
+        config describes it; if ``pipeline_class`` is no class of pipelines; if the pipeline has
+        no such part; if a key of an adapter is not used, or no weight changed by it; if a textual
+        inversion adds no word.
 
     Examples
     --------
@@ -89,7 +95,7 @@ def load_pipeline(
         from_pretrained[dtype_argument()] = torch.float32
     # A learned word alone is no other model: what has no such word is drawn as by the base.
     parts = (unet, transformer, lora, biases)
-    known = {"base": base, "config": config, **from_pretrained}
+    known = {"base": base, "config": config, "pipeline_class": pipeline_class, **from_pretrained}
     origin = known if any(p is not None for p in parts) else None
     fused: list[dict[str, Any]] = []
     try:
@@ -99,7 +105,7 @@ def load_pipeline(
                 from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
             elif part is not None:
                 from_pretrained[name] = part
-        pipeline = _loaded(base, config, from_pretrained)
+        pipeline = _loaded(base, config, pipeline_class, from_pretrained)
         check_used(pipeline, from_pretrained)
         for source, scale in weighted(lora).items():
             fused += fuse_adapter(pipeline, source, scale)
@@ -145,10 +151,21 @@ def known_base(pipeline: Any) -> Any:
     return None if known is None else load_pipeline(**known, device=pipeline.device)
 
 
-def _loaded(base: str | Path, config: str | Path | None, from_pretrained: dict[str, Any]) -> Any:
+def _loaded(
+    base: str | Path,
+    config: str | Path | None,
+    pipeline_class: type | str | None,
+    from_pretrained: dict[str, Any],
+) -> Any:
     """Load a pipeline as text-to-image; one that diffusers lists for no task, by its own class."""
     import diffusers
 
+    if pipeline_class is not None:
+        own = _class_of(pipeline_class)
+        if config is not None or Path(base).is_file():
+            msg = f"pipeline_class={own.__name__} takes a folder or hub name, and no single file"
+            raise GeneratorError(msg)
+        return own.from_pretrained(base, **from_pretrained)
     if Path(base).is_file():
         return load_single_file(Path(base), config, from_pretrained)
     try:
@@ -160,11 +177,32 @@ def _loaded(base: str | Path, config: str | Path | None, from_pretrained: dict[s
         if kind is None:
             msg = (
                 f"pipeline {str(base)!r} is a {named}, which diffusers {diffusers.__version__} "
-                "does not have: where its class is your own, load it there and return the "
-                "pipeline itself; otherwise update diffusers"
+                "does not have: where its class is your own, name it with "
+                'pipeline_class="package.module:Class"; otherwise update diffusers'
             )
             raise GeneratorError(msg) from None
         return kind.from_pretrained(base, **from_pretrained)
+
+
+def _class_of(given: type | str) -> Any:
+    """Import the class of a pipeline, if it is only named."""
+    from diffusers import DiffusionPipeline
+
+    found: Any = given
+    if isinstance(given, str):
+        module, _, name = given.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            msg = (
+                f"pipeline_class={given!r} cannot be imported ({error}): write "
+                '"package.module:Class" of a module that Python finds'
+            )
+            raise GeneratorError(msg) from error
+    if not (isinstance(found, type) and issubclass(found, DiffusionPipeline)):
+        msg = f"pipeline_class={given!r} is no subclass of diffusers.DiffusionPipeline"
+        raise GeneratorError(msg)
+    return found
 
 
 def _model_class(folder: Path) -> Any:

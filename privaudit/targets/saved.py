@@ -170,8 +170,9 @@ class SavedPipeline:
         from privaudit.targets.loading import load_pipeline
 
         expected = self.fingerprint
+        paths: dict[str, Any] = dict(self._paths)
         loaded = load_pipeline(
-            **self._paths,
+            **paths,
             lora={str(path): scale for path, scale in self._loras.items()} or None,
             textual_inversion=self._inversions or None,
             device=self.device,

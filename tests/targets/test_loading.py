@@ -55,6 +55,38 @@ def test_a_class_that_diffusers_lists_for_no_task_is_loaded_as_it_is(folder: Pat
     assert type(load_pipeline(folder, device="cpu")).__name__ == "StableDiffusionPipeline"
 
 
+def test_a_class_of_ones_own_is_given_or_named_and_no_stranger_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_pipelines.py").write_text(
+        "from diffusers import StableDiffusionPipeline\n"
+        "class MyOwnPipeline(StableDiffusionPipeline): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    named(own, "MyOwnPipeline")
+    loaded = load_pipeline(own, pipeline_class="my_pipelines:MyOwnPipeline", device="cpu")
+    assert type(loaded).__name__ == "MyOwnPipeline"
+    assert type(load_pipeline(own, pipeline_class=type(loaded), device="cpu")) is type(loaded)
+    tuned = load_pipeline(
+        own, pipeline_class=type(loaded), unet=tiny_pipeline(seed=1).unet, device="cpu"
+    )
+    assert type(known_base(tuned)) is type(loaded)
+    for wrong, reason in (
+        ("my_pipelines:Other", "cannot be imported"),
+        ("my_pipelines", "cannot be imported"),
+        ("json:JSONDecoder", "is no subclass of diffusers.DiffusionPipeline"),
+        (Path, "is no subclass of diffusers.DiffusionPipeline"),
+    ):
+        with pytest.raises(GeneratorError, match=reason):
+            load_pipeline(own, pipeline_class=wrong, device="cpu")
+    with pytest.raises(GeneratorError, match="takes a folder or hub name, and no single file"):
+        load_pipeline(own / "model_index.json", pipeline_class=type(loaded), device="cpu")
+    with pytest.raises(GeneratorError, match="no hash of files can tell from another"):
+        SavedPipeline(own, pipeline_class="my_pipelines:MyOwnPipeline", device="cpu")
+
+
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Write a model as one file, and another of its architecture as a folder."""
