@@ -58,6 +58,7 @@ def test_run(target_model, membership_attack):
 XFAIL = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=False)"
 
 
+@pytest.mark.nightly_under_xdist
 def test_the_search_ends_where_the_run_begins_to_leak(audit_folder: AuditFolder) -> None:
     """Controls in place of weights: one remembers everything, the other nothing."""
     audit_folder.write(CONTROLS.format(last=70, broken="()", marker=""))
@@ -202,6 +203,7 @@ def test_a_search_that_finds_none_is_red_whatever_is_expected(run_folder: AuditF
 
 
 @pytest.mark.slow
+@pytest.mark.nightly_under_xdist
 def test_what_does_not_load_is_one_red_line_and_the_search_goes_on(run_folder: AuditFolder) -> None:
     weights = "unet/diffusion_pytorch_model.safetensors"
     for step in (50, 70):  # the first that is looked at, and one that never is

@@ -61,6 +61,7 @@ def private(tmp_path_factory: pytest.TempPathFactory, emoji: dict[str, list[Any]
 
 
 @pytest.mark.slow
+@pytest.mark.nightly_under_xdist
 def test_a_claim_without_numbers_is_what_the_fine_tune_wrote(
     audit_folder: AuditFolder, private: Path
 ) -> None:

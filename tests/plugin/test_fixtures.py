@@ -39,6 +39,7 @@ def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder
     assert result.ret == pytest.ExitCode.OK
 
 
+@pytest.mark.nightly_under_xdist
 def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFolder) -> None:
     audit_folder.pytester.makepyfile(test_empty="def test_it(membership_attack): pass")
     result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
@@ -48,6 +49,7 @@ def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFold
     )
 
 
+@pytest.mark.nightly_under_xdist
 def test_the_captioner_of_scenario_two_never_sees_a_caption(audit_folder: AuditFolder) -> None:
     audit_folder.write(
         LEAKING,

@@ -58,6 +58,7 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     )
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_body_that_asserts_nothing_still_gates_and_says_why(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=0.7")
@@ -95,6 +96,7 @@ def test_the_gate_speaks_before_the_bodys_own_assertion(audit_folder: AuditFolde
     result.stdout.no_fnmatch_line("*assert 1.0 <= 0.75*")
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_skip_in_the_body_cannot_hide_a_leak(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, "def test_leak(membership_attack): pytest.skip('not today')")
     audit_folder.run("-k", "attack-I-threshold").assert_outcomes(failed=1)
@@ -109,6 +111,7 @@ def test_an_oblivious_model_passes(audit_folder: AuditFolder) -> None:
     assert {row["verdict"] for row in results(audit_folder).values()} == {"pass"}
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_budget_of_exactly_the_auc_passes(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(passed=1)

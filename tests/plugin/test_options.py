@@ -14,6 +14,7 @@ def test_leak(membership_attack):
 """
 
 
+@pytest.mark.nightly_under_xdist
 def test_budget_sources_marker_over_command_line_over_ini(audit_folder: AuditFolder) -> None:
     audit_folder.pytester.makeini(
         "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\nprivaudit_budget = 0.9\n"

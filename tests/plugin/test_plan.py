@@ -90,6 +90,7 @@ def test_the_plan_alone_counts_over_scenarios_and_tests_and_runs_nothing(
     assert log(audit_folder) == []
 
 
+@pytest.mark.nightly_under_xdist
 def test_the_plan_comes_first_and_what_is_stored_is_not_in_it(audit_folder: AuditFolder) -> None:
     audit_folder.write(LOGGING, GATED)
     some = ["--privaudit-scenarios=I,II", "--privaudit-attacks=threshold", "--privaudit-budget=1"]

@@ -53,6 +53,7 @@ def test_one_test_with_two_models_is_two_audits(audit_folder: AuditFolder) -> No
     )
 
 
+@pytest.mark.nightly_under_xdist
 def test_provenance_is_what_ran(audit_folder: AuditFolder) -> None:
     began = datetime.now(UTC)
     audit_folder.write(LEAKING, GATED)
@@ -129,6 +130,7 @@ def test_an_encoder_given_as_a_fixture_is_the_one_recorded(plain_folder: AuditFo
     assert audit.settings["without_effect"][0] == "encoder"
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_skipped_scenario_is_said_and_widens_no_bound(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     arguments = ("--privaudit-attacks=threshold", "--privaudit-json=out.json")

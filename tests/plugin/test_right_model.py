@@ -33,6 +33,7 @@ def test_a_target_that_draws_what_its_base_draws_is_invalid(audit_folder: AuditF
     assert [item.outcome for item in audit.not_completed] == ["invalid"]
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_target_that_draws_something_else_is_audited(audit_folder: AuditFolder) -> None:
     audit_folder.write(OTHER_THAN_BASE, GATED)
     audit_folder.run(*ONE, "--privaudit-budget=1").assert_outcomes(passed=1)
@@ -113,6 +114,7 @@ def test_a_sequential_audit_looks_at_its_answers_too(plain_folder: AuditFolder) 
     result.stdout.fnmatch_lines(["* of 12 answers of target_model are of one colour"])
 
 
+@pytest.mark.nightly_under_xdist
 def test_pictures_are_counted_in_the_record(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     audit_folder.run(*ONE)

@@ -24,6 +24,7 @@ def test_strict_turns_a_session_without_results_red(audit_folder: AuditFolder) -
     result.stdout.fnmatch_lines(["0 audits were completed, and --privaudit-strict asks for*"])
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_marked_skip_of_everything_is_red_under_strict(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, "@pytest.mark.skip", GATED)
     assert audit_folder.run("--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
@@ -57,6 +58,7 @@ def test_a_crashed_worker_is_never_green(pytester: pytest.Pytester) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.mark.nightly_under_xdist
 def test_a_json_file_that_cannot_be_written_is_red(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     (audit_folder.path / "file").write_text("in the way")

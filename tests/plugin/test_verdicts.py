@@ -43,6 +43,7 @@ def non_members(coin_split):
 """
 
 
+@pytest.mark.nightly_under_xdist
 def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=certify")
@@ -61,6 +62,7 @@ def test_evidence_passes_what_it_cannot_tell(plain_folder: AuditFolder) -> None:
     plain_folder.run(*evidence, "--privaudit-sequential").assert_outcomes(passed=1)
 
 
+@pytest.mark.nightly_under_xdist
 def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
@@ -129,6 +131,7 @@ def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: Au
     assert results(audit_folder)["attack-III-threshold"]["verdict"] == "inconclusive"
 
 
+@pytest.mark.nightly_under_xdist
 def test_sets_from_two_sources_are_an_invalid_audit(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, FOREIGN, GATED)
     result = audit_folder.run(*ONE)

@@ -30,6 +30,7 @@ def record(audit_folder: AuditFolder) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly_under_xdist
 def test_what_the_weights_give_away_is_reported_and_decides_nothing(
     audit_folder: AuditFolder,
 ) -> None:
@@ -57,6 +58,7 @@ def test_what_the_weights_give_away_is_reported_and_decides_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly_under_xdist
 def test_released_weights_are_red_where_their_owner_asks_for_no_attack_by_name(
     audit_folder: AuditFolder,
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_model_that_shows_no_weights_is_an_error_and_not_a_pass(
     assert record(audit_folder)["not_completed"][0]["scenario"] == "weights"
 
 
+@pytest.mark.nightly_under_xdist
 def test_no_plan_counts_an_image_for_them_and_no_name_passes_unknown(
     audit_folder: AuditFolder,
 ) -> None:
