@@ -47,6 +47,11 @@ def test_what_the_weights_give_away_is_reported_and_decides_nothing(
             "of what that attacker sees, this audit's strongest attack, attack-I-threshold, *",
         ]
     )
+    expected = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)"
+    wanted = {"budget": 0.55, "more": 'num_inference_steps=1, white_box="pia,sima"'}
+    audit_folder.write(OVERFIT, expected + ASKED.format(**wanted))
+    again = audit_folder.run("-k", "weights", subprocess=True)
+    again.assert_outcomes(xfailed=2)
     audit = record(audit_folder)
     assert [r["attack"] for r in audit["results"]] == ["threshold"]
     assert [(r["scenario"], r["attack"], r["verdict"]) for r in audit["weights"]] == [
