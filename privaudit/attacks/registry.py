@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REGISTRY",
+    "REPORTED",
     "WEIGHTS",
     "WHITE_BOX",
     "Registered",
@@ -191,6 +192,8 @@ WHITE_BOX = {
     "clid": "privaudit.measurements.denoising:ConditionalDiscrepancy",
 }
 """Attacks of who has the weights: what each measures of a sample is its score."""
+REPORTED = "reported"
+"""The verdict on a white-box attack where the weights are not what is released."""
 WEIGHTS = "weights"
 """What items, results and records call an attacker with the weights: none of the four scenarios."""
 

@@ -10,7 +10,7 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import make_white_box
+from privaudit.attacks.registry import REPORTED, make_white_box
 from privaudit.audit.base import told_by_base
 from privaudit.audit.conclusions import decide_fixed
 from privaudit.audit.experiment import Experiment, LabelledSet
@@ -18,7 +18,6 @@ from privaudit.audit.multiplicity import together
 from privaudit.audit.results import by_id, written_result
 from privaudit.audit.scenarios import ATTACKER_WITH_WEIGHTS
 from privaudit.audit.scoring import Scorer
-from privaudit.record import NOT_GATED
 from privaudit.samples import check_set
 from privaudit.statistics import ResultScores
 
@@ -99,7 +98,7 @@ class WeightsAttacker:
                 self._among.confidence,
                 n_results=self._among.n_results,
             )
-            verdict = NOT_GATED if settings.release == "api" else result.verdict
+            verdict = REPORTED if settings.release == "api" else result.verdict
             self._results[attack] = result.model_copy(update={"n_queries": 0, "verdict": verdict})
         return self._results[attack]
 

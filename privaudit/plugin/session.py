@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from privaudit.attacks.registry import REPORTED
 from privaudit.plugin.baselines import REDRAWN, BaselineUpdate
 from privaudit.plugin.failures import (
     AuditInvalid,
@@ -48,8 +49,6 @@ __all__ = ["RESULT", "AuditSession"]
 RESULT: pytest.StashKey[tuple[AttackResult, AuditRecord]] = pytest.StashKey()
 """What an item's attack found, and its part of the record."""
 USAGE_ERROR = "privaudit_usage_error"
-REPORTED = "reported"
-"""The verdict of a result that decides nothing, as :data:`privaudit.record.NOT_GATED`."""
 
 
 class AuditSession:

@@ -6,7 +6,7 @@ from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance
 from privaudit.record.baseline import BASELINE_VERSION, Baseline, BaselineResult, read_baseline
 from privaudit.record.comparison import BaselineUsed, Comparison
 from privaudit.record.log import RecordLog
-from privaudit.record.result import NOT_GATED, AttackResult
+from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName, RunRecord, RunStep, runs_of
 from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
 from privaudit.record.validity import BlindBaseline, BlindFinding, Conduct, NearDuplicate, Validity
@@ -30,7 +30,6 @@ from privaudit.record.values import (
 
 __all__ = [
     "BASELINE_VERSION",
-    "NOT_GATED",
     "SCHEMA_VERSION",
     "Answers",
     "AttackResult",

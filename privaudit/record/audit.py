@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from privaudit.attacks.registry import REPORTED
 from privaudit.record.comparison import BaselineUsed
-from privaudit.record.result import NOT_GATED, AttackResult
+from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName
 from privaudit.record.validity import Validity
 from privaudit.record.values import Chance, Value
@@ -167,7 +168,7 @@ class AuditRecord(Value):
         ``"fail"``, ``"inconclusive"`` or ``"pass"``; ``"invalid"`` if nothing may be concluded;
         ``"unknown"`` if there is no result, or one that was not skipped is missing.
         """
-        found = {result.verdict for result in (*self.results, *self.weights)} - {NOT_GATED}
+        found = {result.verdict for result in (*self.results, *self.weights)} - {REPORTED}
         missing = {item.outcome for item in self.not_completed} - {"skipped"}
         for verdict in ("fail", "inconclusive"):
             if verdict in found:
@@ -179,7 +180,7 @@ class AuditRecord(Value):
     @property
     def n_over(self) -> int:
         """Results that did not pass, with those of white-box attacks that decide."""
-        passed = ("pass", NOT_GATED)
+        passed = ("pass", REPORTED)
         return sum(result.verdict not in passed for result in (*self.results, *self.weights))
 
     @property

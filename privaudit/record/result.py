@@ -19,10 +19,7 @@ from privaudit.record.values import (
     Value,
 )
 
-__all__ = ["NOT_GATED", "AttackResult"]
-
-NOT_GATED = "reported"
-"""The verdict of a white-box attack where the weights are not what is released."""
+__all__ = ["AttackResult"]
 
 
 class AttackResult(Value):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import WEIGHTS
-from privaudit.record import NOT_GATED
+from privaudit.attacks.registry import REPORTED, WEIGHTS
 from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
@@ -224,7 +223,7 @@ def _white_box(audit: AuditRecord) -> str:
     first, n = audit.weights[0], len(audit.weights)
     over = sum(result.auc > first.budget for result in audit.weights)
     found = f"{over} of {n} white-box attack{'' if n == 1 else 's'} over it"
-    return f"{found}, only reported" if first.verdict == NOT_GATED else found
+    return f"{found}, only reported" if first.verdict == REPORTED else found
 
 
 def weights_lines(audit: AuditRecord) -> Iterator[str]:
@@ -237,7 +236,7 @@ def weights_lines(audit: AuditRecord) -> Iterator[str]:
     ]
     yield f"an attacker with the weights: AUC {', '.join(found)}"
     first = audit.weights[0]
-    if first.verdict == NOT_GATED:
+    if first.verdict == REPORTED:
         yield (
             "that decides nothing here: release='weights' lets it, which is right where others can "
             "download the model"
