@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -23,7 +24,10 @@ from privaudit.runs import checkpoints
 from privaudit.store import Store
 from privaudit.study.axes import axis_names
 from privaudit.study.axes.main import Main
+from privaudit.study.axes.models import _mean
 from privaudit.study.owner import Owner
+from privaudit.study.plots import draw_categories
+from privaudit.study.table import HALF, Row, Table
 from tests.parts import AUDITS, ROOT
 from tests.parts.drawn import Model, Pixels, drawn_samples
 from tests.parts.encoders import PixelEncoder
@@ -229,6 +233,43 @@ def test_checkpoints_and_defences_are_measured_beside_their_quality(
     losses = [row.beside["loss on non-members"] for row in (own, less)]
     assert losses[0] is not None
     assert losses[0] > losses[1] > 0  # more noise in its weights
+    for row in (own, less):
+        assert row.beside["loss on non-members" + HALF] > 0
+        assert row.beside["similarity to non-members" + HALF] > 0
+    text = (first.folder / "defences.md").read_text(encoding="utf-8")
+    assert f"{losses[0]:.4f} ± {own.beside['loss on non-members' + HALF]:.4f}" in text
+    assert f"loss on non-members{HALF}" not in text  # one column for both
+
+
+def test_what_stands_beside_a_row_is_drawn_with_its_interval() -> None:
+    measured = _mean("loss", np.array([1.0, 2.0, 3.0, 4.0]))
+    assert measured["loss"] == 2.5
+    assert measured["loss" + HALF] == pytest.approx(3.182 * 1.291 / 2, abs=1e-3)  # of a t table
+    assert _mean("loss", np.array([1.0])) == {"loss": 1.0, "loss" + HALF: None}
+    numbers = dict.fromkeys(["auc", "auc_low", "auc_high"], 0.7)
+    numbers |= dict.fromkeys(["success", "success_low", "success_high"], 0.6)
+    nothing = dict.fromkeys(["tpr", "tpr_low", "tpr_high", "fpr"])
+    counts = dict.fromkeys(["members", "non_members", "known_members", "known_non_members"], 9)
+    row = Row(
+        cell="a",
+        x=None,
+        scenario="I",
+        attack="threshold",
+        queries=1,
+        **numbers,
+        **nothing,
+        **counts,
+    )
+    plain = dataclasses.replace(row, cell="b", beside={"loss": 2.0})
+    table = Table("defences", "?", rows=[dataclasses.replace(row, beside=measured), plain])
+    figure = Figure()
+    draw_categories(figure, table)
+    assert [panel.get_title() for panel in figure.axes] == ["attack-I", "loss"]
+    [drawn] = figure.axes[1].containers
+    ends = [[x for x, _ in line] for line in drawn.lines[2][0].get_segments()]
+    half = measured["loss" + HALF]
+    assert ends == [pytest.approx([2.5 - half, 2.5 + half]), [2.0, 2.0]]
+    assert figure.axes[1].get_xlabel() == "mean with 95 % interval"
 
 
 def test_more_steps_ask_once_a_sample_and_show_the_same_seeds_pictures(
