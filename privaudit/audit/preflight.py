@@ -21,7 +21,7 @@ from privaudit.engines.local import LocalEngine
 from privaudit.engines.missing import Missing, refusal_key
 from privaudit.engines.task import Task, generate
 from privaudit.fingerprint import fingerprint_code, fingerprint_pixels, fingerprint_values
-from privaudit.measurements.pixels import structural_similarity
+from privaudit.measurements.pixels import structural_similarities
 from privaudit.record import BlindBaseline, BlindFinding, NearDuplicate, Validity
 from privaudit.samples import ImagesByDigest, as_rgb
 from privaudit.targets import CopyingTarget
@@ -290,8 +290,8 @@ class Preflight:
             if change is None:
                 return None
             pictures = [s.image for s in evaluation.members[:COMPARED_WITH_VAE]]
-            alike = [structural_similarity(p, change(as_rgb(p), as_rgb(p))) for p in pictures]
-            if not np.mean(alike) > RECOGNISABLE:
+            copies = [change(as_rgb(p), as_rgb(p)) for p in pictures]
+            if not structural_similarities(pictures, copies).mean() > RECOGNISABLE:
                 return None  # an untrained autoencoder can draw nobody
             return on(f"{ROUND_TRIP} {self.target.fingerprint}", change)
 

@@ -17,7 +17,7 @@ from privaudit import (
     load_pipeline,
 )
 from privaudit.audit.validity import judge
-from privaudit.measurements.pixels import structural_similarity
+from privaudit.measurements.pixels import structural_similarities
 from privaudit.report.terminal import render
 from privaudit.store import Store
 from privaudit.targets.graded import GRADES, ROUND_TRIP, GradedTarget, round_trip
@@ -92,7 +92,7 @@ def test_a_pipelines_own_autoencoder_is_the_first_grade(emoji: dict[str, Any]) -
     assert copy.size == image.size
     assert copy == change(image, emoji["member"][1].image)
     assert copy != image
-    assert structural_similarity(copy, image) > 0.7
+    assert structural_similarities([copy], [image]) > 0.7
     target = PipelineTarget(pipeline, num_inference_steps=1)
     validity = audited(emoji, target, n=16, attacks="threshold").validity
     grades = validity.sensitivity["threshold"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from skimage import metrics
 
 from privaudit import ObliviousTarget
 from privaudit.engines.local import LocalEngine
@@ -15,8 +16,9 @@ from privaudit.engines.task import Task
 from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSimilarity
 from privaudit.measurements.pixels import (
     PixelSimilarity,
+    _square,
     pixel_similarities,
-    structural_similarity,
+    structural_similarities,
 )
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
@@ -62,7 +64,8 @@ def test_many_pairs_at_one_time_are_compared_as_each_alone(emoji: dict[str, Any]
     rows = PixelSimilarity().rows(ObliviousTarget(), queries, images)
     for (i, query), row in zip(queries.items(), rows, strict=True):
         pixels = pixel_similarities(query.sample.image, images[i])
-        alone = np.append(pixels, structural_similarity(query.sample.image, images[i]))
+        alike = structural_similarities([query.sample.image], [images[i]])
+        alone = np.append(pixels, alike)
         assert row.tobytes() == alone.astype(np.float32).tobytes()
     assert PixelSimilarity().rows(ObliviousTarget(), {}, {}) == []
 
@@ -89,11 +92,25 @@ def test_structure_sees_a_copy_then_a_blurred_one_then_another_picture(
 ) -> None:
     image, other = emoji["member"][0].image, emoji["member"][1].image
     blurred = image.filter(ImageFilter.GaussianBlur(1))
-    copy, near, far = (structural_similarity(image, i) for i in (image, blurred, other))
-    assert copy == pytest.approx(1.0)
-    assert copy > near > far
     large = image.resize((96, 96), Image.Resampling.LANCZOS)
-    assert structural_similarity(image, large) > near
+    others = [image, large, blurred, other]
+    copy, enlarged, near, far = structural_similarities([image] * 4, others)
+    assert copy == 1.0
+    assert enlarged > near > far
+
+
+def test_structure_is_that_of_the_library_whatever_pictures_are_beside(
+    emoji: dict[str, Any],
+) -> None:
+    queries = [sample.image.convert("RGB") for sample in emoji["member"][:12]]
+    answers = [*ObliviousTarget().generate([""] * 11, range(11)), Image.new("RGB", (32, 32), "red")]
+    together = structural_similarities(queries, answers)
+    for query, answer, alike in zip(queries, answers, together, strict=True):
+        assert structural_similarities([query], [answer]) == [alike]
+        planes = (np.asarray(_square(image, 32)) / 255 for image in (query, answer))
+        library = metrics.structural_similarity(*planes, channel_axis=2, data_range=1.0)
+        assert alike == pytest.approx(library, abs=1e-12)
+    assert structural_similarities([], []).shape == (0,)
 
 
 def test_blocks_hold_mean_and_best_whatever_the_aggregation(emoji: dict[str, Any]) -> None:
