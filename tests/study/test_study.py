@@ -345,6 +345,29 @@ def test_an_interrupted_axis_goes_on_where_it_was(tmp_path: Path) -> None:
     assert stopped.calls + resumed.calls == 480 + 3
 
 
+def test_one_set_of_answers_is_put_together_in_four_ways(tmp_path: Path) -> None:
+    model, samples = Counting(drawn_samples(48)[:2]), drawn_samples(48)
+    study = counted(model, tmp_path, only=["aggregation"], queries=3)
+    found = {row.cell: row.auc for row in study.tables["aggregation"].rows}
+    assert list(found) == ["mean", "median", "max", "min"]
+    assert model.calls == 3 * 48 + 2  # two find out how it takes seeds
+    for how, auc in found.items():
+        [result] = privaudit.run_audit(
+            Counting(samples[:2]),
+            samples[:24],
+            samples[24:],
+            image_encoder=Pixels(),
+            store=tmp_path / "store",
+            scenarios="I",
+            aggregation=how,
+            **QUICK,
+        ).results
+        assert result.auc == auc
+    assert len(set(found.values())) > 1
+    with pytest.raises(InvalidAuditError, match="one answer is its own mean"):
+        counted(model, tmp_path, only=["aggregation"], queries=1)
+
+
 def test_main_has_the_papers_protocol_where_a_recipe_is_there() -> None:
     made: list[int] = []
     samples = drawn_samples(48)
