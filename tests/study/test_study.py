@@ -454,6 +454,7 @@ AUDIT = """
 import sys
 sys.path[:0] = [{root!r}, {audits!r}]
 import pytest, emoji_sets, privaudit
+from diffusers.utils import logging
 from tests.parts.drawn import Model, Pixels, drawn_samples
 
 closed = []
@@ -469,7 +470,8 @@ def non_members():  # of a test's own: made anew for each of its items
 @pytest.fixture(scope="session")
 def target_model(members):
     model = Model(members[:6])
-    serving = lambda prompts, seeds: 1 / 0 if closed else model(prompts, seeds)
+    said = logging.get_logger("diffusers.pipelines")
+    serving = lambda prompts, seeds: 1 / 0 if closed else said.warning(prompts) or model(prompts, seeds)
     serving.fingerprint = "serving"
     yield serving
     closed.append(True)
@@ -517,4 +519,5 @@ def test_the_command_takes_an_audit_files_fixtures(tmp_path: Path) -> None:
     aucs = {row["cell"]: row["auc"] for row in defences["rows"] if row["scenario"] == "I"}
     assert aucs["worse"] == 1.0 > aucs["as audited"]
     assert "main: 1 cells, 2 results" in ran.stdout
+    assert "picture 0" not in ran.stdout + ran.stderr  # captions that diffusers would have printed
     assert str(Path("out") / "index.html") in ran.stdout
