@@ -238,8 +238,9 @@ def _line(panel: Axes, rows: Sequence[Row], label: str, place: int, of: int, *, 
     colour, mark, dash = STYLES[place % len(STYLES)]
     xs = [row.x or 0.0 for row in rows]
     wide = max(xs) - min(xs) if xs else 0.0
-    beside = _dodge(place, of, 0.16 if log else 0.05)
-    at = [x * (1 + beside) if log else x + beside * wide for x in xs]
+    beside = _dodge(place, of, 0.05)
+    ratio = max(xs) / min(xs) if log and xs else 1.0
+    at = [x * ratio**beside if log else x + beside * wide for x in xs]
     aucs = [row.auc for row in rows]
     errors = [
         [max(0.0, row.auc - row.auc_low) for row in rows],

@@ -26,7 +26,7 @@ from privaudit.study.axes import axis_names
 from privaudit.study.axes.main import Main
 from privaudit.study.axes.models import _mean
 from privaudit.study.owner import Owner
-from privaudit.study.plots import draw_categories
+from privaudit.study.plots import draw_categories, draw_numbers
 from privaudit.study.table import HALF, Row, Table
 from tests.parts import AUDITS, ROOT
 from tests.parts.drawn import Model, Pixels, drawn_samples
@@ -47,6 +47,19 @@ TINY: dict[str, Any] = {
     "blind_limit": 1,
 }
 """Settings for pictures that to raw pixels are all one."""
+
+
+BARE = Row(
+    cell="a",
+    x=None,
+    scenario="I",
+    attack="threshold",
+    queries=1,
+    **dict.fromkeys(["auc", "auc_low", "auc_high"], 0.7),
+    **dict.fromkeys(["success", "success_low", "success_high"], 0.6),
+    **dict.fromkeys(["tpr", "tpr_low", "tpr_high", "fpr"]),
+    **dict.fromkeys(["members", "non_members", "known_members", "known_non_members"], 9),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -246,22 +259,8 @@ def test_what_stands_beside_a_row_is_drawn_with_its_interval() -> None:
     assert measured["loss"] == 2.5
     assert measured["loss" + HALF] == pytest.approx(3.182 * 1.291 / 2, abs=1e-3)  # of a t table
     assert _mean("loss", np.array([1.0])) == {"loss": 1.0, "loss" + HALF: None}
-    numbers = dict.fromkeys(["auc", "auc_low", "auc_high"], 0.7)
-    numbers |= dict.fromkeys(["success", "success_low", "success_high"], 0.6)
-    nothing = dict.fromkeys(["tpr", "tpr_low", "tpr_high", "fpr"])
-    counts = dict.fromkeys(["members", "non_members", "known_members", "known_non_members"], 9)
-    row = Row(
-        cell="a",
-        x=None,
-        scenario="I",
-        attack="threshold",
-        queries=1,
-        **numbers,
-        **nothing,
-        **counts,
-    )
-    plain = dataclasses.replace(row, cell="b", beside={"loss": 2.0})
-    table = Table("defences", "?", rows=[dataclasses.replace(row, beside=measured), plain])
+    plain = dataclasses.replace(BARE, cell="b", beside={"loss": 2.0})
+    table = Table("defences", "?", rows=[dataclasses.replace(BARE, beside=measured), plain])
     figure = Figure()
     draw_categories(figure, table)
     assert [panel.get_title() for panel in figure.axes] == ["attack-I", "loss"]
@@ -343,6 +342,27 @@ def test_an_interrupted_axis_goes_on_where_it_was(tmp_path: Path) -> None:
     # stop one more, which finds out whether it is still the same model.
     assert whole.calls == 480 + 2
     assert stopped.calls + resumed.calls == 480 + 3
+
+
+@pytest.mark.parametrize(
+    ("xs", "log"), [((10.0, 30.0), True), ((5.0, 137.0), True), ((1.0, 9.0), False)]
+)
+def test_marks_of_one_place_stand_as_close_whatever_its_range(
+    xs: tuple[float, ...], log: bool
+) -> None:
+    rows = [
+        dataclasses.replace(BARE, x=x, attack=attack)
+        for attack in ("threshold", "distribution", "classifier")
+        for x in xs
+    ]
+    figure = Figure()
+    draw_numbers(figure, Table("steps", "?", rows=rows), log=log)
+    [panel] = figure.axes
+    drawn = np.array([bar.lines[0].get_xdata() for bar in panel.containers], dtype=float)
+    drawn, ends = (np.log(drawn), np.log(xs)) if log else (drawn, np.array(xs))
+    off = (drawn - ends) / (ends[1] - ends[0])
+    assert off[:, 0] == pytest.approx([-1 / 60, 0, 1 / 60])
+    assert off[:, 1] == pytest.approx([-1 / 60, 0, 1 / 60])
 
 
 def test_one_set_of_answers_is_put_together_in_four_ways(tmp_path: Path) -> None:
