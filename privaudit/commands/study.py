@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,8 @@ def _run(given: argparse.Namespace) -> int:
         )
     except PrivauditError as error:
         return failed(str(error))
+    # At its own level it writes the captions that a text encoder cuts: members' among them.
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     code = plan([given.audit, *options, "--capture=no"], study)
     if study.failure is not None:
         return failed(study.failure)

@@ -6,9 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import MissingExtraError
+from privaudit.study.table import HALF
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -120,9 +121,8 @@ def draw_categories(figure: Figure, table: Table, *, log: bool = False) -> None:
     from matplotlib.ticker import MaxNLocator
 
     del log
-    beside = list(
-        dict.fromkeys(n for r in table.rows for n, v in r.beside.items() if v is not None)
-    )
+    known = dict.fromkeys(n for r in table.rows for n, v in r.beside.items() if v is not None)
+    beside = [name for name in known if HALF not in name]
     height = 0.85 + 0.14 * len(table.cells) * (1 + len(table.attacks))
     panels = _panels(figure, [*table.scenarios, *beside], height, share="labels")
     places = {cell: -i for i, cell in enumerate(table.cells)}
@@ -132,10 +132,7 @@ def draw_categories(figure: Figure, table: Table, *, log: bool = False) -> None:
         panel.set_yticks(list(places.values()), list(places))
         panel.set_ylim(min(places.values()) - 0.6, 0.6)
         if name in beside:
-            values = {row.cell: row.beside.get(name) for row in table.rows}
-            there = {cell: v for cell, v in values.items() if v is not None}
-            panel.plot(list(there.values()), [places[c] for c in there], "D", color="#14213d", ms=5)
-            panel.set_title(name)
+            _beside(panel, {row.cell: row for row in table.rows}, name, places)
             panel.margins(x=0.15)
             panel.xaxis.set_major_locator(MaxNLocator(3))
             continue
@@ -202,6 +199,17 @@ def draw_sweep(figure: Figure, table: Table) -> None:
 # ---------------------------------------------------------------------------- parts of them
 
 
+def _beside(panel: Axes, rows: Mapping[str, Row], name: str, places: Mapping[str, int]) -> None:
+    """Draw what stands beside the rows of each cell, with its interval where it has one."""
+    there = {cell: v for cell, row in rows.items() if (v := row.beside.get(name)) is not None}
+    halves = [rows[cell].beside.get(name + HALF) or 0.0 for cell in there]
+    at = [places[cell] for cell in there]
+    panel.errorbar(
+        list(there.values()), at, xerr=halves, fmt="D", color="#14213d", ms=5, elinewidth=1.1
+    )
+    panel.set_xlabel("mean with 95 % interval" if any(halves) else "mean")
+
+
 def _panels(
     figure: Figure, names: Sequence[str], height: float, *, share: str
 ) -> list[tuple[Axes, str]]:
@@ -230,8 +238,9 @@ def _line(panel: Axes, rows: Sequence[Row], label: str, place: int, of: int, *, 
     colour, mark, dash = STYLES[place % len(STYLES)]
     xs = [row.x or 0.0 for row in rows]
     wide = max(xs) - min(xs) if xs else 0.0
-    beside = _dodge(place, of, 0.16 if log else 0.05)
-    at = [x * (1 + beside) if log else x + beside * wide for x in xs]
+    beside = _dodge(place, of, 0.05)
+    ratio = max(xs) / min(xs) if log and xs else 1.0
+    at = [x * ratio**beside if log else x + beside * wide for x in xs]
     aucs = [row.auc for row in rows]
     errors = [
         [max(0.0, row.auc - row.auc_low) for row in rows],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIDENCE",
+    "HALF",
     "Row",
     "Table",
     "earlier_tables",
@@ -28,6 +29,8 @@ __all__ = [
 CONFIDENCE = 0.95
 """Of each interval of a study, both sides together, and of each by itself."""
 AT_FPR = 0.01
+HALF = " ±"
+"""Ends the name of what stands beside a row and is half of an interval: of the value so named."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Row:
     queries
         Images a sample.
     beside
-        What else the axis measured, by name.
+        What else the axis measured, by name; half of its interval by that name and :data:`HALF`.
     """
 
     cell: str
@@ -326,7 +329,7 @@ def shown_rows(table: Table) -> list[list[str]]:
     """Return header and rows as a reader sees them; nothing without rows."""
     if not table.rows:
         return []
-    beside = list(dict.fromkeys(name for row in table.rows for name in row.beside))
+    beside = [n for n in dict.fromkeys(n for r in table.rows for n in r.beside) if HALF not in n]
     header = [
         "cell",
         "scenario",
@@ -346,7 +349,6 @@ def _shown(row: Row, beside: Sequence[str]) -> list[str]:
     tpr = "n < 100"
     if row.tpr is not None and row.fpr is not None:
         tpr = f"{row.tpr:.3f} (FPR {row.fpr:.3f})"
-    values = [row.beside.get(name) for name in beside]
     return [
         row.cell,
         row.scenario,
@@ -357,5 +359,12 @@ def _shown(row: Row, beside: Sequence[str]) -> list[str]:
         f"{row.members}+{row.non_members}",
         f"{row.known_members}+{row.known_non_members}",
         str(row.queries),
-        *("–" if value is None else f"{value:.4g}" for value in values),
+        *(_shown_beside(row, name) for name in beside),
     ]
+
+
+def _shown_beside(row: Row, name: str) -> str:
+    value, half = row.beside.get(name), row.beside.get(name + HALF)
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if half is None else f"{value:.4f} ± {half:.4f}"

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -23,7 +24,10 @@ from privaudit.runs import checkpoints
 from privaudit.store import Store
 from privaudit.study.axes import axis_names
 from privaudit.study.axes.main import Main
+from privaudit.study.axes.models import _mean
 from privaudit.study.owner import Owner
+from privaudit.study.plots import draw_categories, draw_numbers
+from privaudit.study.table import HALF, Row, Table
 from tests.parts import AUDITS, ROOT
 from tests.parts.drawn import Model, Pixels, drawn_samples
 from tests.parts.encoders import PixelEncoder
@@ -43,6 +47,19 @@ TINY: dict[str, Any] = {
     "blind_limit": 1,
 }
 """Settings for pictures that to raw pixels are all one."""
+
+
+BARE = Row(
+    cell="a",
+    x=None,
+    scenario="I",
+    attack="threshold",
+    queries=1,
+    **dict.fromkeys(["auc", "auc_low", "auc_high"], 0.7),
+    **dict.fromkeys(["success", "success_low", "success_high"], 0.6),
+    **dict.fromkeys(["tpr", "tpr_low", "tpr_high", "fpr"]),
+    **dict.fromkeys(["members", "non_members", "known_members", "known_non_members"], 9),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -229,6 +246,29 @@ def test_checkpoints_and_defences_are_measured_beside_their_quality(
     losses = [row.beside["loss on non-members"] for row in (own, less)]
     assert losses[0] is not None
     assert losses[0] > losses[1] > 0  # more noise in its weights
+    for row in (own, less):
+        assert row.beside["loss on non-members" + HALF] > 0
+        assert row.beside["similarity to non-members" + HALF] > 0
+    text = (first.folder / "defences.md").read_text(encoding="utf-8")
+    assert f"{losses[0]:.4f} ± {own.beside['loss on non-members' + HALF]:.4f}" in text
+    assert f"loss on non-members{HALF}" not in text  # one column for both
+
+
+def test_what_stands_beside_a_row_is_drawn_with_its_interval() -> None:
+    measured = _mean("loss", np.array([1.0, 2.0, 3.0, 4.0]))
+    assert measured["loss"] == 2.5
+    assert measured["loss" + HALF] == pytest.approx(3.182 * 1.291 / 2, abs=1e-3)  # of a t table
+    assert _mean("loss", np.array([1.0])) == {"loss": 1.0, "loss" + HALF: None}
+    plain = dataclasses.replace(BARE, cell="b", beside={"loss": 2.0})
+    table = Table("defences", "?", rows=[dataclasses.replace(BARE, beside=measured), plain])
+    figure = Figure()
+    draw_categories(figure, table)
+    assert [panel.get_title() for panel in figure.axes] == ["attack-I", "loss"]
+    [drawn] = figure.axes[1].containers
+    ends = [[x for x, _ in line] for line in drawn.lines[2][0].get_segments()]
+    half = measured["loss" + HALF]
+    assert ends == [pytest.approx([2.5 - half, 2.5 + half]), [2.0, 2.0]]
+    assert figure.axes[1].get_xlabel() == "mean with 95 % interval"
 
 
 def test_more_steps_ask_once_a_sample_and_show_the_same_seeds_pictures(
@@ -302,6 +342,50 @@ def test_an_interrupted_axis_goes_on_where_it_was(tmp_path: Path) -> None:
     # stop one more, which finds out whether it is still the same model.
     assert whole.calls == 480 + 2
     assert stopped.calls + resumed.calls == 480 + 3
+
+
+@pytest.mark.parametrize(
+    ("xs", "log"), [((10.0, 30.0), True), ((5.0, 137.0), True), ((1.0, 9.0), False)]
+)
+def test_marks_of_one_place_stand_as_close_whatever_its_range(
+    xs: tuple[float, ...], log: bool
+) -> None:
+    rows = [
+        dataclasses.replace(BARE, x=x, attack=attack)
+        for attack in ("threshold", "distribution", "classifier")
+        for x in xs
+    ]
+    figure = Figure()
+    draw_numbers(figure, Table("steps", "?", rows=rows), log=log)
+    [panel] = figure.axes
+    drawn = np.array([bar.lines[0].get_xdata() for bar in panel.containers], dtype=float)
+    drawn, ends = (np.log(drawn), np.log(xs)) if log else (drawn, np.array(xs))
+    off = (drawn - ends) / (ends[1] - ends[0])
+    assert off[:, 0] == pytest.approx([-1 / 60, 0, 1 / 60])
+    assert off[:, 1] == pytest.approx([-1 / 60, 0, 1 / 60])
+
+
+def test_one_set_of_answers_is_put_together_in_four_ways(tmp_path: Path) -> None:
+    model, samples = Counting(drawn_samples(48)[:2]), drawn_samples(48)
+    study = counted(model, tmp_path, only=["aggregation"], queries=3)
+    found = {row.cell: row.auc for row in study.tables["aggregation"].rows}
+    assert list(found) == ["mean", "median", "max", "min"]
+    assert model.calls == 3 * 48 + 2  # two find out how it takes seeds
+    for how, auc in found.items():
+        [result] = privaudit.run_audit(
+            Counting(samples[:2]),
+            samples[:24],
+            samples[24:],
+            image_encoder=Pixels(),
+            store=tmp_path / "store",
+            scenarios="I",
+            aggregation=how,
+            **QUICK,
+        ).results
+        assert result.auc == auc
+    assert len(set(found.values())) > 1
+    with pytest.raises(InvalidAuditError, match="one answer is its own mean"):
+        counted(model, tmp_path, only=["aggregation"], queries=1)
 
 
 def test_main_has_the_papers_protocol_where_a_recipe_is_there() -> None:
@@ -390,6 +474,7 @@ AUDIT = """
 import sys
 sys.path[:0] = [{root!r}, {audits!r}]
 import pytest, emoji_sets, privaudit
+from diffusers.utils import logging
 from tests.parts.drawn import Model, Pixels, drawn_samples
 
 closed = []
@@ -405,7 +490,8 @@ def non_members():  # of a test's own: made anew for each of its items
 @pytest.fixture(scope="session")
 def target_model(members):
     model = Model(members[:6])
-    serving = lambda prompts, seeds: 1 / 0 if closed else model(prompts, seeds)
+    said = logging.get_logger("diffusers.pipelines")
+    serving = lambda prompts, seeds: 1 / 0 if closed else said.warning(prompts) or model(prompts, seeds)
     serving.fingerprint = "serving"
     yield serving
     closed.append(True)
@@ -453,4 +539,5 @@ def test_the_command_takes_an_audit_files_fixtures(tmp_path: Path) -> None:
     aucs = {row["cell"]: row["auc"] for row in defences["rows"] if row["scenario"] == "I"}
     assert aucs["worse"] == 1.0 > aucs["as audited"]
     assert "main: 1 cells, 2 results" in ran.stdout
+    assert "picture 0" not in ran.stdout + ran.stderr  # captions that diffusers would have printed
     assert str(Path("out") / "index.html") in ran.stdout

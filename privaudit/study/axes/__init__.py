@@ -20,6 +20,7 @@ HOMES = (
     ("encoders", "measures:Encoders"),
     ("metric", "measures:Metric"),
     ("token-axis", "measures:TokenAxis"),
+    ("aggregation", "measures:Aggregation"),
     ("calibration", "sizes:Calibration"),
     ("samples", "sizes:Samples"),
     ("queries", "asking:Queries"),

@@ -1,4 +1,4 @@
-"""How answers are compared with samples: encoder, similarity, axis. No new image is drawn."""
+"""How answers are compared with samples, and put together. No new image is drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from privaudit.study.owner import Owner
     from privaudit.study.table import Table
 
-__all__ = ["Encoders", "Metric", "TokenAxis"]
+__all__ = ["Aggregation", "Encoders", "Metric", "TokenAxis"]
 
 
 class Encoders(Axis):
@@ -86,3 +86,26 @@ class TokenAxis(Axis):
         """Yield both axes."""
         for name in ("token", "channel"):
             yield Cell(name, owner.audit(similarity_axis=name))
+
+
+class Aggregation(Axis):
+    """The same m answers to a sample, put together otherwise."""
+
+    name = "aggregation"
+    question = "Do the answers to a sample tell more by their mean, or by the best of them?"
+    x_label = "aggregation of the m similarities"
+    draws = False
+
+    def cells(self, owner: Owner) -> Iterable[Cell]:
+        """Yield the four, unless a sample has one answer alone.
+
+        Raises
+        ------
+        LeftOut
+            If it has.
+        """
+        if owner.settings.queries == 1:
+            msg = "m = 1: one answer is its own mean and best; set queries=3 or more"
+            raise LeftOut(msg)
+        for name in ("mean", "median", "max", "min"):
+            yield Cell(name, owner.audit(aggregation=name))

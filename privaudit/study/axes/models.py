@@ -10,9 +10,13 @@ from privaudit.errors import GeneratorError, PrivauditError, ScoreError
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.study.axes.base import Axis
 from privaudit.study.cells import Cell, LeftOut
+from privaudit.study.table import CONFIDENCE, HALF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from privaudit.audit import Audit
     from privaudit.study.owner import Owner
@@ -125,16 +129,26 @@ def quality(audit: Audit, scenario: str) -> dict[str, float | None]:
     -------
     dict
         The mean denoising loss, ``None`` for a model whose weights are not there, and the mean
-        similarity of its pictures to the samples; both of non-members.
+        similarity of its pictures to the samples; both of non-members. Each with half of its
+        interval, over the choice of samples, by its name and :data:`~privaudit.study.table.HALF`.
     """
     experiment = audit.experiment(scenario)
     samples, target = experiment.evaluation.non_members, audit.setup.target
     scorer = dataclasses.replace(audit.scorer(experiment), base=None)
-    alike = float(scorer.features(target, samples).similarity.mean())
-    loss: float | None = None
+    measured: dict[str, float | None] = {LOSS: None}
     try:
         white = dataclasses.replace(scorer, measurement=DenoisingLoss())
-        loss = -float(white.features(target, samples).similarity.mean())
+        measured |= _mean(LOSS, -white.features(target, samples).similarity)
     except ScoreError:
         pass  # a model that shows no weights has no loss to us
-    return {LOSS: loss, ALIKE: alike}
+    return measured | _mean(ALIKE, scorer.features(target, samples).similarity)
+
+
+def _mean(name: str, values: NDArray[np.floating[Any]]) -> dict[str, float | None]:
+    """Return the mean of n values, one a sample, and half of Student's interval of it."""
+    from scipy import stats
+
+    n = len(values)
+    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) if n > 1 else None
+    spread = None if reach is None else reach * float(values.std(ddof=1)) / n**0.5
+    return {name: float(values.mean()), name + HALF: spread}
