@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from privaudit.measurements import Features
     from privaudit.measurements.pool import Pool
 
-__all__ = ["SAME", "check_known", "distances", "low_quantile", "nearest", "pool_of"]
+__all__ = ["SAME", "check_known", "distances", "low_quantile", "nearest", "nearness", "pool_of"]
 
 SAME = 0.5 / 255
 """Distance below which two pictures are one: half a level of a picture file. Nothing is closer, so
@@ -72,15 +72,21 @@ def distances(pool: Pool) -> Iterator[NDArray[np.float64]]:
     ------
     ndarray of float64, shape (some samples, answers)
     """
-    middle = pool.answers.pixels.mean(axis=0, dtype=np.float64)
+    return _apart(pool.samples.pixels, pool.answers.pixels, SAME)
+
+
+def _apart(
+    samples: NDArray[np.float32], answers: NDArray[np.float32], least: float
+) -> Iterator[NDArray[np.float64]]:
+    middle = answers.mean(axis=0, dtype=np.float64)
     # Small numbers: what cancels in the difference of their squares is below SAME.
-    samples, answers = pool.samples.pixels - middle, pool.answers.pixels - middle
+    samples, answers = samples - middle, answers - middle
     squares = (answers**2).sum(axis=1)
     step = max(1, AT_ONCE // len(answers))
     for start in range(0, len(samples), step):
         block = samples[start : start + step]
         apart = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ answers.T
-        yield np.maximum(np.sqrt(np.maximum(apart, 0) / samples.shape[1]), SAME)
+        yield np.maximum(np.sqrt(np.maximum(apart, 0) / samples.shape[1]), least)
 
 
 def nearest(pool: Pool, k: int) -> NDArray[np.float64]:
@@ -88,8 +94,33 @@ def nearest(pool: Pool, k: int) -> NDArray[np.float64]:
 
     Of fewer answers, all of them.
     """
-    k = min(k, len(pool.answers))
-    return np.concatenate([np.partition(block, k - 1)[:, :k] for block in distances(pool)])
+    return _least(distances(pool), min(k, len(pool.answers)))
+
+
+def _least(blocks: Iterator[NDArray[np.float64]], k: int) -> NDArray[np.float64]:
+    return np.concatenate([np.partition(block, k - 1)[:, :k] for block in blocks])
+
+
+def nearness(pool: Pool) -> NDArray[np.float64]:
+    """Return how near each sample is to those of all answers that are nearest to it.
+
+    By pixels, then by the encoder's features: minus the distance to the nearest answer, and minus
+    the mean of the distances to the m nearest.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+        At most 0; higher is nearer.
+    """
+    k = min(pool.m, len(pool.answers))
+    features = _apart(pool.samples.states, pool.answers.states, 0)
+    columns = [
+        column
+        for blocks in (distances(pool), features)
+        for few in [_least(blocks, k)]
+        for column in (few.min(axis=1), few.mean(axis=1))
+    ]
+    return -np.stack(columns, axis=1)
 
 
 def low_quantile(pool: Pool, share: float) -> float:
