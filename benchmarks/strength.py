@@ -35,6 +35,8 @@ from privaudit.statistics import auc
 from privaudit.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from strength_targets import Asked, Yard
 
 SPLITS, KNOWN = 20, 40
@@ -85,19 +87,26 @@ def white_box(asked: Asked) -> float | None:
     return auc(losses.similarity[: asked.members], losses.similarity[asked.members :])
 
 
+def split_known(
+    members: int, n: int, splits: int, seed: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the places of the known samples, and of the others, in each of the draws."""
+    for split in range(seed, seed + splits):
+        draws = np.random.default_rng(split)
+        sides = draws.permutation(members), members + draws.permutation(n - members)
+        known = np.concatenate([side[:KNOWN] for side in sides])
+        yield known, np.concatenate([side[KNOWN:] for side in sides])
+
+
 def known_members(
     features: Features, members: int, method: str, splits: int = SPLITS, seed: int = 0
 ) -> list[float]:
     """AUC of scenario I in each of the splits."""
     attack, _ = METHODS[method]
-    splits = min(splits, SPLITS_OF.get(method, splits))
     labels = np.arange(len(features)) < members
     found = []
-    for split in range(seed, seed + splits):
-        draws = np.random.default_rng(split)
-        sides = draws.permutation(members), members + draws.permutation(len(labels) - members)
-        known = np.concatenate([side[:KNOWN] for side in sides])
-        others = np.concatenate([side[KNOWN:] for side in sides])
+    n = min(splits, SPLITS_OF.get(method, splits))
+    for known, others in split_known(members, len(labels), n, seed):
         model = make_attack(attack, 0).fit(part(features, known), labels[known])
         scores, of = model.score(part(features, others)), labels[others]
         found.append(auc(scores[of], scores[~of]))

@@ -123,11 +123,13 @@ def _model(yard: Yard, folder: Path) -> Path:
     return folder / yard.name.replace("/", "-")
 
 
-def saved(yard: Yard, folder: Path, sets: Path) -> SavedPipeline:
+def saved(yard: Yard, folder: Path, sets: Path, guidance: float | None = None) -> SavedPipeline:
     """Name a target's files; it is fine-tuned now if it was not before."""
     parts = MADE.get(yard.name, {})
     # The models of audits/ are asked as the audits ask them; others at the pipeline's own guidance.
     call = {"guidance_scale": 3.0} if yard.images.startswith("twemoji") else {}
+    if guidance is not None:
+        call = {"guidance_scale": guidance}
     model = _model(yard, folder)
     if parts or yard.recipe == "none":
         return SavedPipeline(BASE, device="cpu", call=call, **parts)
@@ -203,11 +205,20 @@ class Asked:
     store: Store
 
     @classmethod
-    def of(cls, yard: Yard, folder: Path, sets: Path, samples: list[Sample] | None = None) -> Asked:
+    def of(
+        cls,
+        yard: Yard,
+        folder: Path,
+        sets: Path,
+        samples: list[Sample] | None = None,
+        *,
+        steps: int = STEPS,
+        guidance: float | None = None,
+    ) -> Asked:
         """Put a target and its samples together, or others with their own captions."""
         target = as_target(
-            saved(yard, folder, sets),
-            num_inference_steps=STEPS,
+            saved(yard, folder, sets, guidance),
+            num_inference_steps=steps,
             guidance_scale=None,
             acceleration=Acceleration(),
         )

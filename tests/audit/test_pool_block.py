@@ -72,18 +72,19 @@ def appearance(pixels: Any) -> Appearance:
 
 
 @pytest.mark.parametrize("m", [1, 3])
-def test_nearness_is_that_of_a_loop(m: int) -> None:
+@pytest.mark.parametrize("at_once", [5, 2**22])
+def test_nearness_is_that_of_a_loop(m: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("privaudit.attacks.pool.AT_ONCE", at_once)
     draws = np.random.default_rng(m)
     pool = Pool(appearance(draws.random((6, 12))), appearance(draws.random((6 * m, 12))), m)
     pool.answers.pixels[0] = pool.samples.pixels[0]
-    columns = []
-    for kind in ("pixels", "states"):
-        samples, answers = getattr(pool.samples, kind), getattr(pool.answers, kind)
-        ordered = np.sort(cdist(samples, answers) / np.sqrt(samples.shape[1]))[:, :m]
-        if kind == "pixels":
-            ordered = np.maximum(ordered, SAME)
-        columns += [ordered[:, 0], ordered.mean(axis=1)]
-    np.testing.assert_allclose(nearness(pool), -np.stack(columns, axis=1), atol=1e-6)
+    pool.samples.pixels[5] = 0.5  # of one colour
+    samples, answers = pool.samples.pixels, pool.answers.pixels
+    apart = np.maximum(np.sort(cdist(samples, answers) / np.sqrt(12))[:, :m], SAME)
+    alike = 1 - cdist(samples[:5], answers, "correlation")
+    alike = np.vstack([np.sort(alike)[:, ::-1][:, :m], np.zeros((1, m))])
+    columns = [-apart[:, 0], -apart.mean(axis=1), alike[:, 0], alike.mean(axis=1)]
+    np.testing.assert_allclose(nearness(pool), np.stack(columns, axis=1), atol=1e-6)
 
 
 def test_what_is_drawn_for_somebody_else_is_seen(mistaken: Audit) -> None:
