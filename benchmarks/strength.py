@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # names may follow the options
     names = arguments.names
     yards = [yard for yard in targets.YARDS if not names or yard.name in names]
     steps = {"make": make, "report": report, "shadows": shadows}

@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--kept", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     paper = ReconstructionSimilarity(
         load_encoder("efficientnet-lite0", device="cpu"), "cosine", "token"
     )

@@ -105,8 +105,13 @@ MADE = {
 """The models of audits/."""
 
 
-SHADOWS = {("twemoji", "twemoji-auxiliary/lora-3000")}
-"""Which target's attacker has which model as a shadow, in scenario III."""
+SHADOWS = {
+    ("twemoji", "twemoji-auxiliary/lora-3000"),
+    ("openmoji", "noto/full-long"),
+    ("stamps", "noto/full-long"),
+}
+"""Which target's attacker has which model as a shadow, in scenario III. The first is of the same
+artists' pictures; the others are of pictures by somebody else."""
 
 
 def is_made(yard: Yard, folder: Path) -> bool:
