@@ -78,11 +78,13 @@ def test_nearness_is_that_of_a_loop(m: int, at_once: int, monkeypatch: pytest.Mo
     draws = np.random.default_rng(m)
     pool = Pool(appearance(draws.random((6, 12))), appearance(draws.random((6 * m, 12))), m)
     pool.answers.pixels[0] = pool.samples.pixels[0]
-    pool.samples.pixels[5] = 0.5  # of one colour
+    pool.samples.pixels[5], pool.answers.pixels[4] = 0.5, 0.2  # of one colour
     samples, answers = pool.samples.pixels, pool.answers.pixels
     apart = np.maximum(np.sort(cdist(samples, answers) / np.sqrt(12))[:, :m], SAME)
-    alike = 1 - cdist(samples[:5], answers, "correlation")
-    alike = np.vstack([np.sort(alike)[:, ::-1][:, :m], np.zeros((1, m))])
+    alike = np.zeros((6, 6 * m))
+    varied = np.arange(6 * m) != 4
+    alike[:5, varied] = 1 - cdist(samples[:5], answers[varied], "correlation")
+    alike = np.sort(alike)[:, ::-1][:, :m]
     columns = [-apart[:, 0], -apart.mean(axis=1), alike[:, 0], alike.mean(axis=1)]
     np.testing.assert_allclose(nearness(pool), np.stack(columns, axis=1), atol=1e-6)
 
