@@ -40,7 +40,7 @@ class Yard:
     images: str
     recipe: str
     purpose: str
-    """``choose``: methods were chosen on it. ``report``: it was held back."""
+    """``chosen on``: methods may be chosen on it. ``held back``: none was."""
 
     @property
     def name(self) -> str:
@@ -57,24 +57,24 @@ class Yard:
 
 
 YARDS = (
-    Yard("twemoji", "none", "choose"),
-    Yard("twemoji", "full-2000", "choose"),
-    Yard("twemoji-auxiliary", "none", "choose"),
-    Yard("twemoji-auxiliary", "lora-3000", "choose"),
-    Yard("twemoji", "dp", "choose"),
-    Yard("openmoji", "none", "report"),
-    Yard("openmoji", "full-long", "report"),
-    Yard("stamps", "none", "report"),
-    Yard("stamps", "full-long", "report"),
-    Yard("noto", "none", "choose"),
-    Yard("noto", "full-long", "choose"),
-    Yard("stamps", "lora-text", "report"),
-    Yard("openmoji", "lora", "report"),
-    Yard("stamps", "dreambooth", "report"),
-    Yard("stamps", "full-short", "report"),
-    Yard("openmoji", "dp", "report"),
-    Yard("twemoji", "full-short", "choose"),
-    Yard("noto", "lora-text", "choose"),
+    Yard("twemoji", "none", "chosen on"),
+    Yard("twemoji", "full-2000", "chosen on"),
+    Yard("twemoji-auxiliary", "none", "chosen on"),
+    Yard("twemoji-auxiliary", "lora-3000", "chosen on"),
+    Yard("twemoji", "dp", "chosen on"),
+    Yard("openmoji", "none", "held back"),
+    Yard("openmoji", "full-long", "held back"),
+    Yard("stamps", "none", "held back"),
+    Yard("stamps", "full-long", "held back"),
+    Yard("noto", "none", "chosen on"),
+    Yard("noto", "full-long", "chosen on"),
+    Yard("stamps", "lora-text", "held back"),
+    Yard("openmoji", "lora", "held back"),
+    Yard("stamps", "dreambooth", "held back"),
+    Yard("stamps", "full-short", "held back"),
+    Yard("openmoji", "dp", "held back"),
+    Yard("twemoji", "full-short", "chosen on"),
+    Yard("noto", "lora-text", "chosen on"),
 )
 LONG: dict[str, Any] = {
     "steps": 400,
