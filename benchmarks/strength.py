@@ -25,34 +25,45 @@ from common import show
 
 from privaudit import RetrievalCaptioner, Sample, load_encoder
 from privaudit.attacks import make_attack
+from privaudit.audit.pools import beside_pool
+from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSimilarity
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.measurements.pixels import PixelSimilarity
+from privaudit.measurements.pool import Appearance
 from privaudit.statistics import auc
+from privaudit.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from strength_targets import Asked, Yard
 
 SPLITS, KNOWN = 20, 40
+OWN = ("encoder", "pixels", "structure")
+"""Blocks of a sample's own answers."""
+
+
+def and_over_base(*blocks: str) -> tuple[str, ...]:
+    """Name blocks, and what each is over the base's."""
+    return tuple(f"{block}{end}" for block in blocks for end in ("", " over base"))
+
+
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "threshold": ("threshold", ()),
     "distribution": ("distribution", ()),
     "classifier": ("classifier", ()),
-    "combined: tokens": ("combined", ()),
-    "combined: encoder, pixels": ("combined", ("encoder", "pixels")),
-    "combined: all blocks": ("combined", ("encoder", "pixels", "structure")),
-    "combined: all and over base": (
-        "combined",
-        tuple(
-            f"{block}{end}"
-            for block in ("encoder", "pixels", "structure")
-            for end in ("", " over base")
-        ),
-    ),
+    "combined: own answers": ("combined", OWN),
+    "combined: own, over base": ("combined", and_over_base(*OWN)),
+    "combined: own, pool": ("combined", (*OWN, "pool")),
+    "combined": ("combined", and_over_base(*OWN, "pool")),
+    "gan-leaks": ("gan-leaks", ()),
 }
 """Inference model, and the blocks it reads: without any, the encoder's patch-wise vector."""
-PRODUCT = "combined: all blocks"
-"""What an audit's ``combined`` is where no base model is known."""
+PRODUCTS = ("combined", "combined: own, pool")
+"""What an audit's ``combined`` is where the base model is known, and where it is not."""
+SPLITS_OF = {"classifier": 5}
+"""Draws of an attack that takes a hundred times as long as the others."""
 LEAKS = 0.75
 """White-box AUC from which a capture is worth a number."""
 
@@ -76,6 +87,17 @@ def white_box(asked: Asked) -> float | None:
     return auc(losses.similarity[: asked.members], losses.similarity[asked.members :])
 
 
+def split_known(
+    members: int, n: int, splits: int, seed: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the places of the known samples, and of the others, in each of the draws."""
+    for split in range(seed, seed + splits):
+        draws = np.random.default_rng(split)
+        sides = draws.permutation(members), members + draws.permutation(n - members)
+        known = np.concatenate([side[:KNOWN] for side in sides])
+        yield known, np.concatenate([side[KNOWN:] for side in sides])
+
+
 def known_members(
     features: Features, members: int, method: str, splits: int = SPLITS, seed: int = 0
 ) -> list[float]:
@@ -83,11 +105,8 @@ def known_members(
     attack, _ = METHODS[method]
     labels = np.arange(len(features)) < members
     found = []
-    for split in range(seed, seed + splits):
-        draws = np.random.default_rng(split)
-        sides = draws.permutation(members), members + draws.permutation(len(labels) - members)
-        known = np.concatenate([side[:KNOWN] for side in sides])
-        others = np.concatenate([side[KNOWN:] for side in sides])
+    n = min(splits, SPLITS_OF.get(method, splits))
+    for known, others in split_known(members, len(labels), n, seed):
         model = make_attack(attack, 0).fit(part(features, known), labels[known])
         scores, of = model.score(part(features, others)), labels[others]
         found.append(auc(scores[of], scores[~of]))
@@ -102,11 +121,16 @@ def shadow(on: Features, n_on: int, of: Features, n_of: int, method: str) -> flo
 
 
 def part(features: Features, rows: np.ndarray) -> Features:
-    """Return some samples of several."""
+    """Return some samples of several, beside all answers as before."""
+    pool = features.pool
+    if pool is not None:
+        few = Appearance(pool.samples.pixels[rows], pool.samples.states[rows])
+        pool = dataclasses.replace(pool, samples=few)
     return Features(
         vectors=features.vectors[rows],
         similarity=features.similarity[rows],
         blocks={name: block[rows] for name, block in features.blocks.items()},
+        pool=pool,
     )
 
 
@@ -128,19 +152,23 @@ class Measured:
     features: Features
     members: int
 
-    def cells(self) -> list[str]:
-        """Return the row of scenario I or II: each method, then the capture of the last."""
-        cells, best = [], 0.0
-        for method in METHODS:
-            features = chosen(self.features, method)
-            if features is None:
-                cells.append("–")
-                continue
-            found = known_members(features, self.members, method)
-            best = float(np.mean(found))
-            cells.append(f"{best:.3f} ± {np.std(found):.3f}")
-        leaks = self.white_box >= LEAKS and self.words == "captions"
-        return [*cells, f"{(best - 0.5) / (self.white_box - 0.5):.2f}" if leaks else "–"]
+    def cells(self, store: Store) -> list[str]:
+        """Return the row of scenario I or II: each method, then the capture of `combined`."""
+        found = {method: self.aucs(method, store) for method in METHODS}
+        cells = [f"{np.mean(f):.3f} ± {np.std(f):.3f}" if f else "–" for f in found.values()]
+        best = float(np.mean(next(found[name] for name in PRODUCTS if found[name])))
+        captured = (best - 0.5) / (self.white_box - 0.5)
+        return [*cells, f"{captured:.2f}" if self.white_box >= LEAKS else "–"]
+
+    def aucs(self, method: str, store: Store) -> list[float]:
+        """Return the AUC in each split; empty without the blocks that the method reads."""
+        features = chosen(self.features, method)
+        if features is None:
+            return []
+        key = fingerprint_values(
+            strength=[self.yard.name, self.words, method], code=fingerprint_code(), splits=SPLITS
+        )
+        return store.remembered(key, lambda: known_members(features, self.members, method))
 
 
 def measure(yard: Yard, folder: Path, sets: Path, encoder: Any, words: str) -> Measured | None:
@@ -157,24 +185,26 @@ def measure(yard: Yard, folder: Path, sets: Path, encoder: Any, words: str) -> M
             for sample, caption in zip(asked.samples, written, strict=True)
         ]
         asked = dataclasses.replace(asked, samples=samples)
-    measurement = AnswerSimilarity(ReconstructionSimilarity(encoder, "cosine", "token"))
+    paper = ReconstructionSimilarity(encoder, "cosine", "token")
+    measurement = AnswerSimilarity(paper, pool=True)
     own = asked.features(measurement)
     if own is None or white is None:
         return None
     base = targets.Asked.of(targets.base_of(yard), folder, sets, asked.samples)
     theirs = None if yard.recipe == "none" else base.features(measurement)
     both = own if theirs is None else own.over(theirs)
-    return Measured(yard, words, white, both, asked.members)
+    return Measured(yard, words, white, beside_pool(both), asked.members)
 
 
 def relabelled(found: Measured) -> str:
-    """Mean AUC of the product's combined model when coins decide who is called a member."""
-    features = chosen(found.features, PRODUCT)
+    """Mean AUC of an audit's combined model when coins decide who is called a member."""
+    known = ((name, chosen(found.features, name)) for name in PRODUCTS)
+    method, features = next((name, f) for name, f in known if f is not None)
     aucs = []
     for seed in range(SPLITS):
         order = np.random.default_rng(1000 + seed).permutation(len(features))
         n = len(order) // 2
-        aucs += known_members(part(features, order), n, PRODUCT, splits=1, seed=seed)
+        aucs += known_members(part(features, order), n, method, splits=1, seed=seed)
     return f"{np.mean(aucs):.3f} ± {np.std(aucs):.3f}"
 
 
@@ -191,15 +221,19 @@ def measure_all(yards: list[Yard], folder: Path, sets: Path) -> list[Measured]:
 
 def report(yards: list[Yard], folder: Path, sets: Path) -> None:
     """Print scenarios I and II, and what is found where there is nothing to find."""
-    found = measure_all(yards, folder, sets)
+    found, store = measure_all(yards, folder, sets), Store(folder / "store")
     print("\nScenario I (captions) and II (captioner)\n")
     show(
-        [[m.yard.name, m.yard.purpose, m.words, f"{m.white_box:.3f}", *m.cells()] for m in found],
+        [
+            [m.yard.name, m.yard.purpose, m.words, f"{m.white_box:.3f}", *m.cells(store)]
+            for m in found
+        ],
         ["target", "for", "asked by", "white-box", *METHODS, "capture"],
     )
     print("\nNull: the answers of models that leak nothing, members chosen by 20 coins\n")
     nulls = [m for m in found if m.yard.recipe in ("none", "dp")]
-    show([[m.yard.name, m.words, relabelled(m)] for m in nulls], ["target", "asked by", PRODUCT])
+    rows = [[m.yard.name, m.words, relabelled(m)] for m in nulls]
+    show(rows, ["target", "asked by", PRODUCTS[0]])
 
 
 def shadows(yards: list[Yard], folder: Path, sets: Path) -> None:
@@ -226,7 +260,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # names may follow the options
     names = arguments.names
     yards = [yard for yard in targets.YARDS if not names or yard.name in names]
     steps = {"make": make, "report": report, "shadows": shadows}

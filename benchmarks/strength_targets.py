@@ -40,7 +40,7 @@ class Yard:
     images: str
     recipe: str
     purpose: str
-    """``choose``: methods were chosen on it. ``report``: it was held back."""
+    """``chosen on``: methods may be chosen on it. ``held back``: none was."""
 
     @property
     def name(self) -> str:
@@ -57,24 +57,24 @@ class Yard:
 
 
 YARDS = (
-    Yard("twemoji", "none", "choose"),
-    Yard("twemoji", "full-2000", "choose"),
-    Yard("twemoji-auxiliary", "none", "choose"),
-    Yard("twemoji-auxiliary", "lora-3000", "choose"),
-    Yard("twemoji", "dp", "choose"),
-    Yard("openmoji", "none", "report"),
-    Yard("openmoji", "full-long", "report"),
-    Yard("stamps", "none", "report"),
-    Yard("stamps", "full-long", "report"),
-    Yard("noto", "none", "choose"),
-    Yard("noto", "full-long", "choose"),
-    Yard("stamps", "lora-text", "report"),
-    Yard("openmoji", "lora", "report"),
-    Yard("stamps", "dreambooth", "report"),
-    Yard("stamps", "full-short", "report"),
-    Yard("openmoji", "dp", "report"),
-    Yard("twemoji", "full-short", "choose"),
-    Yard("noto", "lora-text", "choose"),
+    Yard("twemoji", "none", "chosen on"),
+    Yard("twemoji", "full-2000", "chosen on"),
+    Yard("twemoji-auxiliary", "none", "chosen on"),
+    Yard("twemoji-auxiliary", "lora-3000", "chosen on"),
+    Yard("twemoji", "dp", "chosen on"),
+    Yard("openmoji", "none", "held back"),
+    Yard("openmoji", "full-long", "held back"),
+    Yard("stamps", "none", "held back"),
+    Yard("stamps", "full-long", "held back"),
+    Yard("noto", "none", "chosen on"),
+    Yard("noto", "full-long", "chosen on"),
+    Yard("stamps", "lora-text", "held back"),
+    Yard("openmoji", "lora", "held back"),
+    Yard("stamps", "dreambooth", "held back"),
+    Yard("stamps", "full-short", "held back"),
+    Yard("openmoji", "dp", "held back"),
+    Yard("twemoji", "full-short", "chosen on"),
+    Yard("noto", "lora-text", "chosen on"),
 )
 LONG: dict[str, Any] = {
     "steps": 400,
@@ -105,8 +105,13 @@ MADE = {
 """The models of audits/."""
 
 
-SHADOWS = {("twemoji", "twemoji-auxiliary/lora-3000")}
-"""Which target's attacker has which model as a shadow, in scenario III."""
+SHADOWS = {
+    ("twemoji", "twemoji-auxiliary/lora-3000"),
+    ("openmoji", "noto/full-long"),
+    ("stamps", "noto/full-long"),
+}
+"""Which target's attacker has which model as a shadow, in scenario III. The first is of the same
+artists' pictures; the others are of pictures by somebody else."""
 
 
 def is_made(yard: Yard, folder: Path) -> bool:
@@ -123,11 +128,13 @@ def _model(yard: Yard, folder: Path) -> Path:
     return folder / yard.name.replace("/", "-")
 
 
-def saved(yard: Yard, folder: Path, sets: Path) -> SavedPipeline:
+def saved(yard: Yard, folder: Path, sets: Path, guidance: float | None = None) -> SavedPipeline:
     """Name a target's files; it is fine-tuned now if it was not before."""
     parts = MADE.get(yard.name, {})
     # The models of audits/ are asked as the audits ask them; others at the pipeline's own guidance.
     call = {"guidance_scale": 3.0} if yard.images.startswith("twemoji") else {}
+    if guidance is not None:
+        call = {"guidance_scale": guidance}
     model = _model(yard, folder)
     if parts or yard.recipe == "none":
         return SavedPipeline(BASE, device="cpu", call=call, **parts)
@@ -203,11 +210,20 @@ class Asked:
     store: Store
 
     @classmethod
-    def of(cls, yard: Yard, folder: Path, sets: Path, samples: list[Sample] | None = None) -> Asked:
+    def of(
+        cls,
+        yard: Yard,
+        folder: Path,
+        sets: Path,
+        samples: list[Sample] | None = None,
+        *,
+        steps: int = STEPS,
+        guidance: float | None = None,
+    ) -> Asked:
         """Put a target and its samples together, or others with their own captions."""
         target = as_target(
-            saved(yard, folder, sets),
-            num_inference_steps=STEPS,
+            saved(yard, folder, sets, guidance),
+            num_inference_steps=steps,
             guidance_scale=None,
             acceleration=Acceleration(),
         )

@@ -21,6 +21,7 @@ __all__ = [
     "make_attack",
     "make_white_box",
     "names",
+    "needs_pool",
     "position",
     "reads_base",
     "reads_pool",
@@ -45,6 +46,8 @@ class Registered:
         Whether it also reads what the base model answers, where that is known.
     reads_pool
         Whether it compares a sample with all answers, not only with its own.
+    needs_pool
+        Whether it compares with nothing else, and so cannot do without.
     is_similarity
         Whether its score is a similarity itself, so that a threshold on it has a meaning of its
         own and can be swept.
@@ -59,10 +62,12 @@ class Registered:
         default: bool,
         reads_base: bool = False,
         reads_pool: bool = False,
+        needs_pool: bool = False,
         is_similarity: bool = False,
     ) -> None:
         self.name, self.home, self.default = name, home, default
-        self.reads_base, self.reads_pool = reads_base, reads_pool
+        self.reads_base = reads_base
+        self.reads_pool, self.needs_pool = reads_pool or needs_pool, needs_pool
         self.is_similarity = is_similarity
 
 
@@ -76,22 +81,26 @@ REGISTRY: tuple[Registered, ...] = (
     Registered("distribution", "privaudit.attacks.distribution:DistributionAttack", default=True),
     Registered("classifier", "privaudit.attacks.classifier:ClassifierAttack", default=True),
     Registered(
-        "combined", "privaudit.attacks.combined:CombinedAttack", default=False, reads_base=True
+        "combined",
+        "privaudit.attacks.combined:CombinedAttack",
+        default=False,
+        reads_base=True,
+        reads_pool=True,
     ),
     Registered(
         "monte-carlo",
         "privaudit.attacks.monte_carlo:MonteCarloAttack",
         default=False,
-        reads_pool=True,
+        needs_pool=True,
     ),
     Registered(
-        "gan-leaks", "privaudit.attacks.nearest:GanLeaksAttack", default=False, reads_pool=True
+        "gan-leaks", "privaudit.attacks.nearest:GanLeaksAttack", default=False, needs_pool=True
     ),
     Registered(
-        "matsumoto", "privaudit.attacks.nearest:MatsumotoAttack", default=False, reads_pool=True
+        "matsumoto", "privaudit.attacks.nearest:MatsumotoAttack", default=False, needs_pool=True
     ),
     Registered(
-        "zhang", "privaudit.attacks.generated:GeneratedAttack", default=False, reads_pool=True
+        "zhang", "privaudit.attacks.generated:GeneratedAttack", default=False, needs_pool=True
     ),
 )
 """Every inference model, in the order of options, test items and tables."""
@@ -155,6 +164,17 @@ def reads_pool(name: str) -> bool:
         If the registry has no such name.
     """
     return REGISTRY[position(name)].reads_pool
+
+
+def needs_pool(name: str) -> bool:
+    """Tell whether an inference model compares a sample with all answers, and with nothing else.
+
+    Raises
+    ------
+    SettingError
+        If the registry has no such name.
+    """
+    return REGISTRY[position(name)].needs_pool
 
 
 def make_attack(name: str, seed: int) -> InferenceModel:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from privaudit.attacks import make_attack
-from privaudit.attacks.registry import reads_pool
+from privaudit.attacks.registry import needs_pool, reads_pool
+from privaudit.audit.pools import beside_pool, in_one_pool
 from privaudit.engines.task import Task
 from privaudit.errors import SettingError, StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import Features
 from privaudit.measurements.copies import best_structure, copy_threshold
 from privaudit.measurements.liveness import count_flat, count_repeated
-from privaudit.measurements.pool import share_answers
 from privaudit.record import Answers, NearCopies
 from privaudit.targets.queries import plan_queries
 
@@ -54,6 +54,8 @@ class Scores:
     near_copies
         How many samples of the evaluation set were redrawn nearly exactly; ``None`` where that was
         not measured.
+    blocks
+        Names of the similarities that were there for an inference model that reads them by block.
     """
 
     threshold: float
@@ -62,6 +64,7 @@ class Scores:
     non_members: NDArray[np.float64]
     answers: tuple[Answers, Answers]
     near_copies: NearCopies | None = None
+    blocks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -141,7 +144,7 @@ class Scorer:
 
     def _check_sees_all(self, attack: str) -> None:
         """Refuse a sequential audit by a pool that would grow while it is looked at."""
-        if self.settings.sequential and reads_pool(attack):
+        if self.settings.sequential and needs_pool(attack):
             msg = (
                 f"{attack} compares each sample with the answers to all, and a sequential audit "
                 "stops before it has them: leave it out with --privaudit-attacks, or run without "
@@ -152,11 +155,8 @@ class Scorer:
     def _both(self, *sets: LabelledSet) -> list[Features]:
         """Measure two labelled sets; those of one target have all of its answers for a pool."""
         found = [self.features(labelled.target, labelled.samples) for labelled in sets]
-        pools = [features.pool for features in found if features.pool is not None]
-        if len(pools) < len(sets) or len({s.target.fingerprint for s in sets}) > 1:
-            return found
-        shared = share_answers(*pools)
-        return [replace(features, pool=pool) for features, pool in zip(found, shared, strict=True)]
+        one_target = len({labelled.target.fingerprint for labelled in sets}) == 1
+        return in_one_pool(*found) if one_target else found
 
     def scores(self, attack: str, calibration: LabelledSet, evaluation: LabelledSet) -> Scores:
         """Fit on one set and score the other; what an earlier run found is not fitted again."""
@@ -178,6 +178,8 @@ class Scorer:
         def score() -> dict[str, Any]:
             self.prefetch(sets)
             known, asked = self._both(*sets)
+            if reads_pool(attack) and not needs_pool(attack):
+                known, asked = beside_pool(known), beside_pool(asked)
             model = self._fitted(attack, known, len(calibration.members))
             scores = model.score(asked)
             n = len(evaluation.members)
@@ -194,6 +196,7 @@ class Scorer:
                 "near_copies": self._near_copies(
                     known, len(calibration.members), asked, len(evaluation.members)
                 ),
+                "blocks": sorted(asked.blocks),
             }
 
         persistent = all(self.task(model).persistent for model in models)
@@ -205,6 +208,7 @@ class Scorer:
             non_members=np.asarray(kept["non_members"]),
             answers=(Answers(**kept["answers"][0]), Answers(**kept["answers"][1])),
             near_copies=None if kept["near_copies"] is None else NearCopies(**kept["near_copies"]),
+            blocks=tuple(kept["blocks"]),
         )
 
     def _near_copies(

@@ -91,6 +91,7 @@ def score_in_chunks(
         members=np.concatenate(scores[0]),
         non_members=np.concatenate(scores[1]),
         answers=(known, scorer.answers(Features.joined(seen), samples)),
+        blocks=tuple(sorted(seen[0].blocks)),
     )
     end = SequentialPath(
         n_pairs=test.n_pairs,

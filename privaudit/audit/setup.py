@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import reads_base, reads_pool
+from privaudit.attacks.registry import needs_pool, reads_base, reads_pool
 from privaudit.audit.estimate import Unmade
 from privaudit.audit.experiment import (
     Experiment,
@@ -214,7 +214,9 @@ class Setup:
         paper = ReconstructionSimilarity(
             self.encoder, settings.similarity, settings.similarity_axis, self.features
         )
-        return AnswerSimilarity(paper, pool=any(map(reads_pool, settings.attacks)))
+        # A pool that grows while it is looked at is left out by those that can do without.
+        reads = needs_pool if settings.sequential else reads_pool
+        return AnswerSimilarity(paper, pool=any(map(reads, settings.attacks)))
 
     @functools.cached_property
     def chance(self) -> Chance | None:
@@ -328,13 +330,18 @@ class Setup:
             raise SettingError(msg)
 
     def settings_notes(self) -> list[str]:
-        """Say which settings of an ini file or a command line reach nothing, and why."""
+        """Say what settings leave out, and which of an ini file or a command line reach nothing."""
         said = [
             (name, self.settings.source(name))
             for name in self.without_effect()
             if self.settings.source(name) not in ("default", "marker")
         ]
-        return [
+        left_out = [
+            f"{name} leaves out the answers to others: a sequential audit stops before it has all"
+            for name in self.settings.attacks
+            if self.settings.sequential and reads_pool(name) and not needs_pool(name)
+        ]
+        return left_out + [
             f"{name}={getattr(self.settings, name)} ({source}) has no effect: "
             f"{self._why_without_effect(name)}"
             for name, source in said

@@ -36,6 +36,8 @@ class Features:
         all of these.
     pool
         What the samples, and all answers, look like; ``None`` where no inference model asks.
+    base_pool
+        The same samples beside the answers of the base model, where it was asked.
     """
 
     vectors: NDArray[np.float64]
@@ -43,6 +45,7 @@ class Features:
     facts: NDArray[np.float32] | None = None
     blocks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     pool: Pool | None = None
+    base_pool: Pool | None = None
 
     @property
     def side_by_side(self) -> NDArray[np.float64]:
@@ -69,7 +72,7 @@ class Features:
         gained = {
             f"{name} over base": block - base.blocks[name] for name, block in self.blocks.items()
         }
-        return replace(self, blocks={**self.blocks, **gained})
+        return replace(self, blocks={**self.blocks, **gained}, base_pool=base.pool)
 
     @classmethod
     def joined(cls, parts: Sequence[Features]) -> Features:

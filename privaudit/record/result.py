@@ -83,6 +83,9 @@ class AttackResult(Value):
     near_copies
         How many samples were redrawn nearly exactly; of a sequential audit, and where that was not
         measured, ``None``.
+    blocks
+        Names of the similarities that the inference model read, where it reads several; the
+        paper's three read one, and have none here.
     exposed
         The members who stand out from the non-members one by one, the highest score first: the
         expected share of those named by chance is 1 − confidence at most.
@@ -120,6 +123,7 @@ class AttackResult(Value):
     epsilon_refused: str = ""
     claim: Claim | None = None
     near_copies: NearCopies | None = None
+    blocks: list[str] = []
     exposed: list[ExposedMember] = []
     groups: list[GroupAUC] = []
     comparison: Comparison | None = None

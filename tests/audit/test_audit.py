@@ -18,7 +18,7 @@ from privaudit import (
     PipelineTarget,
     Sample,
 )
-from privaudit.attacks.registry import names, reads_pool
+from privaudit.attacks.registry import names, needs_pool
 from privaudit.audit.experiment import split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
 from privaudit.encoders import as_encoder
@@ -75,7 +75,7 @@ def test_the_memorising_control_is_always_found(
     "attack",
     # zhang misses even a copy by this encoder, which is invalid: its null is in test_pool_attacks.
     [
-        pytest.param(n, marks=[pytest.mark.nightly] if reads_pool(n) else [])
+        pytest.param(n, marks=[pytest.mark.nightly] if needs_pool(n) else [])
         for n in names()
         if n != "zhang"
     ],

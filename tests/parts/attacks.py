@@ -6,10 +6,10 @@ import pytest
 
 from privaudit.attacks import registry
 
-OWN = [name for name in registry.names() if not registry.reads_pool(name)]
-"""Those that compare a sample with its own answers."""
-POOLED = [name for name in registry.names() if registry.reads_pool(name)]
-"""Those that compare it with all answers."""
+OWN = [name for name in registry.names() if not registry.needs_pool(name)]
+"""Those that compare a sample with its own answers, and maybe with all."""
+POOLED = [name for name in registry.names() if registry.needs_pool(name)]
+"""Those that compare it with all answers, and with nothing else."""
 MANY_FITS = [
     pytest.param(name, marks=pytest.mark.slow) if name == "classifier" else name for name in OWN
 ]
