@@ -10,7 +10,7 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import REPORTED, make_white_box
+from privaudit.attacks.registry import REPORTED, make_white_box, similarity_names
 from privaudit.audit.base import told_by_base
 from privaudit.audit.conclusions import decide_fixed
 from privaudit.audit.experiment import Experiment, LabelledSet
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WeightsAttacker"]
 
-INFERENCE_MODEL = "threshold"
+INFERENCE_MODEL = similarity_names()[0]
 """A measurement of the weights is a score by itself: calibration fixes a threshold alone."""
 
 
