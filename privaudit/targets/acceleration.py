@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,4 +112,8 @@ def _scheduler(name: str, config: Any) -> Any:
     if kind is None or not issubclass(kind, diffusers.SchedulerMixin):
         msg = f"diffusers has no scheduler {name!r}: name a class, such as UniPCMultistepScheduler"
         raise GeneratorError(msg)
-    return kind.from_config(config)
+    # A scheduler that does not say whether it clips does not; DDIM and DDPM do by default, and of
+    # latents nothing is left then that anybody would recognise.
+    takes = "clip_sample" in inspect.signature(kind.__init__).parameters
+    unsaid = {"clip_sample": False} if takes and "clip_sample" not in config else {}
+    return kind.from_config(config, **unsaid)

@@ -251,6 +251,8 @@ class SavedTarget:
             saved=saved.fingerprint,
             call=self._call,
             acceleration=acceleration.to_dict() if acceleration else {},
+            # What another scheduler drew while it clipped by its own default answers nothing.
+            **({"clips": "as its own"} if acceleration and acceleration.scheduler else {}),
         )
 
     @property

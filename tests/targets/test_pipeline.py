@@ -372,3 +372,31 @@ def test_the_controls_remember_everything_and_nothing(emoji: dict[str, Any]) -> 
     one, other = oblivious.generate(["a", "b"], [5, 5])
     assert one.tobytes() == other.tobytes()
     assert one.size == (16, 16)
+
+
+@pytest.mark.parametrize(("own", "clips"), [("DPMSolverMultistep", False), ("DDPM", True)])
+def test_a_scheduler_in_anothers_place_clips_as_that_one_does(own: str, clips: bool) -> None:
+    import diffusers
+
+    pipeline = tiny_pipeline()
+    pipeline.scheduler = getattr(diffusers, f"{own}Scheduler")()
+    for name in ("DDIMScheduler", "DDPMScheduler", "EulerDiscreteScheduler"):
+        target = PipelineTarget(pipeline, acceleration=Acceleration(scheduler=name))
+        assert target.pipeline.scheduler.config.get("clip_sample", clips) is clips
+    assert type(pipeline.scheduler).__name__ == f"{own}Scheduler"
+
+
+@pytest.mark.slow
+def test_ddim_draws_what_the_pipelines_own_scheduler_draws(emoji: dict[str, Any]) -> None:
+    models, sample = AUDITS / "models", emoji["member"][2]
+    pipeline = load_pipeline(models / "base", unet=models / "overfit" / "unet", device="cpu")
+    member = np.asarray(sample.image.convert("RGB"), dtype=float).ravel()
+    for name in (None, "DDIMScheduler"):
+        target = PipelineTarget(
+            pipeline,
+            num_inference_steps=10,
+            guidance_scale=3.0,
+            acceleration=Acceleration(scheduler=name),
+        )
+        [drawn] = target.generate([sample.caption], [2])
+        assert np.corrcoef(np.asarray(drawn, dtype=float).ravel(), member)[0, 1] > 0.9
