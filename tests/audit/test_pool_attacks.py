@@ -131,7 +131,7 @@ def test_a_baseline_of_others_is_not_refused_for_a_pool() -> None:
         for pool in ({}, {"pool": {"pixels": 16}})
     )
     assert needed(beside, "attack-I", FIRST) == needed(without, "attack-I", FIRST)
-    for name in POOLED:
+    for name in (*POOLED, "combined"):
         assert needed(beside, "attack-I", name) != needed(without, "attack-I", name)
 
 

@@ -14,10 +14,8 @@ from privaudit import Audit, AuditInputs, AuditSettings
 from privaudit.attacks import make_attack
 from privaudit.attacks.pool import SAME, nearness
 from privaudit.audit.experiment import LabelledSet
-from privaudit.audit.facts import facts_of, needed
 from privaudit.audit.pools import beside_pool, in_one_pool
 from privaudit.measurements.pool import Appearance, Pool
-from privaudit.record import SampleSet
 from privaudit.statistics import auc
 from privaudit.store import Store
 from tests.parts.drawn import Model, Pixels, drawn_samples
@@ -187,20 +185,6 @@ def test_a_sequential_audit_leaves_the_pool_out_and_says_so() -> None:
     said = "combined leaves out the answers to others: a sequential audit stops before it has all"
     assert said in audit.record().notes
     assert said not in audited(Model(SAMPLES[:40])).setup.notes()
-
-
-def test_a_baseline_that_knew_no_pool_is_refused() -> None:
-    samples = {name: SampleSet(count=1, digest="0") for name in ("members", "non_members")}
-    without, beside = (
-        facts_of(
-            {"target_model": {}, "measurement": {"name": "m", **pool}},
-            samples,
-            {},
-            "sixteen characters",
-        )
-        for pool in ({}, {"pool": {"pixels": 16}})
-    )
-    assert needed(beside, "attack-I", "combined") != needed(without, "attack-I", "combined")
 
 
 def test_noise_and_order_of_the_answers_change_nothing() -> None:
