@@ -199,9 +199,14 @@ def make_attack(name: str, seed: int) -> InferenceModel:
     >>> hasattr(model, "fit") and hasattr(model, "score")
     True
     """
-    module, _, kind = REGISTRY[position(name)].home.partition(":")
-    made: Any = getattr(importlib.import_module(module), kind)(seed=seed)
+    made: Any = _class_at(REGISTRY[position(name)].home)(seed=seed)
     return made  # type: ignore[no-any-return]
+
+
+def _class_at(home: str) -> Any:
+    """Import the class that ``module:class`` names."""
+    module, _, kind = home.partition(":")
+    return getattr(importlib.import_module(module), kind)
 
 
 WHITE_BOX = {
@@ -236,5 +241,4 @@ def make_white_box(name: str) -> Any:
 
         msg = f"white-box attack {name!r} is unknown: choose from {', '.join(WHITE_BOX)}"
         raise SettingError(msg)
-    module, _, kind = WHITE_BOX[name].partition(":")
-    return getattr(importlib.import_module(module), kind)()
+    return _class_at(WHITE_BOX[name])()
