@@ -154,7 +154,9 @@ def _why_unbounded(
             "membership was not shown to be decided by coin flips: split with "
             "privaudit.split_by_coin, and return its result from a coin_split fixture"
         )
-    if scenario.knows_members:
+    if not scenario.is_fitted and named is None:
+        return "a white-box attack bounds epsilon where a privacy_claim names it"
+    if scenario.knows_members and scenario.is_fitted:
         return (
             f"{scenario.name} calibrates on samples chosen by their membership, so the coins of "
             "the others are no longer independent: read attack-III and attack-IV"

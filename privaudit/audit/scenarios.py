@@ -41,11 +41,15 @@ class Scenario:
     knows_members
         Whether the attacker knows some of the target's members; if not, a shadow model with its
         own members stands in.
+    is_fitted
+        Whether scores depend on known samples. Those of an attacker with the weights do not: known
+        ones fix a threshold alone.
     """
 
     name: str
     knows_captions: bool
     knows_members: bool
+    is_fitted: bool = True
 
     @property
     def words(self) -> str:
@@ -68,7 +72,7 @@ class Scenario:
         >>> [SCENARIOS[name].shadow("paper") for name in ("I", "III")]
         ['paper_shadow_model', 'shadow_model']
         """
-        if self.name == WEIGHTS:
+        if not self.is_fitted:
             return None
         if not self.knows_members:
             return SHADOW_MODEL
@@ -82,7 +86,7 @@ SCENARIOS = {
     "IV": Scenario("attack-IV", knows_captions=False, knows_members=False),
 }
 """The scenarios by their Roman numeral."""
-ATTACKER_WITH_WEIGHTS = Scenario(WEIGHTS, knows_captions=True, knows_members=True)
+ATTACKER_WITH_WEIGHTS = Scenario(WEIGHTS, knows_captions=True, knows_members=True, is_fitted=False)
 """None of the four: reads captions, and a threshold from known members."""
 
 

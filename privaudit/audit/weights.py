@@ -10,7 +10,7 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import REPORTED, make_white_box, similarity_names
+from privaudit.attacks.registry import REPORTED, WEIGHTS, make_white_box, similarity_names
 from privaudit.audit.base import told_by_base
 from privaudit.audit.conclusions import decide_fixed
 from privaudit.audit.experiment import Experiment, LabelledSet
@@ -97,10 +97,21 @@ class WeightsAttacker:
                 decide_fixed(scores, settings, self._among),
                 self._among.confidence,
                 n_results=self._among.n_results,
+                coins=self._coins(attack),
             )
-            verdict = REPORTED if settings.release == "api" else result.verdict
-            self._results[attack] = result.model_copy(update={"n_queries": 0, "verdict": verdict})
+            decides = settings.release != "api" or result.claim_exceeded
+            update = {"n_queries": 0, "verdict": result.verdict if decides else REPORTED}
+            self._results[attack] = result.model_copy(update=update)
         return self._results[attack]
+
+    def _coins(self, attack: str) -> tuple[LabelledSet, Scores] | None:
+        """Score all samples where a claim names this attack: nobody's score depends on a coin."""
+        claim = self._setup.inputs.claim
+        if claim is None or claim.attack != f"{WEIGHTS}-{attack}":
+            return None
+        everyone = LabelledSet(self._setup.target, self._setup.members, self._setup.non_members)
+        known = self._experiment.calibration
+        return everyone, self._scorer(attack).scores(INFERENCE_MODEL, known, everyone)
 
     @functools.cached_property
     def _experiment(self) -> Experiment:

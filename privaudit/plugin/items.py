@@ -28,7 +28,10 @@ __all__ = [
 
 MECHANISMS = ("any", "gaussian")
 SCENARIOS = ("I", "II", "III", "IV")
-CLAIMABLE = tuple(f"{scenario}-{attack}" for scenario in ("III", "IV") for attack in names())
+CLAIMABLE = (
+    *(f"{scenario}-{attack}" for scenario in ("III", "IV") for attack in names()),
+    *(f"{WEIGHTS}-{attack}" for attack in white_box_names()),
+)
 """The results that can bound ε, as a ``privacy_claim`` names one."""
 PATTERN = (
     r"^(?P<test>[^\[]*)\[(?P<before>.*?)-?\b"

@@ -223,7 +223,11 @@ def _white_box(audit: AuditRecord) -> str:
     first, n = audit.weights[0], len(audit.weights)
     over = sum(result.auc > first.budget for result in audit.weights)
     found = f"{over} of {n} white-box attack{'' if n == 1 else 's'} over it"
-    return f"{found}, only reported" if first.verdict == REPORTED else found
+    return f"{found}, only reported" if _only_reported(audit) else found
+
+
+def _only_reported(audit: AuditRecord) -> bool:
+    return all(one.verdict == REPORTED or one.claim_exceeded for one in audit.weights)
 
 
 def weights_lines(audit: AuditRecord) -> Iterator[str]:
@@ -235,8 +239,7 @@ def weights_lines(audit: AuditRecord) -> Iterator[str]:
         for one in audit.weights
     ]
     yield f"an attacker with the weights: AUC {', '.join(found)}"
-    first = audit.weights[0]
-    if first.verdict == REPORTED:
+    if _only_reported(audit):
         yield (
             "that decides nothing here: release='weights' lets it, which is right where others can "
             "download the model"
@@ -247,6 +250,12 @@ def weights_lines(audit: AuditRecord) -> Iterator[str]:
             f"of what that attacker sees, this audit's strongest attack, {best.name}, captured "
             f"{audit.captured:.0%}"
         )
+
+
+def _over_claim(audit: AuditRecord) -> Iterator[str]:
+    claims = sum(result.claim_exceeded for result in (*audit.results, *audit.weights))
+    if claims:
+        yield f"{claims} over the claimed epsilon"
 
 
 def verdict_words(result: AttackResult) -> str:
@@ -260,7 +269,7 @@ def headline(audit: AuditRecord) -> str:
     """Say an audit in one sentence, after its name."""
     if not audit.results:
         known = _white_box(audit) if audit.weights else "so nothing is known of the model"
-        return f"{audit.name}: 0 results, {known}"
+        return ", ".join([f"{audit.name}: 0 results, {known}", *_over_claim(audit)])
     n = len(audit.results)
     first = audit.results[0]
     shown = sum(result.auc_verdict == "fail" for result in audit.results)
@@ -277,9 +286,7 @@ def headline(audit: AuditRecord) -> str:
         red = sum(limit.verdict != "pass" for limit in limits)
         limit = limits[0]
         parts.append(f"{red} over max_tpr {limit.max_tpr:.1%} at an FPR of {limit.at_fpr:g}")
-    claims = sum(result.claim_exceeded for result in audit.results)
-    if claims:
-        parts.append(f"{claims} over the claimed epsilon")
+    parts += _over_claim(audit)
     parts += change_headline(audit)
     if audit.weights:
         parts.append(_white_box(audit))
