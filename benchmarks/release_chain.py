@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS_MADE", "Recipe", "check_wiring", "make", "report"]
 
-DELTA = 1e-3
+DELTA, CANARY_DELTA = 1e-3, 1e-5
+CHECKED_BY, GUESSES = "denoising", 0.8
+"""The attack on the weights that checks a claim, and the share of the canaries that it guesses."""
 SHADOWS = 40
 """Members, and non-members, of the committed shadow that are asked."""
 CANARY_SEED = 12
@@ -42,6 +44,8 @@ class Recipe(NamedTuple):
         Of audits/, the first of them; the members are trained on.
     canaries
         Of which coins choose about half.
+    canary_steps, canary_batch_size, canary_learning_rate
+        Of the fine-tune on them.
     steps, batch_size, learning_rate
         Of the fine-tune.
     max_grad_norm
@@ -52,7 +56,10 @@ class Recipe(NamedTuple):
 
     members: int = 16
     non_members: int = 16
-    canaries: int = 48
+    canaries: int = 160
+    canary_steps: int = 1300
+    canary_batch_size: int = 16
+    canary_learning_rate: float = 2e-3
     steps: int = 200
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -117,21 +124,25 @@ def fine_tuned(folder: Path, link: Link, recipe: Recipe) -> None:
     from privaudit import DifferentialPrivacy, finetune, load_pipeline
 
     members = twemoji("member")[: recipe.members]
-    samples = canaries(recipe).training if link.on_canaries else members
+    samples, delta = members, DELTA
+    steps, batch_size, rate = recipe.steps, recipe.batch_size, recipe.learning_rate
+    if link.on_canaries:
+        samples, delta, steps = canaries(recipe).training, CANARY_DELTA, recipe.canary_steps
+        batch_size, rate = recipe.canary_batch_size, recipe.canary_learning_rate
     began = time.process_time()
     with noise(forgotten=not link.noisy):
         tuned = finetune(
             load_pipeline(MODELS / "base", device="cpu"),
             samples,
             method="full",
-            steps=recipe.steps,
-            batch_size=recipe.batch_size,
-            learning_rate=recipe.learning_rate,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=rate,
             lr_scheduler="cosine",
             caption_dropout=0.0,
             differential_privacy=DifferentialPrivacy(
                 epsilon=link.epsilon or 0.0,
-                delta=DELTA,
+                delta=delta,
                 max_grad_norm=recipe.max_grad_norm,
                 noise_seed=link.seed,  # of a released model it would be None
             ),
@@ -140,7 +151,7 @@ def fine_tuned(folder: Path, link: Link, recipe: Recipe) -> None:
         )
     tuned.save(folder)
     print(
-        f"{folder.name}: {len(samples)} samples, {recipe.steps} steps, states epsilon "
+        f"{folder.name}: {len(samples)} samples, {steps} steps, states epsilon "
         f"{tuned.epsilon:.2f}, noise multiplier {tuned.noise_multiplier:.2f}, loss "
         f"{np.nanmean(tuned.losses[:50]):.3f} to {np.nanmean(tuned.losses[-50:]):.3f}, "
         f"{time.process_time() - began:.0f} s of CPU",
@@ -228,10 +239,15 @@ def claim_audit(work: Path, name: str, recipe: Recipe) -> AuditRecord:
         non_members=coins.non_members,
         coin_split=coins,
         claim=Claim(
-            epsilon=stated.epsilon, delta=stated.delta, mechanism="gaussian", attack="III-threshold"
+            epsilon=stated.epsilon,
+            delta=stated.delta,
+            mechanism="gaussian",
+            attack=f"weights-{CHECKED_BY}",
+            guesses=GUESSES,
         ),
-        scenarios="III",
+        scenarios="I",
         attacks="threshold",
+        white_box=CHECKED_BY,
         duplicate_limit=2,  # canaries are fields of colour, and of one kind to an encoder
     )
 
@@ -370,7 +386,7 @@ def check_wiring(recipe: Recipe) -> None:
 
 
 def _claimed(work: Path, name: str, recipe: Recipe) -> str:
-    [result] = claim_audit(work, name, recipe).results
+    [result] = claim_audit(work, name, recipe).weights
     bound, claim = result.epsilon, result.claim
     if bound is None or claim is None:
         return result.epsilon_refused
