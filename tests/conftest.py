@@ -48,6 +48,11 @@ settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile("reproducible")
 
 
+LONGEST = ("test_default_audit.py", "test_fixtures.py", "test_ray.py", "test_resume.py")
+"""Files of four minutes and more in the slow suite, two of which have a single test: they come first,
+so that no worker is alone with one at the end."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to the slow suite what two more processes take long to say again."""
@@ -57,6 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
             if item.get_closest_marker("nightly_under_xdist"):
                 item.add_marker(pytest.mark.nightly)
+    items.sort(key=lambda item: item.path.name not in LONGEST)  # stable: else as they were
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,13 @@ from privaudit.measurements.pixels import structural_similarities
 from privaudit.record import BlindBaseline, BlindFinding, NearDuplicate, Validity
 from privaudit.samples import ImagesByDigest, as_rgb
 from privaudit.targets import CopyingTarget
-from privaudit.targets.graded import GRADES, ROUND_TRIP, GradedTarget, round_trip
+from privaudit.targets.graded import (
+    COPIED_AT_ONCE,
+    GRADES,
+    ROUND_TRIP,
+    GradedTarget,
+    round_trip,
+)
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
@@ -291,10 +297,13 @@ class Preflight:
             change = None if pipeline is None else round_trip(pipeline)
             if change is None:
                 return None
-            pictures = [s.image for s in evaluation.members[:COMPARED_WITH_VAE]]
-            copies = [change(as_rgb(p), as_rgb(p)) for p in pictures]
-            if not structural_similarities(pictures, copies).mean() > RECOGNISABLE:
+            pictures = [as_rgb(s.image) for s in evaluation.members[:COMPARED_WITH_VAE]]
+            alike = structural_similarities(pictures, change.copies(pictures))
+            if not alike.mean() > RECOGNISABLE:
                 return None  # an untrained autoencoder can draw nobody
+            members = [*evaluation.members, *calibration.members]
+            for start in range(0, len(members), COPIED_AT_ONCE):
+                change.copies([as_rgb(s.image) for s in members[start : start + COPIED_AT_ONCE]])
             return on(f"{ROUND_TRIP} {self.target.fingerprint}", change)
 
         sets = (calibration, evaluation)

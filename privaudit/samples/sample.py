@@ -76,14 +76,15 @@ class Sample:
         if not isinstance(caption, str):
             msg = f"caption of sample {id!r} is a {type(caption).__name__}, not a string"
             raise SampleError(msg)
-        self._set(caption=caption, id=str(id or caption), _image=None, _digest="", _facts=None)
+        named = caption if id is None else str(id)
+        self._set(caption=caption, id=named, _image=None, _digest="", _facts=None)
         if isinstance(image, Image.Image):
             self._set(_image=self._seen(lambda: image))
         else:
             self._set(_opener=image)
         if id is None:
-            id = hashlib.sha256(f"{self.digest}\0{caption}".encode()).hexdigest()[:16]  # noqa: A001
-        self._set(id=str(id))
+            own = hashlib.sha256(f"{self.digest}\0{caption}".encode()).hexdigest()[:16]
+            self._set(id=own)
 
     @property
     def image(self) -> Image.Image:

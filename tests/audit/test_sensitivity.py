@@ -20,7 +20,14 @@ from privaudit.audit.validity import judge
 from privaudit.measurements.pixels import structural_similarities
 from privaudit.report.terminal import render
 from privaudit.store import Store
-from privaudit.targets.graded import GRADES, ROUND_TRIP, GradedTarget, round_trip
+from privaudit.targets import graded
+from privaudit.targets.graded import (
+    COPIED_AT_ONCE,
+    GRADES,
+    ROUND_TRIP,
+    GradedTarget,
+    round_trip,
+)
 from privaudit.targets.queries import plan_queries
 from tests.parts import AUDITS
 from tests.parts.encoders import PixelEncoder
@@ -98,6 +105,27 @@ def test_a_pipelines_own_autoencoder_is_the_first_grade(emoji: dict[str, Any]) -
     grades = validity.sensitivity["threshold"]
     assert next(iter(grades)) == ROUND_TRIP
     assert (grades[ROUND_TRIP] or 0.0) > 0.95
+
+
+def test_a_round_trip_is_made_once_and_depends_on_no_company(
+    emoji: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = tiny_pipeline()
+    decode, rows = pipeline.vae.decode, []
+    monkeypatch.setattr(pipeline.vae, "decode", lambda z: rows.append(len(z)) or decode(z))
+    monkeypatch.setattr(graded, "PIXELS_AT_ONCE", COPIED_AT_ONCE * 32 * 32)
+    pictures = [s.image for s in emoji["member"][:18]]
+    large = [picture.resize((96, 96)) for picture in pictures[:2]]
+    change = round_trip(pipeline)
+    assert change is not None
+    copies = change.copies([*pictures, *large])
+    assert rows == [COPIED_AT_ONCE, COPIED_AT_ONCE, 1, 1]  # small ones together, filled up
+    assert [c.size for c in copies] == [p.size for p in [*pictures, *large]]
+    assert [change(p, pictures[0]) for p in pictures] == copies[:18]
+    assert len(rows) == 4  # each once
+    alone = round_trip(pipeline)
+    assert alone is not None
+    assert alone(pictures[1], pictures[0]) == copies[1]
 
 
 def test_an_untrained_autoencoder_can_draw_nobody(emoji: dict[str, Any]) -> None:

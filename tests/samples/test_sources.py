@@ -318,13 +318,14 @@ def test_a_shard_without_a_picture_or_a_caption(tmp_path: Path) -> None:
         load_samples(shard("one.png"))
 
 
-def test_kohyas_prefix_and_class_are_captions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", ["txt", ".en.txt"])
+def test_kohyas_prefix_and_class_are_captions(tmp_path: Path, extension: str) -> None:
     draw(tmp_path / "p")
-    (tmp_path / "p" / "red.txt").write_text("red")
+    (tmp_path / "p" / f"red.{extension.lstrip('.')}").write_text("red")
     file = tmp_path / "a.toml"
     file.write_text(
         '[[datasets]]\ncaption_prefix = "sks"\n[[datasets.subsets]]\nimage_dir = "p"\n'
-        'class_tokens = "a colour"\ncaption_extension = "txt"'
+        f'class_tokens = "a colour"\ncaption_extension = "{extension}"'
     )
     assert sorted(s.caption for s in load_samples(file)) == ["sks a colour"] * 2 + ["sks red"]
 

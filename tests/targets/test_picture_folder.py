@@ -14,6 +14,7 @@ from PIL import Image
 
 import privaudit
 from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, PictureFolder, Sample
+from privaudit.__main__ import main
 from privaudit.audit.lists import QueryLists
 from privaudit.errors import GeneratorError, InvalidAuditError
 from privaudit.targets.queries import plan_queries
@@ -128,13 +129,17 @@ def test_a_model_that_cannot_be_called_is_audited_in_all_scenarios(
     planned.stdout.fnmatch_lines(["*target_model of *: the 96 images of * are only read"])
 
 
-def test_no_list_is_written_of_an_audit_that_cannot_be_planned(plain_folder: AuditFolder) -> None:
+def test_no_list_is_written_of_an_audit_that_cannot_be_planned(
+    plain_folder: AuditFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     plain_folder.write(
         FOLDERS, GATED, "@pytest.fixture(scope='session')\ndef members(): raise OSError('gone')"
     )
-    done = command(plain_folder.path, "test_model.py")
-    assert done.returncode == 1
-    assert "nothing was written" in done.stderr
+    monkeypatch.chdir(plain_folder.path)
+    assert main(["queries", "test_model.py", "-p", "no:cacheprovider"]) == 1
+    said = capsys.readouterr()
+    assert "gone" in said.out
+    assert "nothing was written" in said.err
     assert not (plain_folder.path / "pictures").exists()
 
 

@@ -34,7 +34,7 @@ READ = 2**16
 known in seconds. The pixels have a hash of their own, over all of them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PictureFile:
     """Opens a file. Pickled, it becomes the file's bytes: a Ray worker may see no file of ours.
 
@@ -64,7 +64,9 @@ class PictureFile:
         """
         try:
             size, beginning = read_file(self.path, READ)
-            return xxhash.xxh3_128_hexdigest(str(size).encode() + b" " + beginning)[:8]
+            digest = xxhash.xxh3_128(b"%d " % size)
+            digest.update(beginning)
+            return digest.hexdigest()[:8]
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
             msg = f"{self.where} does not exist: add the file or remove the line"
             raise SampleError(msg) from None
@@ -107,7 +109,13 @@ class Content:
         return Image.open(io.BytesIO(self.content))
 
 
-def sample_of(root: Path, name: str, caption: str, where: str, id: str | None = None) -> Sample:  # noqa: A002
+def sample_of(
+    root: Path | str,
+    name: str,
+    caption: str,
+    where: str,
+    id: str | None = None,  # noqa: A002
+) -> Sample:
     """Make the sample of a picture in a folder.
 
     Parameters
@@ -136,11 +144,11 @@ def sample_of(root: Path, name: str, caption: str, where: str, id: str | None = 
 
 
 @functools.lru_cache(maxsize=8)
-def _name(root: Path) -> str:
+def _name(root: Path | str) -> str:
     return os.path.basename(os.path.abspath(root))
 
 
-def inside(root: Path, name: str, where: str) -> str:
+def inside(root: Path | str, name: str, where: str) -> str:
     """Return the path of a file that must be in a folder.
 
     Raises
@@ -148,7 +156,9 @@ def inside(root: Path, name: str, where: str) -> str:
     SampleError
         If its name leads out of it.
     """
-    path = os.path.normpath(name) if os.pardir in name or os.path.isabs(name) else name
+    if os.pardir not in name and not os.path.isabs(name):
+        return f"{root}/{name}"
+    path = os.path.normpath(name)
     if os.path.isabs(path) or path.split(os.sep, 1)[0] == os.pardir:
         msg = (
             f"{where} names {name!r}, which is outside of its folder: put the picture into the "

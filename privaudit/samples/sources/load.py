@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from privaudit.errors import SampleError, SettingError
-from privaudit.samples.sources.caption_files import has_caption_files, read_caption_files
+from privaudit.samples.sources.caption_files import Listing, read_caption_files
 from privaudit.samples.sources.captions_json import read_captions_json
 from privaudit.samples.sources.columns import Columns, Keep
 from privaudit.samples.sources.data_set import read_data_set
@@ -140,12 +140,14 @@ def _read_folder(folder: Path, columns: Columns, keep: Keep) -> list[Sample]:
     for name in METADATA:
         if (folder / name).is_file():
             return read_metadata(folder / name, columns, keep)
-    shards = sorted(folder.glob("*.tar"))
+    with os.scandir(folder) as entries:
+        inside = [(entry.name, entry.is_dir()) for entry in entries]
+    shards = sorted(folder / name for name, _ in inside if name.endswith(".tar"))
     if shards:
         return read_shards(shards, columns, keep)
     # Splits have tables below, whose pictures may have caption files too.
-    below = [Path(one) for one in os.scandir(folder) if one.is_dir()]
+    below = [folder / name for name, is_folder in inside if is_folder]
     splits = any((one / name).is_file() for one in below for name in METADATA)
-    if not splits and has_caption_files(folder):
-        return read_caption_files(folder, keep)
+    if not splits and (listing := Listing.of(folder)).has_captions:
+        return read_caption_files(folder, keep, listing=listing)
     raise SampleError(why_not_recognised(folder))
