@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import WEIGHTS
+from privaudit.attacks.registry import ACCESSES
 from privaudit.errors import SampleError
 
 if TYPE_CHECKING:
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from privaudit.samples import Sample
 
 __all__ = [
-    "ATTACKER_WITH_WEIGHTS",
+    "ATTACKERS",
     "PAPER_SHADOW_MODEL",
     "SCENARIOS",
     "SHADOW_MODEL",
     "Scenario",
+    "attacker",
     "n_evaluated",
     "split_calibration",
 ]
@@ -68,7 +69,7 @@ class Scenario:
         >>> [SCENARIOS[name].shadow("paper") for name in ("I", "III")]
         ['paper_shadow_model', 'shadow_model']
         """
-        if self.name == WEIGHTS:
+        if self.name in ACCESSES:
             return None
         if not self.knows_members:
             return SHADOW_MODEL
@@ -82,8 +83,13 @@ SCENARIOS = {
     "IV": Scenario("attack-IV", knows_captions=False, knows_members=False),
 }
 """The scenarios by their Roman numeral."""
-ATTACKER_WITH_WEIGHTS = Scenario(WEIGHTS, knows_captions=True, knows_members=True)
-"""None of the four: reads captions, and a threshold from known members."""
+ATTACKERS = {name: Scenario(name, knows_captions=True, knows_members=True) for name in ACCESSES}
+"""None of the four, by access: each reads captions, and a threshold from known members."""
+
+
+def attacker(name: str) -> Scenario:
+    """Return a scenario by its numeral, or an attacker with more than text by the access."""
+    return ATTACKERS[name] if name in ATTACKERS else SCENARIOS[name]
 
 
 def _n_known(n_members: int, calibration: float) -> int:
