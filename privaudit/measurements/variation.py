@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["STRENGTHS", "VariationFidelity"]
 
-STRENGTHS = (0.3, 0.5)
-"""How much of a picture the model may change, of each of a query's pictures."""
+STRENGTHS = (0.5,)
+"""How much of a picture the model may change, for each of a query's pictures; chosen on drawn
+emoji, see docs/strength.md."""
 
 
 class VariationFidelity:
