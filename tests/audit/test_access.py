@@ -16,7 +16,7 @@ from privaudit.audit.estimate import Estimate
 from privaudit.audit.inputs import AuditInputs
 from privaudit.errors import GeneratorError
 from privaudit.measurements.variation import STRENGTHS
-from privaudit.record import AttackResult, Interval, SessionRecord
+from privaudit.record import AttackResult, Interval, NotCompleted, SessionRecord
 from privaudit.settings import AuditSettings
 from tests.parts.encoders import PixelEncoder
 from tests.parts.pipelines import tiny_pipeline
@@ -147,9 +147,10 @@ class Service:
 
     def __init__(self, members: list[Sample], fingerprint: str = "service 1") -> None:
         self.fingerprint, self._known = fingerprint, {s.image.tobytes() for s in members}
-        self.asked = 0
+        self.asked = self.drawn = 0
 
     def generate(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        self.drawn += len(prompts)
         said = [
             f"{prompt} {seed} {self.fingerprint}"
             for prompt, seed in zip(prompts, seeds, strict=True)
@@ -190,8 +191,10 @@ def test_pictures_that_are_handed_in_are_reported_beside_the_results(
     session = SessionRecord(privaudit_version="0", audits=[record])
     [read] = SessionRecord.from_json(session.to_json()).audits
     assert read.img2img == record.img2img
-    alone = record.model_copy(update={"img2img": []})
-    assert alone.merged(record).sorted(["img2img-variation"]).img2img == record.img2img
+    missing = NotCompleted(scenario="img2img", attack="variation", outcome="error", reason="cut")
+    part = record.model_copy(update={"img2img": [], "not_completed": [missing]})
+    whole = part.merged(record).sorted(["img2img-variation"])
+    assert (whole.img2img, whole.not_completed) == (record.img2img, [])
     assert record.model_copy(update={"results": [], "weights": []}).captured_img2img is None
 
 
@@ -261,9 +264,12 @@ def test_a_plan_counts_the_pictures_that_are_drawn_anew(emoji: dict[str, Any]) -
     audit = Audit(inputs, AuditSettings(img2img=True, queries=1, **common), store)
     planned = audit.estimate(Estimate(store), scenario="img2img")
     assert planned.n_new == 2 * 16 * len(STRENGTHS)
-    assert sum("handed pictures: 32 to generate" in line for line in planned.lines()) == 2
+    said = f"handed pictures: {16 * len(STRENGTHS)} to generate"
+    assert sum(said in line for line in planned.lines()) == 2
     assert service.asked == 0
+    service.drawn = base.drawn = 0
     audit.result("img2img", "variation")
+    assert max(service.drawn, base.drawn) < 16  # two pictures tell whether it is its own base
     assert service.asked == base.asked == 16 * len(STRENGTHS)
     assert audit.estimate(Estimate(store), scenario="img2img").n_new == 0
 
