@@ -128,14 +128,25 @@ class AccessAttacker:
                 decide_fixed(scores, settings, self._among),
                 self._among.confidence,
                 n_results=self._among.n_results,
+                coins=self._coins(attack),
             )
+            decides = settings.decides(self.access) or result.claim_exceeded
             self._results[attack] = result.model_copy(
                 update={
                     "n_queries": result.n_queries * self._pictures(attack),
-                    "verdict": result.verdict if settings.decides(self.access) else REPORTED,
+                    "verdict": result.verdict if decides else REPORTED,
                 }
             )
         return self._results[attack]
+
+    def _coins(self, attack: str) -> tuple[LabelledSet, Scores] | None:
+        """Score all samples where a claim names this attack: nobody's score depends on a coin."""
+        claim = self._setup.inputs.claim
+        if claim is None or claim.attack != f"{self.access}-{attack}":
+            return None
+        everyone = LabelledSet(self._setup.target, self._setup.members, self._setup.non_members)
+        known = self._experiment.calibration
+        return everyone, self._scorer(attack).scores(INFERENCE_MODEL, known, everyone)
 
     @functools.cached_property
     def _base(self) -> Target | None:

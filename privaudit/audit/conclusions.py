@@ -14,6 +14,7 @@ from privaudit.audit.scenarios import SCENARIOS
 from privaudit.audit.verdict import decide, is_supported
 from privaudit.errors import ScoreError
 from privaudit.record import Counts, EpsilonBound
+from privaudit.statistics import Corrected, Surest
 
 if TYPE_CHECKING:
     from privaudit.audit.experiment import LabelledSet
@@ -137,8 +138,17 @@ def _coins_needed(claim: Claim, confidence: float) -> int | None:
     if not claim.epsilon:
         return None
     return statistics.least_samples(
-        claim.epsilon, delta=claim.delta, confidence=confidence, hypothesis=claim.mechanism
+        claim.epsilon,
+        delta=claim.delta,
+        confidence=confidence,
+        rule=_rule(claim),
+        hypothesis=claim.mechanism,
     )
+
+
+def _rule(claim: Claim | None) -> Surest | Corrected:
+    """Say who is guessed: what a claim fixed beforehand, or what is strong whatever the leak."""
+    return Corrected() if claim is None or claim.guesses is None else Surest(claim.guesses)
 
 
 def _why_unbounded(
@@ -154,7 +164,9 @@ def _why_unbounded(
             "membership was not shown to be decided by coin flips: split with "
             "privaudit.split_by_coin, and return its result from a coin_split fixture"
         )
-    if scenario.knows_members:
+    if not scenario.is_fitted and named is None:
+        return "a white-box attack bounds epsilon where a privacy_claim names it"
+    if scenario.knows_members and scenario.is_fitted:
         return (
             f"{scenario.name} calibrates on samples chosen by their membership, so the coins of "
             "the others are no longer independent: read attack-III and attack-IV"
@@ -215,7 +227,7 @@ def bound_epsilon(
     level = 1 - (1 - settings.confidence) / shares
     sides = (scores.members, scores.non_members)
     bound = statistics.epsilon_one_run(
-        *sides, delta=delta, ids=ids, confidence=level, hypothesis=mechanism
+        *sides, delta=delta, ids=ids, confidence=level, rule=_rule(claim), hypothesis=mechanism
     )
     if claim and not bound.provable:
         msg = (

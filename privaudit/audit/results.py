@@ -33,6 +33,7 @@ def written_result(
     level: float,
     *,
     n_results: int,
+    coins: tuple[LabelledSet, Scores] | None = None,
 ) -> AttackResult:
     """Write down a result.
 
@@ -52,6 +53,8 @@ def written_result(
         Confidence of one bound.
     n_results
         Results that are decided together.
+    coins
+        Who bounds ε, and their scores, where that is not who is evaluated.
     """
     settings, calibration = setup.settings, experiment.calibration
     tpr = judge_tpr(scores, len(calibration.members), settings, n_results)
@@ -59,8 +62,7 @@ def written_result(
     epsilon, refused = bound_epsilon(
         experiment.scenario,
         attack,
-        evaluation,
-        scores,
+        *(coins or (evaluation, scores)),
         setup.inputs,
         settings,
         setup.scenarios,

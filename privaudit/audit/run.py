@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.audit.audit import Audit
 from privaudit.audit.baselines import Against, baseline_key, load_reference
+from privaudit.audit.claims import check_claim
 from privaudit.audit.inputs import AuditInputs
 from privaudit.audit.releases import record_reference
 from privaudit.audit.scenarios import SCENARIOS, attacker
@@ -188,6 +189,8 @@ def _keep(session: SessionSettings, record: AuditRecord) -> None:
 def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
     """Compute every result there can be, and return why there are not more."""
     missing, inputs = [], audit.setup.inputs
+    if inputs.claim is not None:
+        check_claim(inputs.claim, inputs.coin_split, audit.settings)
     inputs.check_protocol(audit.settings, *(SCENARIOS[name] for name in audit.settings.scenarios))
     for scenario, attack in audit.settings.asked_results:
         what = attacker(scenario)

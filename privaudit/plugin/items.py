@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from privaudit.attacks.registry import ACCESSES, names
+from privaudit.attacks.registry import ACCESSES, WEIGHTS, names
 from privaudit.plugin import FIXTURE, MARKERS
 from privaudit.plugin.pytest_internals import item_id, item_parameters
 
@@ -28,7 +28,10 @@ __all__ = [
 
 MECHANISMS = ("any", "gaussian")
 SCENARIOS = ("I", "II", "III", "IV")
-CLAIMABLE = tuple(f"{scenario}-{attack}" for scenario in ("III", "IV") for attack in names())
+CLAIMABLE = (
+    *(f"{scenario}-{attack}" for scenario in ("III", "IV") for attack in names()),
+    *(f"{WEIGHTS}-{attack}" for attack in ACCESSES[WEIGHTS]),
+)
 """The results that can bound ε, as a ``privacy_claim`` names one."""
 PATTERN = (
     r"^(?P<test>[^\[]*)\[(?P<before>.*?)-?\b"
@@ -128,7 +131,31 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
     from privaudit.errors import SettingError
 
     given = dict(zip(("epsilon", "delta"), marker.args, strict=False)) | dict(marker.kwargs)
+    how = _how_checked(given)
+    if not given:
+        return how  # the model's own statement has the numbers
+    if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
+        msg = (
+            f"privacy_claim{marker.args}{marker.kwargs} takes epsilon, delta, mechanism, attack, "
+            "guesses"
+        )
+        raise SettingError(msg)
+    ranges = {"epsilon": (0.0, float("inf")), "delta": (0.0, 1.0)}
+    for name, (low, high) in ranges.items():
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+            msg = f"privacy_claim({name}={value!r}) must be a number in [{low:g}, {high:g})"
+            raise SettingError(msg)
+    numbers = {name: float(value) for name, value in given.items()}
+    return numbers | how
+
+
+def _how_checked(given: dict[str, Any]) -> dict[str, Any]:
+    """Take out of what a claim names how it is checked, and check that."""
+    from privaudit.errors import SettingError
+
     mechanism, attack = given.pop("mechanism", "any"), given.pop("attack", None)
+    guesses = given.pop("guesses", None)
     if mechanism not in MECHANISMS:
         msg = f"privacy_claim(mechanism={mechanism!r}) must be one of {', '.join(MECHANISMS)}"
         raise SettingError(msg)
@@ -138,19 +165,11 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
             f"{', '.join(CLAIMABLE)}"
         )
         raise SettingError(msg)
-    if not given:
-        return {"mechanism": mechanism, "attack": attack}  # the model's own statement has them
-    if len(marker.args) > 2 or set(given) != {"epsilon", "delta"}:
-        msg = f"privacy_claim{marker.args}{marker.kwargs} takes epsilon, delta, mechanism, attack"
+    known = isinstance(guesses, int | float) and not isinstance(guesses, bool)
+    if guesses is not None and not (known and 0 < guesses <= 1):
+        msg = f"privacy_claim(guesses={guesses!r}) must be a share of the coins, in (0, 1]"
         raise SettingError(msg)
-    ranges = {"epsilon": (0.0, float("inf")), "delta": (0.0, 1.0)}
-    for name, (low, high) in ranges.items():
-        value = given[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
-            msg = f"privacy_claim({name}={value!r}) must be a number in [{low:g}, {high:g})"
-            raise SettingError(msg)
-    numbers = {name: float(value) for name, value in given.items()}
-    return {**numbers, "mechanism": mechanism, "attack": attack}
+    return {"mechanism": mechanism, "attack": attack, "guesses": guesses}
 
 
 def forgotten_fixture(items: list[pytest.Item]) -> str | None:

@@ -14,7 +14,7 @@ from privaudit.attacks.registry import WEIGHTS
 from privaudit.errors import BaselineError, InvalidAuditError, PrivauditError, SettingError
 from privaudit.plugin import FIXTURE
 from privaudit.plugin.baselines import against
-from privaudit.plugin.claims import check_claim, claim_of
+from privaudit.plugin.claims import claim_of
 from privaudit.plugin.failures import AuditInvalid
 from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
 from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices, item_parameters
@@ -266,6 +266,7 @@ class Runner:
         self, request: pytest.FixtureRequest, scenario: str, settings: AuditSettings
     ) -> AuditInputs:
         """Ask the fixtures that a scenario needs."""
+        from privaudit.audit.claims import check_claim
         from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
         from privaudit.audit.scenarios import SHADOW_MODEL, attacker
 
@@ -289,7 +290,7 @@ class Runner:
         claim = item_claim(request.node)
         if claim is not None:
             given["claim"] = claim_of(claim, inputs.target_model)
-            check_claim(settings, inputs.coin_split, claim["attack"])
+            check_claim(given["claim"], inputs.coin_split, settings)
         return AuditInputs(**given)
 
     def _check_lacking(self, inputs: AuditInputs, what: Scenario, settings: AuditSettings) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "Answers",
@@ -302,12 +302,16 @@ class Claim(Value):
     attack
         The one result that checks the claim, named beforehand, such as ``"III-threshold"``;
         ``None`` for all that can, which then share the error.
+    guesses
+        The share of the coins that is guessed, the surest of them, fixed beforehand; ``None`` tries
+        five shares, each with a fifth of the error. A strong attack refutes more with one.
     """
 
     epsilon: float
     delta: float
     mechanism: Literal["any", "gaussian"] = "any"
     attack: str | None = None
+    guesses: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class EpsilonBound(Value):

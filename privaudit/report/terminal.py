@@ -214,13 +214,13 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield from _near_copies(audit.results)
             yield from _power(audit.results)
             yield from _false_red(audit)
-            yield from _epsilon(audit.results)
             yield from _exposed(audit.results)
+        yield from _epsilon((*audit.results, *audit.weights))
         yield from access_lines(audit)
         yield from _not_completed(audit)
         yield from audit.notes
         yield ""
-    if not any(audit.results for audit in audits):
+    if not any(audit.all_results for audit in audits):
         n = sum(len(audit.not_completed) for audit in audits)
         yield f"no audit was completed: {n} items, 0 results; nothing is known of any model"
     yield from notes

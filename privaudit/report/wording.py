@@ -237,9 +237,13 @@ def _with_access(audit: AuditRecord) -> list[str]:
         first, n = results[0], len(results)
         over = sum(result.auc > first.budget for result in results)
         several = kind if n == 1 else kind.replace("attack", "attacks", 1)
-        only = ", only reported" if first.verdict == REPORTED else ""
+        only = ", only reported" if _only_reported(results) else ""
         parts.append(f"{over} of {n} {several} over it{only}")
     return parts
+
+
+def _only_reported(results: list[AttackResult]) -> bool:
+    return all(one.verdict == REPORTED or one.claim_exceeded for one in results)
 
 
 def _by_access(audit: AuditRecord) -> dict[str, list[AttackResult]]:
@@ -256,7 +260,7 @@ def access_lines(audit: AuditRecord) -> Iterator[str]:
             for one in results
         ]
         yield f"{ATTACKERS[access]}: AUC {', '.join(found)}"
-        if results[0].verdict == REPORTED:
+        if _only_reported(results):
             yield (
                 f"that decides nothing here: release='{access}' lets it, which is right where "
                 f"{RIGHT_WHERE[access]}"
@@ -272,6 +276,12 @@ def access_lines(audit: AuditRecord) -> Iterator[str]:
         yield f"of what that attacker sees, {'; '.join(shares)}"
 
 
+def _over_claim(audit: AuditRecord) -> Iterator[str]:
+    claims = sum(result.claim_exceeded for result in (*audit.results, *audit.weights))
+    if claims:
+        yield f"{claims} over the claimed epsilon"
+
+
 def verdict_words(result: AttackResult) -> str:
     """Say a verdict as the table does: in capitals when it is red, with a doubt if there is one."""
     if result.verdict != "pass":
@@ -283,7 +293,7 @@ def headline(audit: AuditRecord) -> str:
     """Say an audit in one sentence, after its name."""
     if not audit.results:
         known = _with_access(audit) or ["so nothing is known of the model"]
-        return f"{audit.name}: 0 results, {', '.join(known)}"
+        return ", ".join([f"{audit.name}: 0 results", *known, *_over_claim(audit)])
     n = len(audit.results)
     first = audit.results[0]
     shown = sum(result.auc_verdict == "fail" for result in audit.results)
@@ -300,9 +310,7 @@ def headline(audit: AuditRecord) -> str:
         red = sum(limit.verdict != "pass" for limit in limits)
         limit = limits[0]
         parts.append(f"{red} over max_tpr {limit.max_tpr:.1%} at an FPR of {limit.at_fpr:g}")
-    claims = sum(result.claim_exceeded for result in audit.results)
-    if claims:
-        parts.append(f"{claims} over the claimed epsilon")
+    parts += _over_claim(audit)
     parts += change_headline(audit)
     parts += _with_access(audit)
     if audit.not_completed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,8 @@ def load_pipeline(
     device
         Where to run; by default a GPU when there is one.
     **from_pretrained
-        Passed on, such as ``dtype=torch.float16``. All parts get float32 unless told.
+        Passed on, such as ``dtype=torch.float16``, which may be named, ``"float16"``. All parts get
+        float32 unless told.
 
     Returns
     -------
@@ -89,10 +91,12 @@ def load_pipeline(
     'StableDiffusionPipeline'
     """
     device = chosen_device(device)
-    if not set(DTYPES) & set(from_pretrained):
+    dtypes = {n: _as_dtype(v) for n, v in from_pretrained.items() if n in DTYPES and v is not None}
+    if not dtypes:
         # diffusers would load its own parts in float32 and those of transformers as they were
         # saved: a half and a whole that do not fit together.
-        from_pretrained[dtype_argument()] = torch.float32
+        dtypes[dtype_argument()] = torch.float32
+    from_pretrained = {n: v for n, v in from_pretrained.items() if n not in DTYPES} | dtypes
     # A learned word alone is no other model: what has no such word is drawn as by the base.
     parts = (unet, transformer, lora, biases)
     known = {"base": base, "config": config, "pipeline_class": pipeline_class, **from_pretrained}
@@ -101,7 +105,6 @@ def load_pipeline(
     try:
         for name, part in (("unet", unet), ("transformer", transformer)):
             if isinstance(part, (str, Path)):
-                dtypes = {k: v for k, v in from_pretrained.items() if k in DTYPES}
                 from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
             elif part is not None:
                 from_pretrained[name] = part
@@ -239,3 +242,14 @@ def _put_biases(pipeline: Any, folder: Path) -> None:
         msg = f"{file} holds {len(found)} biases that are not those of this {part}"
         raise ValueError(msg)
     denoiser.load_state_dict(found, strict=False)
+
+
+def _as_dtype(given: Any) -> Any:
+    """Return the dtype of a name: given a name, diffusers loads in float32 and goes on."""
+    if isinstance(given, Mapping):
+        return {part: _as_dtype(value) for part, value in given.items()}
+    found = getattr(torch, given.removeprefix("torch."), None) if isinstance(given, str) else given
+    if not isinstance(found, torch.dtype):
+        msg = f"dtype={given!r} is no dtype of torch: use one such as 'float16' or torch.float16"
+        raise GeneratorError(msg)
+    return found

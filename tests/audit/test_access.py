@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 from typing import Any
 
@@ -10,14 +11,25 @@ import pytest
 from PIL import Image
 
 import privaudit
-from privaudit import AuditRecord, MemorizingTarget, PipelineTarget, Sample
+from privaudit import (
+    AuditRecord,
+    CoinSplit,
+    MemorizingTarget,
+    PipelineTarget,
+    Sample,
+    SavedPipeline,
+    split_by_coin,
+)
 from privaudit.audit import Audit
 from privaudit.audit.estimate import Estimate
 from privaudit.audit.inputs import AuditInputs
-from privaudit.errors import GeneratorError
+from privaudit.errors import GeneratorError, SettingError
 from privaudit.measurements.variation import STRENGTHS
-from privaudit.record import AttackResult, Interval, NotCompleted, SessionRecord
+from privaudit.record import AttackResult, Claim, Interval, NotCompleted, SessionRecord
+from privaudit.report.terminal import render
+from privaudit.report.wording import headline
 from privaudit.settings import AuditSettings
+from privaudit.statistics import epsilon_one_run
 from tests.parts.encoders import PixelEncoder
 from tests.parts.pipelines import tiny_pipeline
 
@@ -57,7 +69,7 @@ def test_it_evaluates_the_samples_of_scenario_i_and_asks_for_no_image(record: Au
     for result in record.weights:
         assert result.member_scores.keys() == record.results[0].member_scores.keys()
         assert result.n_results == 2
-        assert "calibrates on samples chosen by" in result.epsilon_refused or result.epsilon is None
+        assert result.epsilon is None
     assert record.provenance is not None
     assert record.provenance.images.generated == 16
 
@@ -277,3 +289,74 @@ def test_a_plan_counts_the_pictures_that_are_drawn_anew(emoji: dict[str, Any]) -
 def test_a_target_that_takes_no_picture_is_an_error(emoji: dict[str, Any]) -> None:
     with pytest.raises(GeneratorError, match=r"MemorizingTarget takes no picture .*leave img2img"):
         audited(emoji, MemorizingTarget(emoji["member"]), **HANDED_IN)
+
+
+def flipped(emoji: dict[str, Any], n: int) -> CoinSplit:
+    """Split as if coins had chosen the members of the emoji: who is one is named accordingly."""
+    draws, sides = random.Random(0), {name: iter(emoji[name]) for name in ("member", "non_member")}
+    drawn = [next(sides["member" if draws.random() < 0.5 else "non_member"]) for _ in range(n)]
+    return split_by_coin(
+        [Sample(one.image, one.caption, id=f"{i:04}") for i, one in enumerate(drawn)], 0
+    )
+
+
+def claimed(emoji: dict[str, Any], target: Any, n: int, attack: str, **more: Any) -> AuditRecord:
+    coins = flipped(emoji, n)
+    claim = Claim(epsilon=1.0, delta=1e-3, mechanism="gaussian", attack=attack)
+    sets = {"members": coins.members, "non_members": coins.non_members, "coin_split": coins}
+    return audited(emoji, target, **sets, claim=claim, **more)
+
+
+def test_a_claim_is_checked_by_the_attack_that_it_names_on_every_coin(
+    emoji: dict[str, Any], target: Any
+) -> None:
+    record = claimed(emoji, target, 40, "weights-sima", white_box="sima,pia")
+    pia, sima = record.weights
+    assert sima.epsilon is not None
+    # Half of the samples fix a threshold, which no score depends on: all coins are counted.
+    assert sima.epsilon.provable == largest_provable(40)
+    assert sima.evaluation.members + sima.evaluation.non_members < 40
+    assert (pia.epsilon, record.results[0].epsilon) == (None, None)
+    assert "names weights-sima" in pia.epsilon_refused
+    assert sima.verdict == "reported"
+    assert record.verdict == record.results[0].verdict
+
+
+def largest_provable(n: int) -> float:
+    apart = epsilon_one_run([1.0] * (n // 2), [0.0] * (n // 2), delta=1e-3, hypothesis="gaussian")
+    return apart.provable
+
+
+@pytest.mark.parametrize(
+    ("attack", "more", "said"),
+    [
+        ("weights-secmi", {}, "that this audit does not run: add it to white_box, which is sima"),
+        ("III-threshold", {}, "checked by attack-III and attack-IV"),
+        ("IV-threshold", {"scenarios": "I,III"}, "a result that this audit does not have"),
+        ("weights-sima", {"coin_split": None}, "without a coin_split"),
+    ],
+)
+def test_a_claim_that_nothing_checks_is_refused(
+    attack: str, more: dict[str, Any], said: str, emoji: dict[str, Any], target: Any
+) -> None:
+    coins, claim = flipped(emoji, 16), Claim(epsilon=1.0, delta=1e-3, attack=attack)
+    with pytest.raises(SettingError, match=said):
+        audited(emoji, target, **{"coin_split": coins, "claim": claim} | more)
+
+
+@pytest.mark.slow
+def test_a_model_that_remembers_is_red_by_its_claim_where_the_weights_decide_nothing_else(
+    emoji: dict[str, Any],
+) -> None:
+    import emoji_sets
+
+    models = emoji_sets.MODELS
+    unet = models / "overfit" / "unet"
+    target = SavedPipeline(models / "base", unet=unet, device="cpu")
+    record = claimed(emoji, target, 120, "weights-sima", num_inference_steps=1, budget=1.0)
+    [sima] = record.weights
+    assert sima.claim_exceeded
+    assert sima.verdict == record.verdict == "fail"
+    assert "1 over the claimed epsilon" in headline(record)
+    assert "only reported" in headline(record)
+    assert any("weights-sima; so many samples" in line for line in render([record], []))

@@ -177,6 +177,14 @@ def test_a_claim_may_name_the_result_that_checks_it(plain_folder: AuditFolder) -
     assert bounds[', attack="III-threshold"'] > bounds[""] > 0
     assert found["attack-III-distribution"]["epsilon"] is None
     assert "the claim names III-threshold" in found["attack-III-distribution"]["epsilon_refused"]
+    plain_folder.write(
+        LEAKING, COINS, CLAIMED.replace("1e-3", '1e-3, attack="III-threshold", guesses=0.8')
+    )
+    plain_folder.run(*two)
+    once = results(plain_folder)["attack-III-threshold"]
+    # One share of the coins in place of five has the whole error to itself.
+    assert once["epsilon"]["epsilon"] > bounds[', attack="III-threshold"']
+    assert once["claim"]["guesses"] == 0.8
     plain_folder.write(LEAKING, COINS, CLAIMED.replace("1e-3", '1e-3, attack="IV-threshold"'))
     absent = plain_folder.run(*two)
     absent.assert_outcomes(errors=2)
@@ -206,10 +214,15 @@ def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) 
         result = plain_folder.run(*ONE, *others)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["a privacy_claim is checked by attack-III and attack-IV*"])
-    plain_folder.write(LEAKING, CLAIMED.replace("epsilon=0.2", "epsilon=-1"))
-    result = plain_folder.run(*ONE)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *privacy_claim(epsilon=-1) must be a number in*"])
+    for bad, said in {
+        "epsilon=-1": "*privacy_claim(epsilon=-1) must be a number in*",
+        "epsilon=1, guesses=80": "*privacy_claim(guesses=80) must be a share of the coins*",
+        "epsilon=1, guess=0.8": "*takes epsilon, delta, mechanism, attack, guesses",
+    }.items():
+        plain_folder.write(LEAKING, CLAIMED.replace("epsilon=0.2", bad))
+        result = plain_folder.run(*ONE)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"ERROR: {said}"])
 
 
 def test_a_budget_for_the_members_found_at_a_low_false_positive_rate(

@@ -218,3 +218,14 @@ def test_all_parts_get_one_dtype_elsewhere_than_on_a_cpu_too() -> None:
     assert pipeline.device.type == "meta"
     parts = {n: p for n, p in pipeline.components.items() if isinstance(p, torch.nn.Module)}
     assert {name: part.dtype for name, part in parts.items()} == dict.fromkeys(parts, torch.float32)
+
+
+@pytest.mark.parametrize("named", ["float16", "torch.float16", {"default": "float16"}])
+def test_a_dtype_may_be_named(named: Any) -> None:
+    assert load_pipeline(MODELS / "base", dtype=named, device="cpu").unet.dtype == torch.float16
+
+
+@pytest.mark.parametrize("named", ["half-ish", "auto", "nn", 16])
+def test_what_is_no_dtype_is_refused_and_not_read_as_float32(named: Any) -> None:
+    with pytest.raises(GeneratorError, match="is no dtype of torch"):
+        load_pipeline(MODELS / "base", dtype=named, device="cpu")
