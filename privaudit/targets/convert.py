@@ -91,7 +91,7 @@ def as_target(
         stated, vary = getattr(given, "fingerprint", None), getattr(given, "vary", None)
         return CallableTarget(given.generate, stated, vary)
     if callable(given):
-        return CallableTarget(given)
+        return CallableTarget(given, vary=getattr(given, "vary", None))
     msg = (
         f"{type(given).__name__} cannot generate images: return a diffusers pipeline, or a "
         "callable generate(prompts, seeds) -> list of PIL images"

@@ -220,6 +220,17 @@ def test_a_users_own_object_may_take_pictures(emoji: dict[str, Any]) -> None:
     assert {picture.mode for picture in pictures} == {"RGB"}
 
 
+def test_a_callable_may_take_pictures_too(emoji: dict[str, Any]) -> None:
+    images, prompts = asked(emoji)
+
+    def generate(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        raise AssertionError
+
+    generate.vary = lambda images, *_: images  # type: ignore[attr-defined]
+    found = varied(as_target(generate), images, prompts, SEEDS, 0.3)
+    assert [one.tobytes() for one in found] == [one.tobytes() for one in images]
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
