@@ -1,8 +1,10 @@
 """How much of a leak the black-box attacks see: the tables of docs/strength.md.
 
 ``python benchmarks/strength.py make --folder F --sets S [NAME …]`` fine-tunes the targets and has
-them answer; nothing is made twice. ``… report …`` prints the tables from what was made; targets
-that were not are left out. The image sets are described in ``strength_sets.py``.
+them answer; nothing is made twice. ``… vary …`` hands each of them, and its base, every picture.
+``… report …`` prints the tables from what was made; targets that were not are left out, and
+``… pictures …`` those of the pictures that were handed in alone. The image sets are described in
+``strength_sets.py``.
 
 White-box: the AUC of the denoising loss, no calibration needed. Black-box: scenario I, mean AUC
 over 20 draws of 40 + 40 known samples of the target, the other 40 + 40 evaluated. Capture is
@@ -31,6 +33,7 @@ from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSim
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.measurements.pixels import PixelSimilarity
 from privaudit.measurements.pool import Appearance
+from privaudit.measurements.variation import VariationFidelity
 from privaudit.statistics import auc
 from privaudit.store import Store
 
@@ -77,6 +80,104 @@ def make(yards: list[Yard], folder: Path, sets: Path) -> None:
         asked.features(DenoisingLoss(), targets.DRAWS, make=True)
         took = time.process_time() - started
         print(f"{yard.name}: white-box AUC {white_box(asked):.3f}, {took:.0f} s of CPU", flush=True)
+
+
+def vary(yards: list[Yard], folder: Path, sets: Path) -> None:
+    """Hand all pictures to the targets, and to their bases."""
+    for yard in yards:
+        started = time.process_time()
+        found = Varied.of(yard, folder, sets, make=True)
+        took = time.process_time() - started
+        print(f"{yard.name}: {', '.join(found.cells())}, {took:.0f} s of CPU", flush=True)
+
+
+@dataclass(frozen=True)
+class Varied:
+    """How faithfully the pictures that were handed in came back, members first.
+
+    Attributes
+    ----------
+    own
+        Scores of the target alone.
+    over
+        What they are over the base's: the product's score where the base is known.
+    members
+        How many of the samples are members.
+    white_box
+        AUC of who has the weights.
+    """
+
+    own: np.ndarray
+    over: np.ndarray | None
+    members: int
+    white_box: float
+
+    @classmethod
+    def of(cls, yard: Yard, folder: Path, sets: Path, *, make: bool = False) -> Varied | None:
+        """Read what was measured, or measure it."""
+        asked = targets.Asked.of(yard, folder, sets)
+        own, white = asked.features(VariationFidelity(), make=make), white_box(asked)
+        if own is None or white is None:
+            return None
+        if yard.recipe == "none":
+            return cls(own.similarity, None, asked.members, white)
+        base = targets.Asked.of(targets.base_of(yard), folder, sets, asked.samples)
+        theirs = base.features(VariationFidelity(), make=make)
+        over = None if theirs is None else own.less(theirs).similarity
+        return cls(own.similarity, over, asked.members, white)
+
+    @property
+    def score(self) -> np.ndarray:
+        """The product's score."""
+        return self.own if self.over is None else self.over
+
+    def cells(self) -> list[str]:
+        """AUC of all samples, alone and over the base; over the draws; and the capture of that."""
+        both = [
+            f"{self._auc(one):.3f}" if one is not None else "–" for one in (self.own, self.over)
+        ]
+        aucs = self.draws(self.score, self.members)
+        captured = (np.mean(aucs) - 0.5) / (self.white_box - 0.5)
+        spread = f"{np.mean(aucs):.3f} ± {np.std(aucs):.3f}"
+        return [*both, spread, f"{captured:.2f}" if self.white_box >= LEAKS else "–"]
+
+    def _auc(self, scores: np.ndarray) -> float:
+        return auc(scores[: self.members], scores[self.members :])
+
+    @staticmethod
+    def draws(scores: np.ndarray, members: int) -> list[float]:
+        """AUC of the samples that are evaluated in each draw: no score depends on the others."""
+        found = []
+        for _, others in split_known(members, len(scores), SPLITS):
+            of = others < members
+            found.append(auc(scores[others[of]], scores[others[~of]]))
+        return found
+
+    def relabelled(self) -> str:
+        """Mean AUC when coins decide who is called a member."""
+        aucs = []
+        for seed in range(SPLITS):
+            order = np.random.default_rng(1000 + seed).permutation(len(self.score))
+            n = len(order) // 2
+            aucs.append(auc(self.score[order[:n]], self.score[order[n:]]))
+        return f"{np.mean(aucs):.3f} ± {np.std(aucs):.3f}"
+
+
+def pictures(yards: list[Yard], folder: Path, sets: Path) -> None:
+    """Print what is found where pictures are handed in."""
+    made = [yard for yard in yards if yard.recipe == "none" or targets.is_made(yard, folder)]
+    named = ((yard, Varied.of(yard, folder, sets)) for yard in made)
+    found = {yard: one for yard, one in named if one is not None}
+    print("\nPictures handed in, by captions\n")
+    rows = [
+        [yard.name, yard.purpose, f"{one.white_box:.3f}", *one.cells()]
+        for yard, one in found.items()
+    ]
+    own, over = "variation: own, all 80 + 80", "variation: over base, all 80 + 80"
+    show(rows, ["target", "for", "white-box", own, over, "variation", "capture"])
+    print("\nNull: members chosen by 20 coins, of all samples\n")
+    nulls = [y for y in found if y.recipe in ("none", "dp")]
+    show([[y.name, found[y].relabelled()] for y in nulls], ["target", "variation"])
 
 
 def white_box(asked: Asked) -> float | None:
@@ -234,6 +335,7 @@ def report(yards: list[Yard], folder: Path, sets: Path) -> None:
     nulls = [m for m in found if m.yard.recipe in ("none", "dp")]
     rows = [[m.yard.name, m.words, relabelled(m)] for m in nulls]
     show(rows, ["target", "asked by", PRODUCTS[0]])
+    pictures(yards, folder, sets)
 
 
 def shadows(yards: list[Yard], folder: Path, sets: Path) -> None:
@@ -256,14 +358,15 @@ def shadows(yards: list[Yard], folder: Path, sets: Path) -> None:
 def main() -> None:
     """Make targets, or print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=["make", "report", "shadows"])
+    parser.add_argument("step", choices=["make", "vary", "report", "pictures", "shadows"])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
     arguments = parser.parse_intermixed_args()  # names may follow the options
     names = arguments.names
     yards = [yard for yard in targets.YARDS if not names or yard.name in names]
-    steps = {"make": make, "report": report, "shadows": shadows}
+    steps = {"make": make, "vary": vary, "report": report, "pictures": pictures}
+    steps["shadows"] = shadows
     steps[arguments.step](yards, arguments.folder, arguments.sets)
 
 

@@ -12,14 +12,20 @@ if TYPE_CHECKING:
     from privaudit.attacks.base import InferenceModel
 
 __all__ = [
+    "ACCESSES",
+    "IMAGE_TO_IMAGE",
+    "IMG2IMG",
     "REGISTRY",
+    "RELEASES",
     "REPORTED",
     "WEIGHTS",
     "WHITE_BOX",
     "Registered",
     "default_names",
+    "image_to_image_names",
     "make_attack",
     "make_white_box",
+    "make_with_access",
     "names",
     "needs_pool",
     "position",
@@ -217,15 +223,27 @@ WHITE_BOX = {
     "clid": "privaudit.measurements.denoising:ConditionalDiscrepancy",
 }
 """Attacks of who has the weights: what each measures of a sample is its score."""
+IMAGE_TO_IMAGE = {"variation": "privaudit.measurements.variation:VariationFidelity"}
+"""Attacks of who may hand in a picture beside the text, likewise."""
 REPORTED = "reported"
-"""The verdict on a white-box attack where the weights are not what is released."""
-WEIGHTS = "weights"
-"""What items, results and records call an attacker with the weights: none of the four scenarios."""
+"""The verdict on an attack that takes more than what is released."""
+IMG2IMG, WEIGHTS = "img2img", "weights"
+"""What items, results and records call an attacker who hands pictures in, and one with the weights:
+none of the four scenarios."""
+ACCESSES = {IMG2IMG: IMAGE_TO_IMAGE, WEIGHTS: WHITE_BOX}
+"""Attacks by the access that they take, each with more than the one before."""
+RELEASES = ("api", *ACCESSES)
+"""What others may be given, from texts in and pictures out upwards."""
 
 
 def white_box_names() -> tuple[str, ...]:
     """Return the names of the attacks that take the weights, in order."""
     return tuple(WHITE_BOX)
+
+
+def image_to_image_names() -> tuple[str, ...]:
+    """Return the names of the attacks that hand a picture in, in order."""
+    return tuple(IMAGE_TO_IMAGE)
 
 
 def make_white_box(name: str) -> Any:
@@ -236,9 +254,29 @@ def make_white_box(name: str) -> Any:
     SettingError
         If there is none of that name.
     """
-    if name not in WHITE_BOX:
+    return make_with_access(WEIGHTS, name)
+
+
+def make_with_access(access: str, name: str) -> Any:
+    """Make the measurement of an attack that takes more than text.
+
+    Parameters
+    ----------
+    access
+        A key of :data:`ACCESSES`.
+    name
+        One of its attacks.
+
+    Raises
+    ------
+    SettingError
+        If there is none of that name.
+    """
+    attacks = ACCESSES[access]
+    if name not in attacks:
         from privaudit.errors import SettingError
 
-        msg = f"white-box attack {name!r} is unknown: choose from {', '.join(WHITE_BOX)}"
+        kind = "white-box" if access == WEIGHTS else access
+        msg = f"{kind} attack {name!r} is unknown: choose from {', '.join(attacks)}"
         raise SettingError(msg)
-    return _class_at(WHITE_BOX[name])()
+    return _class_at(attacks[name])()

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import WEIGHTS, reads_base
+from privaudit.attacks.registry import ACCESSES, IMG2IMG, WEIGHTS, reads_base
+from privaudit.audit.access import AccessAttacker
 from privaudit.audit.base import told_by_base
 from privaudit.audit.baselines import Comparer
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
@@ -23,7 +24,6 @@ from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
 from privaudit.audit.validity import judge_answers, judge_copies
-from privaudit.audit.weights import WeightsAttacker
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import AttackResult, AuditRecord, Images, Validity
@@ -100,7 +100,8 @@ class Audit:
         self._among: dict[str, Multiplicity] = {}
         self._asked: dict[str, int] = {}
         self._left: dict[str, LeftOut] = {}
-        self._weights = WeightsAttacker(self.setup, self.store, self.engine)
+        models = (self.setup, self.store, self.engine)
+        self._with = {access: AccessAttacker(access, *models) for access in ACCESSES}
         self._generated = 0
         self._validity = Validity()
         self._started = self._ended = datetime.now(UTC)
@@ -148,11 +149,11 @@ class Audit:
         estimate
             To add to; by default a new one.
         scenario
-            ``"I"`` to ``"IV"``.
+            ``"I"`` to ``"IV"``, or an access.
         """
         estimate = Estimate(self.store, self.engine.speedup) if estimate is None else estimate
-        if scenario == WEIGHTS:  # it asks for no picture
-            return estimate
+        if scenario in self._with:
+            return self._with[scenario].estimate(estimate, self.name)
         experiment = self.setup.experiment(scenario, planned=True)
         scorer = self.scorer(experiment)
         for labelled in (experiment.calibration, experiment.evaluation):
@@ -194,9 +195,9 @@ class Audit:
         Parameters
         ----------
         scenario
-            ``"I"`` to ``"IV"``, or ``"weights"``.
+            ``"I"`` to ``"IV"``, ``"img2img"`` or ``"weights"``.
         attack
-            The name of the inference model, or of the white-box attack.
+            The name of the inference model, or of the attack with that access.
 
         Raises
         ------
@@ -206,8 +207,8 @@ class Audit:
             If an input is unusable; bad samples are found before anything is generated.
         """
         key = (scenario, attack)
-        if scenario == WEIGHTS:
-            return self._with_weights(attack)
+        if scenario in self._with:
+            return self._with_access(scenario, attack)
         if key not in self._results:
             validity = self.check(scenario, attack)
             if validity.reasons:
@@ -216,11 +217,11 @@ class Audit:
             self._ended = datetime.now(UTC)
         return self._results[key]
 
-    def _with_weights(self, attack: str) -> AttackResult:
-        """Run one white-box attack, on the samples that scenario I evaluates."""
-        self._note(self._weights.validity(attack, self._preflight))
+    def _with_access(self, access: str, attack: str) -> AttackResult:
+        """Run one attack that takes more than text, on the samples that scenario I evaluates."""
+        self._note(self._with[access].validity(attack, self._preflight))
         self._ended = datetime.now(UTC)
-        return self._weights.result(attack)
+        return self._with[access].result(attack)
 
     @property
     def chance(self) -> Chance | None:
@@ -362,10 +363,9 @@ class Audit:
             Scenario and inference model of the one result to write down, or ``()`` for none,
             with the images that were generated since the last such record; by default all.
         """
-        results, weights = list(self._results.values()), self._weights.results
+        results = list(self._results.values())
         if only is not None:
             results = [self._results[only]] if only in self._results else []
-            weights = [result for result in weights if (result.scenario, result.attack) == only]
         images = Images(asked=dict(self._asked), generated=self._generated)
         if only is not None:
             self._generated = 0
@@ -378,7 +378,8 @@ class Audit:
             chance=self.chance,
             baseline=self._comparer.used() if self._comparer and results else None,
             results=results,
-            weights=weights,
+            img2img=self._with[IMG2IMG].results(only),
+            weights=self._with[WEIGHTS].results(only),
             notes=[
                 *self.setup.notes(),
                 *(note for left in self._left.values() for note in left.notes),

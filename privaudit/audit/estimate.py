@@ -107,6 +107,26 @@ class Estimate:
         if part.n_new and part.pace is None:
             part.pace = self._pace(target)
 
+    def add_rows(self, label: str, task: Task, queries: Sequence[Query], pictures: int) -> None:
+        """Add what is measured of a model directly, with so many pictures drawn for each query.
+
+        They are not kept: what is measured of them is.
+
+        Parameters
+        ----------
+        label, task, queries
+            As of :meth:`add`.
+        pictures
+            That the model draws for one query.
+        """
+        name = f"{task.target.fingerprint} {task.measurement.identity}"
+        part = self._parts.setdefault(name, _Part(label, task.target))
+        keys = task.keys(queries)[1]
+        missing = set(self.store.absent(keys))
+        part.wanted |= {f"{key} {n}": key in missing for key in keys for n in range(pictures)}
+        if part.n_new and part.pace is None:
+            part.pace = self._pace(task.target)
+
     @property
     def n_new(self) -> int:
         """Images to generate."""

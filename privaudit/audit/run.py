@@ -11,7 +11,7 @@ from privaudit.audit.baselines import Against, baseline_key, load_reference
 from privaudit.audit.claims import check_claim
 from privaudit.audit.inputs import AuditInputs
 from privaudit.audit.releases import record_reference
-from privaudit.audit.scenarios import ATTACKER_WITH_WEIGHTS, SCENARIOS
+from privaudit.audit.scenarios import SCENARIOS, attacker
 from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SampleError, SettingError
 from privaudit.record import AuditRecord, NotCompleted
@@ -193,7 +193,7 @@ def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
         check_claim(inputs.claim, inputs.coin_split, audit.settings)
     inputs.check_protocol(audit.settings, *(SCENARIOS[name] for name in audit.settings.scenarios))
     for scenario, attack in audit.settings.asked_results:
-        what = SCENARIOS.get(scenario, ATTACKER_WITH_WEIGHTS)
+        what = attacker(scenario)
         lacking = inputs.lacking(what, audit.settings.protocol)
         outcome, reason = "skipped", f"{what.name} lacks {', '.join(lacking)}"
         if lacking and strict:

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import WEIGHTS
+from privaudit.attacks.registry import ACCESSES
 from privaudit.errors import SampleError
 
 if TYPE_CHECKING:
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from privaudit.samples import Sample
 
 __all__ = [
-    "ATTACKER_WITH_WEIGHTS",
+    "ATTACKERS",
     "PAPER_SHADOW_MODEL",
     "SCENARIOS",
     "SHADOW_MODEL",
     "Scenario",
+    "attacker",
     "n_evaluated",
     "split_calibration",
 ]
@@ -42,8 +43,8 @@ class Scenario:
         Whether the attacker knows some of the target's members; if not, a shadow model with its
         own members stands in.
     is_fitted
-        Whether scores depend on known samples. Those of an attacker with the weights do not: known
-        ones fix a threshold alone.
+        Whether scores depend on known samples. Those of an attacker with more than text do not:
+        known ones fix a threshold alone.
     """
 
     name: str
@@ -86,8 +87,16 @@ SCENARIOS = {
     "IV": Scenario("attack-IV", knows_captions=False, knows_members=False),
 }
 """The scenarios by their Roman numeral."""
-ATTACKER_WITH_WEIGHTS = Scenario(WEIGHTS, knows_captions=True, knows_members=True, is_fitted=False)
-"""None of the four: reads captions, and a threshold from known members."""
+ATTACKERS = {
+    name: Scenario(name, knows_captions=True, knows_members=True, is_fitted=False)
+    for name in ACCESSES
+}
+"""None of the four, by access: each reads captions, and a threshold from known members."""
+
+
+def attacker(name: str) -> Scenario:
+    """Return a scenario by its numeral, or an attacker with more than text by the access."""
+    return ATTACKERS[name] if name in ATTACKERS else SCENARIOS[name]
 
 
 def _n_known(n_members: int, calibration: float) -> int:

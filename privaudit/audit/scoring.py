@@ -122,7 +122,11 @@ class Scorer:
     def features(self, target: Target | Any, samples: Sequence[Sample]) -> Features:
         """Measure m answers to each sample, and aggregate; with the base's beside them."""
         own = self._features(target, samples)
-        return own if self.base is None else own.over(self._features(self.base, samples))
+        if self.base is None:
+            return own
+        theirs = self._features(self.base, samples)
+        less = getattr(self.measurement, "less_base", False)
+        return own.less(theirs) if less else own.over(theirs)
 
     def _features(self, target: Target | Any, samples: Sequence[Sample]) -> Features:
         task, parts = self.task(target), []

@@ -98,7 +98,8 @@ TEST = '''
     # I: an attacker with the captions, who knows some members. III, with a shadow model, is the
     # one who knows none; II and IV write the captions themselves: docs/fixtures.md.
     scenarios="I",
-    # release="weights",  # for a model that others can download, see docs/weights.md
+    # release="img2img",  # where others may hand in a picture, too; "weights" where they can
+    # download the model, see docs/access.md
 {more})
 {decorator}def test_membership_inference({argument}membership_attack):
     """The plugin fails this where an attack goes over the budget, whatever the body says."""

@@ -49,7 +49,7 @@ class Task:
 
     @property
     def asks(self) -> bool:
-        """Whether the target must answer: a measurement that has the weights needs no images."""
+        """Whether the target must answer: one with more access measures the target itself."""
         return self.measurement.access == "black-box"
 
     @property

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Access", "Measurement"]
 
-Access = Literal["black-box", "white-box"]
-"""What an attacker must have: answers to queries, or the model itself."""
+Access = Literal["black-box", "image-to-image", "white-box"]
+"""What an attacker must have: answers to texts, answers to pictures, too, or the model itself."""
 
 
 class Measurement(Protocol):
@@ -30,8 +30,8 @@ class Measurement(Protocol):
     name
         What the record calls it.
     access
-        What it takes. A measurement of ``"white-box"`` access gets no images, and measures the
-        target itself.
+        What it takes. A measurement of more than ``"black-box"`` access gets no images, and
+        measures the target itself.
     identity
         Changes whenever a row would: the key of what is stored.
     persistent
@@ -55,7 +55,8 @@ class Measurement(Protocol):
         queries
             By position.
         images
-            The target's answers, by the position of their query; none for ``"white-box"`` access.
+            The target's answers, by the position of their query; none for more than
+            ``"black-box"`` access.
 
         Returns
         -------

@@ -74,6 +74,23 @@ class Features:
         }
         return replace(self, blocks={**self.blocks, **gained}, base_pool=base.pool)
 
+    def less(self, base: Features) -> Features:
+        """Return what is measured of a model less what is measured of its base.
+
+        Some samples score high whatever the model has seen; the base says which (difficulty
+        calibration, Watson et al. 2022).
+
+        Parameters
+        ----------
+        base
+            The same measurement of the same samples on the base model.
+        """
+        return replace(
+            self,
+            vectors=self.vectors - base.vectors,
+            similarity=self.similarity - base.similarity,
+        )
+
     @classmethod
     def joined(cls, parts: Sequence[Features]) -> Features:
         """Put the features of several groups of samples one after another."""

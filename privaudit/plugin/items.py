@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from privaudit.attacks.registry import WEIGHTS, names, white_box_names
+from privaudit.attacks.registry import ACCESSES, WEIGHTS, names
 from privaudit.plugin import FIXTURE, MARKERS
 from privaudit.plugin.pytest_internals import item_id, item_parameters
 
@@ -30,13 +30,14 @@ MECHANISMS = ("any", "gaussian")
 SCENARIOS = ("I", "II", "III", "IV")
 CLAIMABLE = (
     *(f"{scenario}-{attack}" for scenario in ("III", "IV") for attack in names()),
-    *(f"{WEIGHTS}-{attack}" for attack in white_box_names()),
+    *(f"{WEIGHTS}-{attack}" for attack in ACCESSES[WEIGHTS]),
 )
 """The results that can bound ε, as a ``privacy_claim`` names one."""
 PATTERN = (
     r"^(?P<test>[^\[]*)\[(?P<before>.*?)-?\b"
     rf"(?:(?P<scenario>attack-(?:{'|'.join(reversed(SCENARIOS))}))-(?P<attack>{'|'.join(names())})"
-    rf"|{WEIGHTS}-(?P<white_box>{'|'.join(white_box_names())}))"
+    rf"|(?P<access>{'|'.join(ACCESSES)})-"
+    rf"(?P<measured>{'|'.join(name for attacks in ACCESSES.values() for name in attacks)}))"
     r"\b-?(?P<after>.*)\]$"
 )
 
@@ -44,7 +45,7 @@ PATTERN = (
 class Address(NamedTuple):
     """Where a result belongs: its audit, scenario and inference model.
 
-    Of a white-box attack, the scenario is ``"weights"``.
+    Of an attack that takes more than text, the scenario is its access, such as ``"weights"``.
     """
 
     audit: str
@@ -54,13 +55,13 @@ class Address(NamedTuple):
 
 def result_id(scenario: str, attack: str) -> str:
     """Name an item, such as ``attack-I-threshold`` or ``weights-denoising``."""
-    return f"{scenario}-{attack}" if scenario == WEIGHTS else f"attack-{scenario}-{attack}"
+    return f"{scenario}-{attack}" if scenario in ACCESSES else f"attack-{scenario}-{attack}"
 
 
 def result_order() -> list[str]:
     """List the names of all results there can be, in the order of a table."""
     asked = [(scenario, attack) for scenario in SCENARIOS for attack in names()]
-    asked += [(WEIGHTS, attack) for attack in white_box_names()]
+    asked += [(access, attack) for access, attacks in ACCESSES.items() for attack in attacks]
     return [result_id(*pair) for pair in asked]
 
 
@@ -79,8 +80,8 @@ def address_of(nodeid: str) -> Address | None:
         return None
     own = "-".join(part for part in (match["before"], match["after"]) if part)
     name = f"{match['test']}[{own}]" if own else match["test"]
-    if match["white_box"]:
-        return Address(name, WEIGHTS, match["white_box"])
+    if match["access"]:
+        return Address(name, match["access"], match["measured"])
     return Address(name, match["scenario"], match["attack"])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from privaudit.attacks.registry import WEIGHTS
 from privaudit.errors import BaselineError, InvalidAuditError, PrivauditError, SettingError
 from privaudit.plugin import FIXTURE
 from privaudit.plugin.baselines import against
@@ -40,8 +41,8 @@ UNCOMPARED = (
     "audit the checkpoint that you release by itself, by a test of its own with that baseline\n"
     "or search this run in a session without one"
 )
-NO_WEIGHTS = (
-    "white-box attacks are not run on the checkpoints of a training run: leave white_box and "
+NO_ACCESS = (
+    "{kind} attacks are not run on the checkpoints of a training run: leave white_box, img2img and "
     "release out of this test, and audit the checkpoint that you release by a test of its own"
 )
 
@@ -142,8 +143,10 @@ class Runner:
 
     def _search(self, request: pytest.FixtureRequest, settings: AuditSettings) -> RunSearch:
         """Return the search that an item belongs to, made when its first item comes."""
-        if settings.weights_attacks:
-            _fail(SettingError(NO_WEIGHTS))
+        for access, attacks in settings.by_access.items():
+            if attacks:
+                kind = "white-box" if access == WEIGHTS else access
+                _fail(SettingError(NO_ACCESS.format(kind=kind)))
         if settings.baseline is not None:  # or its green would look like that of a comparison
             _fail(BaselineError(UNCOMPARED.format(baseline=settings.baseline)))
         items = items_of_run(request.node, request.session.items)
@@ -265,10 +268,10 @@ class Runner:
         """Ask the fixtures that a scenario needs."""
         from privaudit.audit.claims import check_claim
         from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
-        from privaudit.audit.scenarios import ATTACKER_WITH_WEIGHTS, SCENARIOS, SHADOW_MODEL
+        from privaudit.audit.scenarios import SHADOW_MODEL, attacker
 
-        what = SCENARIOS.get(scenario, ATTACKER_WITH_WEIGHTS)
-        shadow = None if what is ATTACKER_WITH_WEIGHTS else what.shadow(settings.protocol)
+        what = attacker(scenario)
+        shadow = what.shadow(settings.protocol)
         wanted = list(CORE)
         if not what.knows_captions:
             wanted.append("captioner")

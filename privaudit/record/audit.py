@@ -135,9 +135,11 @@ class AuditRecord(Value):
         What the results were compared with, if there was a baseline.
     results
         In the order of scenarios and inference models.
+    img2img
+        What an attacker who hands pictures in finds, by attack. None of them is among the results,
+        and they decide nothing unless that, or the weights, is what is released.
     weights
-        What an attacker with the weights finds, by white-box attack. None of them is among the
-        results, and they decide nothing unless the weights are what is released.
+        What an attacker with the weights finds, by white-box attack, likewise.
     not_completed
         Results that are missing.
     notes
@@ -156,6 +158,7 @@ class AuditRecord(Value):
     chance: Chance | None = None
     baseline: BaselineUsed | None = None
     results: list[AttackResult] = []
+    img2img: list[AttackResult] = []
     weights: list[AttackResult] = []
     not_completed: list[NotCompleted] = []
     notes: list[str] = []
@@ -168,7 +171,7 @@ class AuditRecord(Value):
         ``"fail"``, ``"inconclusive"`` or ``"pass"``; ``"invalid"`` if nothing may be concluded;
         ``"unknown"`` if there is no result, or one that was not skipped is missing.
         """
-        found = {result.verdict for result in (*self.results, *self.weights)} - {REPORTED}
+        found = {result.verdict for result in self.all_results} - {REPORTED}
         missing = {item.outcome for item in self.not_completed} - {"skipped"}
         for verdict in ("fail", "inconclusive"):
             if verdict in found:
@@ -179,9 +182,13 @@ class AuditRecord(Value):
 
     @property
     def n_over(self) -> int:
-        """Results that did not pass, with those of white-box attacks that decide."""
-        passed = ("pass", REPORTED)
-        return sum(result.verdict not in passed for result in (*self.results, *self.weights))
+        """Results that did not pass, with those of attacks with more than text that decide."""
+        return sum(result.verdict not in ("pass", REPORTED) for result in self.all_results)
+
+    @property
+    def all_results(self) -> list[AttackResult]:
+        """The results, then those of attackers who hand pictures in and who have the weights."""
+        return [*self.results, *self.img2img, *self.weights]
 
     @property
     def captured(self) -> float | None:
@@ -190,10 +197,18 @@ class AuditRecord(Value):
         By AUC over one half, from 0; above 1 where pictures give away more. ``None`` where no
         white-box attack was run, or none shows a leak.
         """
+        return self._share_of_ceiling(self.results)
+
+    @property
+    def captured_img2img(self) -> float | None:
+        """The same of the strongest attack that hands pictures in."""
+        return self._share_of_ceiling(self.img2img)
+
+    def _share_of_ceiling(self, results: list[AttackResult]) -> float | None:
         ceiling = max(self.weights, key=lambda result: result.auc, default=None)
-        if ceiling is None or not self.results or not ceiling.interval.low > 0.5:
+        if ceiling is None or not results or not ceiling.interval.low > 0.5:
             return None
-        best = max(result.auc for result in self.results)
+        best = max(result.auc for result in results)
         return max(0.0, best - 0.5) / (ceiling.auc - 0.5)
 
     def merged(self, other: AuditRecord) -> AuditRecord:
@@ -203,11 +218,12 @@ class AuditRecord(Value):
             return mine.merged(its) if mine and its else mine or its
 
         results = {result.name: result for result in (*self.results, *other.results)}
+        img2img = {result.name: result for result in (*self.img2img, *other.img2img)}
         weights = {result.name: result for result in (*self.weights, *other.weights)}
         missing = {
             item.name: item
             for item in (*self.not_completed, *other.not_completed)
-            if item.name not in results | weights
+            if item.name not in results | img2img | weights
         }
         return self.model_copy(
             update={
@@ -219,6 +235,7 @@ class AuditRecord(Value):
                 "chance": other.chance or self.chance,
                 "baseline": other.baseline or self.baseline,
                 "results": list(results.values()),
+                "img2img": list(img2img.values()),
                 "weights": list(weights.values()),
                 "not_completed": list(missing.values()),
                 "notes": list(dict.fromkeys((*self.notes, *other.notes))),
@@ -236,6 +253,7 @@ class AuditRecord(Value):
         return self.model_copy(
             update={
                 "results": sorted(self.results, key=by_place),
+                "img2img": sorted(self.img2img, key=by_place),
                 "weights": sorted(self.weights, key=by_place),
                 "not_completed": sorted(self.not_completed, key=by_place),
             }

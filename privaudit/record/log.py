@@ -44,7 +44,7 @@ class RecordLog:
     @property
     def n_completed(self) -> int:
         """Items that have a result."""
-        return sum(bool(part.results or part.weights) for part in self._parts.values())
+        return sum(bool(part.all_results) for part in self._parts.values())
 
     def audits(self, expected: Iterable[tuple[str, str, str]] = ()) -> list[AuditRecord]:
         """Put the parts together, an audit each.

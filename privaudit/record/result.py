@@ -28,17 +28,17 @@ class AttackResult(Value):
     Attributes
     ----------
     scenario
-        ``"attack-I"`` to ``"attack-IV"``, or ``"weights"``.
+        ``"attack-I"`` to ``"attack-IV"``, ``"img2img"`` or ``"weights"``.
     attack
-        The inference model, or the white-box attack, by its name in
+        The inference model, or the attack with that access, by its name in
         :mod:`privaudit.attacks.registry`.
     auc
         ROC-AUC over the evaluation set; of a sequential audit, an estimate corrected for stopping.
     verdict
-        ``"pass"``; ``"reported"`` of a white-box attack that decides nothing; ``"fail"`` where
-        it is shown that the AUC is over the budget, or ε over a claim, or more members are found
-        than may be, or that the AUC rose over the baseline's; otherwise ``"inconclusive"``, which
-        is as red.
+        ``"pass"``; ``"reported"`` of an attack with more than text that decides nothing;
+        ``"fail"`` where it is shown that the AUC is over the budget, or ε over a claim, or more
+        members are found than may be, or that the AUC rose over the baseline's; otherwise
+        ``"inconclusive"``, which is as red.
     auc_verdict
         The verdict on the AUC alone.
     interval

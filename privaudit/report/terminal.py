@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from privaudit.report.comparison import change_lines
 from privaudit.report.wording import (
     FALSE_RED,
+    access_lines,
     chance_words,
     headline,
     percent,
     protocol_clause,
     verdict_words,
-    weights_lines,
 )
 
 if TYPE_CHECKING:
@@ -216,11 +216,11 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield from _false_red(audit)
             yield from _exposed(audit.results)
         yield from _epsilon((*audit.results, *audit.weights))
-        yield from weights_lines(audit)
+        yield from access_lines(audit)
         yield from _not_completed(audit)
         yield from audit.notes
         yield ""
-    if not any(audit.results or audit.weights for audit in audits):
+    if not any(audit.all_results for audit in audits):
         n = sum(len(audit.not_completed) for audit in audits)
         yield f"no audit was completed: {n} items, 0 results; nothing is known of any model"
     yield from notes

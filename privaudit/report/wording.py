@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import REPORTED, WEIGHTS
+from privaudit.attacks.registry import IMG2IMG, REPORTED, WEIGHTS
 from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
@@ -15,17 +15,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FALSE_RED",
+    "access_lines",
     "chance_words",
     "explanation",
     "headline",
     "percent",
     "protocol_clause",
     "verdict_words",
-    "weights_lines",
 ]
 
 FALSE_RED = 0.05
 """Share of audits of clean models that may be red by chance."""
+ATTACKERS = {
+    IMG2IMG: "an attacker who hands pictures in",
+    WEIGHTS: "an attacker with the weights",
+}
+KINDS = {IMG2IMG: "attack with pictures handed in", WEIGHTS: "white-box attack"}
+RIGHT_WHERE = {
+    IMG2IMG: "the service takes a picture beside the text",
+    WEIGHTS: "others can download the model",
+}
 
 
 def explanation(result: AttackResult, nodeid: str) -> str:
@@ -59,7 +68,7 @@ def _of_claim(result: AttackResult) -> str:
 
 
 def _attacker(result: AttackResult) -> str:
-    return "an attacker with the weights" if result.scenario == WEIGHTS else result.scenario
+    return ATTACKERS.get(result.scenario, result.scenario)
 
 
 def _who(result: AttackResult) -> str:
@@ -218,38 +227,53 @@ def protocol_clause(audit: AuditRecord) -> str:
     return f"; {subject} {'calibrate' if len(knowing) > 1 else 'calibrates'} {on}"
 
 
-def _white_box(audit: AuditRecord) -> str:
-    """Say how many white-box attacks are over the budget, and whether that decides anything."""
-    first, n = audit.weights[0], len(audit.weights)
-    over = sum(result.auc > first.budget for result in audit.weights)
-    found = f"{over} of {n} white-box attack{'' if n == 1 else 's'} over it"
-    return f"{found}, only reported" if _only_reported(audit) else found
+def _with_access(audit: AuditRecord) -> list[str]:
+    """Say how many attacks with an access are over the budget, and whether it decides anything."""
+    parts = []
+    for access, kind in KINDS.items():
+        results = _by_access(audit)[access]
+        if not results:
+            continue
+        first, n = results[0], len(results)
+        over = sum(result.auc > first.budget for result in results)
+        several = kind if n == 1 else kind.replace("attack", "attacks", 1)
+        only = ", only reported" if _only_reported(results) else ""
+        parts.append(f"{over} of {n} {several} over it{only}")
+    return parts
 
 
-def _only_reported(audit: AuditRecord) -> bool:
-    return all(one.verdict == REPORTED or one.claim_exceeded for one in audit.weights)
+def _only_reported(results: list[AttackResult]) -> bool:
+    return all(one.verdict == REPORTED or one.claim_exceeded for one in results)
 
 
-def weights_lines(audit: AuditRecord) -> Iterator[str]:
-    """Say what an attacker with the weights sees, and how much of that the results see."""
-    if not audit.weights:
-        return
-    found = [
-        f"{one.attack} {one.auc:.3f} ({one.interval.low:.3f}-{one.interval.high:.3f})"
-        for one in audit.weights
-    ]
-    yield f"an attacker with the weights: AUC {', '.join(found)}"
-    if _only_reported(audit):
-        yield (
-            "that decides nothing here: release='weights' lets it, which is right where others can "
-            "download the model"
-        )
+def _by_access(audit: AuditRecord) -> dict[str, list[AttackResult]]:
+    return {IMG2IMG: audit.img2img, WEIGHTS: audit.weights}
+
+
+def access_lines(audit: AuditRecord) -> Iterator[str]:
+    """Say what attackers with more than text see, and how much of the most the others see."""
+    for access, results in _by_access(audit).items():
+        if not results:
+            continue
+        found = [
+            f"{one.attack} {one.auc:.3f} ({one.interval.low:.3f}-{one.interval.high:.3f})"
+            for one in results
+        ]
+        yield f"{ATTACKERS[access]}: AUC {', '.join(found)}"
+        if _only_reported(results):
+            yield (
+                f"that decides nothing here: release='{access}' lets it, which is right where "
+                f"{RIGHT_WHERE[access]}"
+            )
+    shares = []
     if audit.captured is not None:
         best = max(audit.results, key=lambda result: result.auc)
-        yield (
-            f"of what that attacker sees, this audit's strongest attack, {best.name}, captured "
-            f"{audit.captured:.0%}"
-        )
+        shares.append(f"this audit's strongest attack, {best.name}, captured {audit.captured:.0%}")
+    if audit.captured_img2img is not None:
+        best = max(audit.img2img, key=lambda result: result.auc)
+        shares.append(f"with pictures handed in {best.name} captured {audit.captured_img2img:.0%}")
+    if shares:
+        yield f"of what that attacker sees, {'; '.join(shares)}"
 
 
 def _over_claim(audit: AuditRecord) -> Iterator[str]:
@@ -268,8 +292,8 @@ def verdict_words(result: AttackResult) -> str:
 def headline(audit: AuditRecord) -> str:
     """Say an audit in one sentence, after its name."""
     if not audit.results:
-        known = _white_box(audit) if audit.weights else "so nothing is known of the model"
-        return ", ".join([f"{audit.name}: 0 results, {known}", *_over_claim(audit)])
+        known = _with_access(audit) or ["so nothing is known of the model"]
+        return ", ".join([f"{audit.name}: 0 results", *known, *_over_claim(audit)])
     n = len(audit.results)
     first = audit.results[0]
     shown = sum(result.auc_verdict == "fail" for result in audit.results)
@@ -288,8 +312,7 @@ def headline(audit: AuditRecord) -> str:
         parts.append(f"{red} over max_tpr {limit.max_tpr:.1%} at an FPR of {limit.at_fpr:g}")
     parts += _over_claim(audit)
     parts += change_headline(audit)
-    if audit.weights:
-        parts.append(_white_box(audit))
+    parts += _with_access(audit)
     if audit.not_completed:
         parts.append(f"{len(audit.not_completed)} not completed")
     return f"{audit.name}: {audit.verdict.upper()}, {', '.join(parts)}"

@@ -1,14 +1,13 @@
 """The list of settings: their names, defaults, allowed values and help.
 
-Pytest imports this at every start, audits or none, and is allowed 2 ms with all the rest of the
-plugin: no dataclass is made here.
+Pytest imports this at every start, in 2 ms with all the rest of the plugin: no dataclass is made.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import default_names, names, white_box_names
+from privaudit.attacks.registry import RELEASES, default_names, names, white_box_names
 from privaudit.settings import parsers
 
 if TYPE_CHECKING:
@@ -129,11 +128,12 @@ OPTIONS: tuple[Option, ...] = (
         f"attacks of who has the weights, to run too: a list of {', '.join(white_box_names())}",
         unset="none",
     ),
+    Option("img2img", parsers.flag, False, "also hand each sample in as a picture", switch=True),
     Option(
         "release",
-        parsers.choice("api", "weights"),
+        parsers.choice(*RELEASES),
         "api",
-        "what others get: api (pictures; white-box attacks decide nothing) or weights (they do)",
+        "what others get, which decides: api (text in), img2img (a picture in, too) or weights",
     ),
     Option("queries", parsers.whole(1), 3, "images generated per sample (m)"),
     Option(

@@ -10,7 +10,13 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from privaudit.attacks.registry import WEIGHTS, white_box_names
+from privaudit.attacks.registry import (
+    IMG2IMG,
+    RELEASES,
+    WEIGHTS,
+    image_to_image_names,
+    white_box_names,
+)
 from privaudit.settings.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -112,6 +118,7 @@ class AuditSettings(_Settings):
     scenarios: tuple[str, ...]
     attacks: tuple[str, ...]
     white_box: tuple[str, ...]
+    img2img: bool
     release: str
     queries: int
     num_inference_steps: int | None
@@ -142,15 +149,29 @@ class AuditSettings(_Settings):
     @property
     def weights_attacks(self) -> tuple[str, ...]:
         """The white-box attacks that are run: of released weights at least one."""
-        if self.white_box or self.release == "api":
+        if self.white_box or self.release != WEIGHTS:
             return self.white_box
         return white_box_names()[:1]
 
     @property
+    def by_access(self) -> dict[str, tuple[str, ...]]:
+        """The attacks that take more than text, by the access that they take; some may be none."""
+        pictures = self.img2img or self.release == IMG2IMG
+        return {
+            IMG2IMG: image_to_image_names() if pictures else (),
+            WEIGHTS: self.weights_attacks,
+        }
+
+    def decides(self, access: str) -> bool:
+        """Tell whether attacks with an access decide: where it, or more, is released."""
+        return RELEASES.index(access) <= RELEASES.index(self.release)
+
+    @property
     def asked_results(self) -> list[tuple[str, str]]:
-        """The results that are asked for, in order: scenario, or ``"weights"``, and attack."""
+        """The results that are asked for, in order: scenario, or access, and attack."""
         asked = [(scenario, attack) for scenario in self.scenarios for attack in self.attacks]
-        return [*asked, *((WEIGHTS, attack) for attack in self.weights_attacks)]
+        more = self.by_access.items()
+        return [*asked, *((access, attack) for access, attacks in more for attack in attacks)]
 
     def with_marker(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AuditSettings:
         """Apply one ``privacy_budget`` marker.

@@ -79,14 +79,19 @@ class CallableTarget:
         That string, where the function itself cannot have it. One answer of an earlier session is
         asked for again in each later one, and must be the same, unless the function has an
         attribute ``recheck = False``.
+    vary
+        ``vary(images, prompts, seeds, strength)`` of a model that takes a picture beside the text,
+        see :class:`privaudit.targets.image_to_image.Varies`. The fingerprint holds for it, too.
     """
 
     def __init__(
         self,
         function: Callable[[list[str], list[int]], list[Image.Image]],
         fingerprint: str | None = None,
+        vary: Callable[..., list[Image.Image]] | None = None,
     ) -> None:
         self._function = function
+        self.vary = vary
         stated = fingerprint or getattr(function, "fingerprint", None)
         self.persistent = stated is not None
         self.identity_is_stated = self.persistent and getattr(function, "recheck", True)

@@ -55,8 +55,8 @@ def as_target(
     ----------
     given
         A diffusers pipeline, loaded or a :class:`SavedPipeline`, what
-        :func:`privaudit.finetune` returned, a target, an object with a method ``generate``, or
-        a callable ``generate(prompts, seeds)``.
+        :func:`privaudit.finetune` returned, a target, an object with a method ``generate`` (and
+        ``vary``, where it takes pictures, too), or a callable ``generate(prompts, seeds)``.
     num_inference_steps, guidance_scale, acceleration
         For a pipeline, as of :class:`privaudit.PipelineTarget`; a target that comes ready-made
         keeps its own.
@@ -88,9 +88,10 @@ def as_target(
             acceleration=acceleration,
         )
     if callable(getattr(given, "generate", None)):
-        return CallableTarget(given.generate, getattr(given, "fingerprint", None))
+        stated, vary = getattr(given, "fingerprint", None), getattr(given, "vary", None)
+        return CallableTarget(given.generate, stated, vary)
     if callable(given):
-        return CallableTarget(given)
+        return CallableTarget(given, vary=getattr(given, "vary", None))
     msg = (
         f"{type(given).__name__} cannot generate images: return a diffusers pipeline, or a "
         "callable generate(prompts, seeds) -> list of PIL images"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
 
@@ -18,12 +18,15 @@ from privaudit.targets.pacing import Pacing
 from privaudit.targets.queries import Answer, portable_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from privaudit.targets.dialects import Dialect
     from privaudit.targets.queries import Query
 
 __all__ = ["Endpoint"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 NOTHING = (64, 64)
 """Size of the black picture that stands for one that was refused; it is never scored."""
@@ -164,17 +167,61 @@ class Endpoint:
         """
         self._caller.check_key()
         try:
-            yield from self._answers(queries)
+            yield from self._answers(queries, self._ask)
         finally:
             self._caller.close()
 
-    def _answers(self, queries: Sequence[Query]) -> Iterator[Answer]:
-        left = iter(queries)
+    def vary(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        strength: float,
+    ) -> list[Image.Image]:
+        """Hand pictures in, where the dialect can.
+
+        What came back before a failure is not kept: it is paid for again.
+
+        Raises
+        ------
+        EndpointError
+            If the dialect cannot, one picture has no answer, or the service will not draw it.
+        """
+        how = getattr(self.dialect, "vary", None)
+        if how is None:
+            msg = (
+                f"{type(self.dialect).__name__} hands no picture in: leave img2img out and release "
+                "at 'api', use privaudit.Automatic1111, or give the dialect a method vary"
+            )
+            raise EndpointError(msg)
+
+        def ask(one: tuple[int, Image.Image, str, int]) -> tuple[int, Image.Image]:
+            place, image, prompt, seed = one
+            try:
+                content = how(self._caller, image, prompt, portable_seed(seed), strength, self)
+            except RefusedError as refusal:
+                msg = (
+                    f"{self._caller.url} will not draw anew the picture of {prompt!r} ({refusal}): "
+                    "leave that sample out"
+                )
+                raise EndpointError(msg) from refusal
+            return place, self._picture(content, prompt)
+
+        self._caller.check_key()
+        asked = list(zip(range(len(images)), images, prompts, seeds, strict=True))
+        try:
+            drawn = dict(self._answers(asked, ask))
+        finally:
+            self._caller.close()
+        return [drawn[place] for place in range(len(asked))]
+
+    def _answers(self, asked: Sequence[T], ask: Callable[[T], R]) -> Iterator[R]:
+        left = iter(asked)
         failure: BaseException | None = None
         with ThreadPoolExecutor(self._caller.pacing.at_once) as pool, self._caller.stopping():
-            going: set[Future[Answer]] = set()
-            for query in islice(left, self._caller.pacing.at_once):
-                going.add(pool.submit(self._ask, query))
+            going: set[Future[R]] = set()
+            for one in islice(left, self._caller.pacing.at_once):
+                going.add(pool.submit(ask, one))
             while going:
                 done, going = wait(going, return_when=FIRST_COMPLETED)
                 failure = failure or next(filter(None, (f.exception() for f in done)), None)
@@ -185,7 +232,7 @@ class Endpoint:
                     if future.exception() is None:
                         yield future.result()
                 if failure is None:
-                    going |= {pool.submit(self._ask, q) for q in islice(left, len(done))}
+                    going |= {pool.submit(ask, one) for one in islice(left, len(done))}
         if failure is not None:
             raise failure
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,9 @@ from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.arguments import LIBRARIES, plain
 from privaudit.targets.calls import call_of, parameters_of
 from privaudit.targets.identity import PROBES, component_identity
+from privaudit.targets.image_to_image import ImageToImage
 from privaudit.targets.loading import known_base
+from privaudit.targets.modes import evaluating, quietly
 from privaudit.targets.pictures import largest_difference, pictures_of
 from privaudit.targets.queries import in_one_call
 from privaudit.targets.trial import (
@@ -33,7 +34,7 @@ from privaudit.targets.trial import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -131,7 +132,7 @@ class PipelineTarget:
     @functools.cached_property
     def probe_pictures(self) -> list[Image.Image]:
         """The pictures of the probe, RGB."""
-        with _quietly():  # one by one: not every pipeline takes two
+        with quietly():  # one by one: not every pipeline takes two
             return [self._alone(prompt, seed) for prompt, seed in PROBES]
 
     def ignores_probe_prompts(self) -> bool:
@@ -174,7 +175,7 @@ class PipelineTarget:
         levels = LEVELS.get(self._given.device.type, LEVELS_ELSEWHERE)
         # A few steps tell most apart; whole pictures take the time of many steps.
         prompt, seed = PROBES[0]
-        with _quietly(), contextlib.suppress(GeneratorError):
+        with quietly(), contextlib.suppress(GeneratorError):
             one, two = (target._trial([prompt], [seed]) for target in (self, other))
             if one.shape != two.shape or difference(one, two) > levels:
                 return False
@@ -195,8 +196,12 @@ class PipelineTarget:
         return self._acceleration.apply(self._given)
 
     @functools.cached_property
+    def _image_to_image(self) -> ImageToImage:
+        return ImageToImage(self._pipeline, self._call, self.probe_pictures[0].size)
+
+    @functools.cached_property
     def _company(self) -> Company:
-        with _quietly():
+        with quietly():
             return company(self._trial, self._given.device)
 
     @functools.cached_property
@@ -205,7 +210,7 @@ class PipelineTarget:
         if not PromptEncoder.suits(self._pipeline, self._call) or self._company != Company.ANY:
             return None
         texts = PromptEncoder(self._pipeline, self._call)
-        with _quietly():
+        with quietly():
             return texts if draws_alike(self._trial, texts, self._given.device) else None
 
     def _trial(
@@ -288,7 +293,7 @@ class PipelineTarget:
                 call |= {} if negative is None else {"negative_prompt": negative}
             if "output_type" in accepted or others:
                 call.setdefault("output_type", "np")
-            with _evaluating(self._pipeline):
+            with evaluating(self._pipeline):
                 return self._pipeline(**text, generator=noise, **call)
         except GeneratorError:
             raise
@@ -321,6 +326,22 @@ class PipelineTarget:
             drawn |= dict(zip(places, self._draw([asked[i] for i in places]), strict=True))
         return [drawn[i] for i in range(len(asked))]
 
+    def vary(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        strength: float,
+    ) -> list[Image.Image]:
+        """Draw pictures anew, each from its own seeded noise, see :class:`ImageToImage`.
+
+        Raises
+        ------
+        GeneratorError
+            If the pipeline has no image-to-image form, and as of :meth:`generate`.
+        """
+        return self._image_to_image.vary(images, prompts, seeds, strength)
+
     def _draw(self, asked: list[tuple[str, int]]) -> list[Image.Image]:
         batch, n = padded(asked, self._given.device)
         prompts, seeds = [prompt for prompt, _ in batch], [seed for _, seed in batch]
@@ -329,28 +350,3 @@ class PipelineTarget:
     def _alone(self, prompt: str, seed: int) -> Image.Image:
         (picture,) = pictures_of(self._name, self._run([prompt], [seed]), [prompt])
         return picture
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep to ourselves what libraries say of our own prompts, one of which is long on purpose."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-@contextlib.contextmanager
-def _evaluating(pipeline: Any) -> Iterator[None]:
-    """Switch off dropout for a call, in modules that training left switched on."""
-    parts = [p for p in pipeline.components.values() if isinstance(p, torch.nn.Module)]
-    training = [module for part in parts for module in part.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -314,3 +314,13 @@ class SavedTarget:
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """Generate as :class:`privaudit.PipelineTarget` does."""
         return self._target.generate(prompts, seeds)
+
+    def vary(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        strength: float,
+    ) -> list[Image.Image]:
+        """Draw pictures anew as :class:`privaudit.PipelineTarget` does."""
+        return self._target.vary(images, prompts, seeds, strength)

@@ -54,6 +54,15 @@ def _pipeline() -> Any:
     return tiny_pipeline()
 
 
+@functools.cache
+def _image_to_image() -> Any:
+    from diffusers import AutoPipelineForImage2Image
+
+    form = AutoPipelineForImage2Image.from_pipe(_pipeline())
+    form.set_progress_bar_config(disable=True)
+    return form
+
+
 class Service:
     """A tiny pipeline behind HTTP, which writes down what it is asked and can be made to fail.
 
@@ -94,7 +103,19 @@ class Service:
 
     # -- one picture
 
-    async def _picture(self, prompt: str, seed: int) -> tuple[bytes | Response, str | None]:
+    def vary(self, image: Image.Image, prompt: str, seed: int, strength: float) -> Image.Image:
+        """Draw a picture anew, as diffusers' image-to-image form of the pipeline does."""
+        with self._lock:
+            generator = torch.Generator().manual_seed(seed)
+            how = {"num_inference_steps": 2 * STEPS, "guidance_scale": GUIDANCE}
+            form = _image_to_image()
+            return form(prompt, image=image, strength=strength, generator=generator, **how).images[
+                0
+            ]
+
+    async def _picture(
+        self, prompt: str, seed: int, vary: Callable[[], Image.Image] | None = None
+    ) -> tuple[bytes | Response, str | None]:
         """Return a picture's file, or the response that a fault is; and the fault."""
         number = len(self.asked)
         self.asked.append((prompt, seed))
@@ -110,7 +131,8 @@ class Service:
         if whole is not None:
             return whole(), fault
         seed = number if fault == "unseeded" else seed
-        image = await asyncio.to_thread(self.draw, prompt, seed)
+        drawn = functools.partial(self.draw, prompt, seed) if vary is None else vary
+        image = await asyncio.to_thread(drawn)
         if fault == "size":
             image = image.resize((8, 8))
         file = io.BytesIO()
@@ -184,6 +206,22 @@ def _automatic1111(app: FastAPI, service: Service) -> None:
     async def txt2img(request: Request) -> Response:
         given = await service._body(request)
         made, fault = await service._picture(read_as("()[]", given["prompt"]), given["seed"])
+        if isinstance(made, Response):
+            return made
+        images = counted([base64.b64encode(made).decode()], fault)
+        return JSONResponse({"images": images, "parameters": {}, "info": "{}"})
+
+    @app.post("/sdapi/v1/img2img")
+    async def img2img(request: Request) -> Response:
+        given = await service._body(request)
+        [file] = given["init_images"]
+        image = Image.open(io.BytesIO(base64.b64decode(file)))
+        image = image.resize((given["width"], given["height"]))
+        words = read_as("()[]", given["prompt"])
+        how = (image, words, given["seed"], given["denoising_strength"])
+        made, fault = await service._picture(
+            words, given["seed"], functools.partial(service.vary, *how)
+        )
         if isinstance(made, Response):
             return made
         images = counted([base64.b64encode(made).decode()], fault)

@@ -1,7 +1,9 @@
-"""Automatic1111's web UI, Forge, and what else answers ``/sdapi/v1/txt2img``."""
+"""Automatic1111's web UI, Forge, and what else answers ``/sdapi/v1/txt2img`` and ``img2img``."""
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,8 @@ from privaudit.targets.dialects.base import answer_of, content_of, only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from PIL import Image
 
     from privaudit.targets.dialects.base import Asking
     from privaudit.targets.http import Caller
@@ -22,7 +26,7 @@ BRACKETS = re.compile(r"([()\[\]\\])")
 
 @dataclass(frozen=True)
 class Automatic1111:
-    """``POST /sdapi/v1/txt2img``, one picture a request.
+    """``POST /sdapi/v1/txt2img``, one picture a request; ``img2img`` where one is handed in.
 
     Brackets of a caption would change the weight of what they enclose: they are escaped, so that
     the model reads the caption that it was trained with.
@@ -53,8 +57,43 @@ class Automatic1111:
 
     def draw(self, caller: Caller, prompt: str, seed: int, asking: Asking) -> bytes:
         """Ask for one picture, see :class:`privaudit.targets.dialects.Dialect`."""
+        return self._asked("txt2img", caller, prompt, seed, asking, asking.size or (None, None), {})
+
+    def vary(
+        self,
+        caller: Caller,
+        image: Image.Image,
+        prompt: str,
+        seed: int,
+        strength: float,
+        asking: Asking,
+    ) -> bytes:
+        """Ask for another picture of one, of its size where no other is wanted.
+
+        As ``init_images`` and ``denoising_strength``; raises as :meth:`draw` does.
+        """
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        given = {
+            "init_images": [base64.b64encode(file.getvalue()).decode()],
+            "denoising_strength": strength,
+        }
+        return self._asked(
+            "img2img", caller, prompt, seed, asking, asking.size or image.size, given
+        )
+
+    def _asked(
+        self,
+        path: str,
+        caller: Caller,
+        prompt: str,
+        seed: int,
+        asking: Asking,
+        size: tuple[int | None, int | None],
+        given: Mapping[str, Any],
+    ) -> bytes:
         settings = None if self.checkpoint is None else {"sd_model_checkpoint": self.checkpoint}
-        width, height = asking.size or (None, None)
+        width, height = size
         wanted = {
             "width": width,
             "height": height,
@@ -66,8 +105,9 @@ class Automatic1111:
         }
         sent = {name: value for name, value in wanted.items() if value is not None}
         words = self.before + BRACKETS.sub(r"\\\1", prompt) + self.after
-        body = {**sent, **self.extra, "prompt": words, "seed": seed, "batch_size": 1, "n_iter": 1}
-        heard = caller.send("POST", "sdapi/v1/txt2img", body=body, draws=True)
+        one = {"prompt": words, "seed": seed, "batch_size": 1, "n_iter": 1}
+        body = {**sent, **self.extra, **given, **one}
+        heard = caller.send("POST", f"sdapi/v1/{path}", body=body, draws=True)
         answer = answer_of(caller, heard, asking.refusals)
         images = answer.get("images") if isinstance(answer, dict) else None
         return content_of(caller, heard, only(heard, images))

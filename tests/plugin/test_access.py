@@ -1,4 +1,4 @@
-"""Attacks of who has the weights, through pytest: reported, and gated where weights are released."""
+"""Attacks with pictures handed in, or the weights, through pytest: reported, and gated on release."""
 
 from __future__ import annotations
 
@@ -122,3 +122,96 @@ def test_run(target_model, membership_attack):
     result.stdout.fnmatch_lines(
         ["*white-box attacks are not run on the checkpoints of a training*"]
     )
+
+
+SERVICE = """
+import zlib
+import numpy as np
+from PIL import Image
+
+def noise(seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+class Service:
+    fingerprint = "a service that gives back what it was trained on"
+
+    def __init__(self, members):
+        self.known = {s.image.tobytes() for s in members}
+
+    def generate(self, prompts, seeds):
+        return [noise(zlib.crc32(f"{p} {s}".encode())) for p, s in zip(prompts, seeds)]
+
+    def vary(self, images, prompts, seeds, strength):
+        return [
+            Image.blend(i, noise(s), strength * (0.2 if i.tobytes() in self.known else 1))
+            for i, s in zip(images, seeds)
+        ]
+
+@pytest.fixture(scope="session")
+def target_model(members):
+    return Service(members)
+"""
+
+
+@pytest.mark.nightly_under_xdist
+def test_what_is_handed_in_and_given_back_is_reported(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SERVICE, ASKED.format(budget=1, more="img2img=True"))
+    result = audit_folder.run("--privaudit-json=out.json")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*test_leak: PASS, 0 of 1 result *0 of 1 attack with pictures handed in over it, only *",
+            "an attacker who hands pictures in: AUC variation 1.000 *",
+            "that decides nothing here: release='img2img' lets it, *the service takes a picture *",
+        ]
+    )
+    [found] = record(audit_folder)["img2img"]
+    assert (found["scenario"], found["attack"], found["verdict"]) == (
+        "img2img",
+        "variation",
+        "reported",
+    )
+    assert record(audit_folder)["settings"]["img2img"] is True
+
+
+def test_it_is_red_where_pictures_are_taken(audit_folder: AuditFolder) -> None:
+    audit_folder.write(SERVICE, ASKED.format(budget=0.7, more='release="img2img"'))
+    result = audit_folder.run("--privaudit-json=out.json", "-k", "img2img")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*AUC 1.000 > budget 0.7 (marker): an attacker who hands pictures in tells 6 members *",
+            "*test_leak: 0 results, 1 of 1 attack with pictures handed in over it",
+        ]
+    )
+
+
+@pytest.mark.nightly_under_xdist
+def test_who_takes_no_picture_is_an_error_and_a_plan_says_what_would_be_drawn(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(LEAKING, ASKED.format(budget=1, more="img2img=True"))
+    result = audit_folder.run("-k", "img2img")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*MemorizingTarget takes no picture beside the text: leave *"])
+    if not audit_folder.workers:
+        audit_folder.write(SERVICE, ASKED.format(budget=1, more="img2img=True, queries=1"))
+        result = audit_folder.run("--privaudit-plan")
+        result.stdout.fnmatch_lines(["*of *test_leak, handed pictures: * to generate, 0 in *"])
+
+
+def test_the_checkpoints_of_a_run_are_not_handed_pictures(audit_folder: AuditFolder) -> None:
+    audit_folder.write(
+        """
+RUN = [privaudit.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
+
+@pytest.mark.parametrize("target_model", RUN)
+@pytest.mark.privacy_budget(scenarios="I", attacks="threshold", img2img=True)
+def test_run(target_model, membership_attack):
+    pass
+"""
+    )
+    result = audit_folder.run()
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*img2img attacks are not run on the checkpoints of a training*"])

@@ -1,7 +1,7 @@
-"""An attacker who has the weights: what each white-box attack tells of the same samples.
+"""An attacker with more than text: what each attack with an access tells of the same samples.
 
-Beside the four scenarios, never among them: such a result decides nothing unless the weights are
-what is released.
+Beside the four scenarios, never among them: such a result decides nothing unless that access, or a
+wider one, is what is released.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import REPORTED, WEIGHTS, make_white_box, similarity_names
+from privaudit.attacks.registry import REPORTED, make_with_access, similarity_names
 from privaudit.audit.base import told_by_base
 from privaudit.audit.conclusions import decide_fixed
 from privaudit.audit.experiment import Experiment, LabelledSet
 from privaudit.audit.multiplicity import together
 from privaudit.audit.results import by_id, written_result
-from privaudit.audit.scenarios import ATTACKER_WITH_WEIGHTS
+from privaudit.audit.scenarios import ATTACKERS
 from privaudit.audit.scoring import Scorer
 from privaudit.samples import check_set
 from privaudit.statistics import ResultScores
 
 if TYPE_CHECKING:
+    from privaudit.audit.estimate import Estimate
     from privaudit.audit.multiplicity import Multiplicity
     from privaudit.audit.preflight import Preflight
     from privaudit.audit.scoring import Scores
@@ -29,50 +30,78 @@ if TYPE_CHECKING:
     from privaudit.engines import Engine
     from privaudit.record import AttackResult, Validity
     from privaudit.store import Store
+    from privaudit.targets import Target
 
-__all__ = ["WeightsAttacker"]
+__all__ = ["AccessAttacker"]
 
 INFERENCE_MODEL = similarity_names()[0]
-"""A measurement of the weights is a score by itself: calibration fixes a threshold alone."""
+"""Such a measurement is a score by itself: calibration fixes a threshold alone."""
 
 
-class WeightsAttacker:
-    """Runs the white-box attacks of one audit, on the samples that its scenario I evaluates.
+class AccessAttacker:
+    """Runs the attacks with one access, on the samples that an audit's scenario I evaluates.
 
     Parameters
     ----------
+    access
+        A key of :data:`privaudit.attacks.registry.ACCESSES`.
     setup
         The audit's models and sets.
     store, engine
         As of the audit.
     """
 
-    def __init__(self, setup: Setup, store: Store, engine: Engine) -> None:
-        self._setup, self._store, self._engine = setup, store, engine
+    def __init__(self, access: str, setup: Setup, store: Store, engine: Engine) -> None:
+        self.access, self._setup, self._store, self._engine = access, setup, store, engine
         self._results: dict[str, AttackResult] = {}
 
+    def results(self, only: tuple[str, ...] | None = None) -> list[AttackResult]:
+        """Return what was found so far, in the order of the registry.
+
+        Parameters
+        ----------
+        only
+            Access and attack of the one to return; by default all.
+        """
+        found = [self._results[attack] for attack in self._asked if attack in self._results]
+        return [one for one in found if only is None or (one.scenario, one.attack) == only]
+
     @property
-    def results(self) -> list[AttackResult]:
-        """What was found so far, in the order of the registry."""
-        asked = self._setup.settings.weights_attacks
-        return [self._results[attack] for attack in asked if attack in self._results]
+    def _asked(self) -> tuple[str, ...]:
+        return self._setup.settings.by_access[self.access]
+
+    def estimate(self, estimate: Estimate, name: str) -> Estimate:
+        """Add the pictures that are drawn anew for the audit that is called so."""
+        for attack in filter(self._pictures, self._asked):
+            scorer, models = self._scorer(attack), {"target_model": self._setup.target}
+            if self._base is not None:
+                models["base_model"] = self._base
+            samples = [*self._experiment.calibration.samples, *self._experiment.evaluation.samples]
+            for role, model in models.items():
+                label = f"{role} of {name}, handed pictures"
+                task, queries = scorer.task(model), scorer.queries(samples)
+                estimate.add_rows(label, task, queries, self._pictures(attack))
+        return estimate
+
+    def _pictures(self, attack: str) -> int:
+        """Return how many pictures the target draws for one query."""
+        return int(getattr(make_with_access(self.access, attack), "pictures", 0))
 
     def validity(self, attack: str, preflight: Preflight) -> Validity:
-        """Ask whether members and non-members can be told apart without the target's weights.
+        """Ask whether members and non-members can be told apart without the target.
 
         Parameters
         ----------
         attack
-            One of :func:`privaudit.attacks.registry.white_box_names`. It is asked of the base
-            model too, where that is known and ``base_calibration`` is on.
+            One of the access. It is asked of the base model too, where that is known and
+            ``base_calibration`` is on.
         preflight
             What is known of the samples without the model.
         """
         found = preflight.sets(self._experiment)
-        base = self._setup.known_base if self._setup.settings.base_calibration else None
-        if found.reasons or base is None:
+        if found.reasons or self._base is None:
             return found
-        scorer, level = replace(self._scorer(attack), base=base), self._among.confidence
+        scorer, level = replace(self._scorer(attack), base=self._base), self._among.confidence
         sides = self._experiment.evaluation
         told = told_by_base(scorer, self._experiment, INFERENCE_MODEL, sides, level, called=attack)
         return found.merged(told)
@@ -82,6 +111,8 @@ class WeightsAttacker:
 
         Raises
         ------
+        GeneratorError
+            If the target takes no picture beside the text.
         ScoreError
             If the target shows no weights, or is of no family that is known here.
         """
@@ -99,19 +130,27 @@ class WeightsAttacker:
                 n_results=self._among.n_results,
                 coins=self._coins(attack),
             )
-            decides = settings.release != "api" or result.claim_exceeded
-            update = {"n_queries": 0, "verdict": result.verdict if decides else REPORTED}
-            self._results[attack] = result.model_copy(update=update)
+            decides = settings.decides(self.access) or result.claim_exceeded
+            self._results[attack] = result.model_copy(
+                update={
+                    "n_queries": result.n_queries * self._pictures(attack),
+                    "verdict": result.verdict if decides else REPORTED,
+                }
+            )
         return self._results[attack]
 
     def _coins(self, attack: str) -> tuple[LabelledSet, Scores] | None:
         """Score all samples where a claim names this attack: nobody's score depends on a coin."""
         claim = self._setup.inputs.claim
-        if claim is None or claim.attack != f"{WEIGHTS}-{attack}":
+        if claim is None or claim.attack != f"{self.access}-{attack}":
             return None
         everyone = LabelledSet(self._setup.target, self._setup.members, self._setup.non_members)
         known = self._experiment.calibration
         return everyone, self._scorer(attack).scores(INFERENCE_MODEL, known, everyone)
+
+    @functools.cached_property
+    def _base(self) -> Target | None:
+        return self._setup.known_base if self._setup.settings.base_calibration else None
 
     @functools.cached_property
     def _experiment(self) -> Experiment:
@@ -121,7 +160,7 @@ class WeightsAttacker:
         check_set("non_members", setup.non_members)
         known, others = setup.calibration_split[:2], setup.calibration_split[2:]
         return Experiment(
-            ATTACKER_WITH_WEIGHTS,
+            ATTACKERS[self.access],
             LabelledSet(setup.target, *known),
             LabelledSet(setup.target, *others),
             {sample.id: sample.caption for sample in (*setup.members, *setup.non_members)},
@@ -132,8 +171,7 @@ class WeightsAttacker:
         """Scores by all attacks: what one of them shows depends on all."""
         sets = (self._experiment.calibration, self._experiment.evaluation)
         return {
-            attack: self._scorer(attack).scores(INFERENCE_MODEL, *sets)
-            for attack in self._setup.settings.weights_attacks
+            attack: self._scorer(attack).scores(INFERENCE_MODEL, *sets) for attack in self._asked
         }
 
     @functools.cached_property
@@ -148,7 +186,7 @@ class WeightsAttacker:
         return together(named, 1, self._setup.settings.confidence)
 
     def _scorer(self, attack: str) -> Scorer:
-        settings, measurement = self._setup.settings, make_white_box(attack)
+        settings, measurement = self._setup.settings, make_with_access(self.access, attack)
         return Scorer(
             measurement=measurement,
             settings=settings,
@@ -158,4 +196,5 @@ class WeightsAttacker:
             m=settings.queries if measurement.draws else 1,
             progress=lambda _: None,
             batch_size=settings.batch_size,
+            base=self._base if getattr(measurement, "less_base", False) else None,
         )

@@ -1,18 +1,31 @@
-"""An attacker with the weights, beside an audit's results and never among them."""
+"""Attackers who hand pictures in, or have the weights: beside an audit's results, never among them."""
 
 from __future__ import annotations
 
 import random
+import zlib
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import privaudit
-from privaudit import AuditRecord, CoinSplit, PipelineTarget, Sample, SavedPipeline, split_by_coin
+from privaudit import (
+    AuditRecord,
+    CoinSplit,
+    MemorizingTarget,
+    PipelineTarget,
+    Sample,
+    SavedPipeline,
+    split_by_coin,
+)
 from privaudit.audit import Audit
+from privaudit.audit.estimate import Estimate
 from privaudit.audit.inputs import AuditInputs
-from privaudit.errors import SettingError
-from privaudit.record import AttackResult, Claim, Interval, SessionRecord
+from privaudit.errors import GeneratorError, SettingError
+from privaudit.measurements.variation import STRENGTHS
+from privaudit.record import AttackResult, Claim, Interval, NotCompleted, SessionRecord
 from privaudit.report.terminal import render
 from privaudit.report.wording import headline
 from privaudit.settings import AuditSettings
@@ -139,6 +152,143 @@ def test_a_base_that_tells_the_sets_apart_makes_it_invalid(
     [reason] = {one.reason for one in record.not_completed if one.scenario == "weights"}
     assert "by weights-sima: the base model, which was fine-tuned on nobody, tells" in reason
     assert audited(emoji, target, base=base, base_calibration=False, **sets).weights
+
+
+class Service:
+    """Takes pictures beside texts, and gives back what it was trained on."""
+
+    def __init__(self, members: list[Sample], fingerprint: str = "service 1") -> None:
+        self.fingerprint, self._known = fingerprint, {s.image.tobytes() for s in members}
+        self.asked = self.drawn = 0
+
+    def generate(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+        self.drawn += len(prompts)
+        said = [
+            f"{prompt} {seed} {self.fingerprint}"
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        return [noise(zlib.crc32(text.encode())) for text in said]
+
+    def vary(
+        self, images: list[Image.Image], prompts: list[str], seeds: list[int], strength: float
+    ) -> list[Image.Image]:
+        self.asked += len(images)
+        return [
+            Image.blend(
+                image, noise(seed), strength * (0.2 if image.tobytes() in self._known else 1)
+            )
+            for image, seed in zip(images, seeds, strict=True)
+        ]
+
+
+def noise(seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+HANDED_IN = {"white_box": "none", "img2img": True, "queries": 2}
+
+
+def test_pictures_that_are_handed_in_are_reported_beside_the_results(
+    emoji: dict[str, Any],
+) -> None:
+    service = Service(emoji["member"])
+    record = audited(emoji, service, **HANDED_IN)
+    [result] = record.img2img
+    assert (result.name, result.verdict) == ("img2img-variation", "reported")
+    assert result.member_scores.keys() == record.results[0].member_scores.keys()
+    assert result.n_queries == service.asked == 16 * 2 * len(STRENGTHS)
+    assert result.auc == 1.0
+    assert record.verdict == record.results[0].verdict
+    session = SessionRecord(privaudit_version="0", audits=[record])
+    [read] = SessionRecord.from_json(session.to_json()).audits
+    assert read.img2img == record.img2img
+    missing = NotCompleted(scenario="img2img", attack="variation", outcome="error", reason="cut")
+    part = record.model_copy(update={"img2img": [], "not_completed": [missing]})
+    whole = part.merged(record).sorted(["img2img-variation"])
+    assert (whole.img2img, whole.not_completed) == (record.img2img, [])
+    assert record.model_copy(update={"results": [], "weights": []}).captured_img2img is None
+
+
+def test_where_pictures_are_taken_the_budget_holds_too(emoji: dict[str, Any]) -> None:
+    more = {**HANDED_IN, "img2img": False, "release": "img2img"}
+    record = audited(emoji, Service(emoji["member"]), **more)
+    assert [r.verdict for r in record.img2img] == ["inconclusive"]
+    assert record.img2img[0].auc > record.img2img[0].budget
+    assert (record.verdict, record.n_over) == ("inconclusive", 1)
+    assert audited(emoji, Service([]), **more).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "decides"),
+    [
+        ({}, [], []),
+        ({"img2img": True}, ["img2img-variation"], []),
+        ({"release": "img2img"}, ["img2img-variation"], ["img2img"]),
+        (
+            {"release": "img2img", "white_box": "pia"},
+            ["img2img-variation", "weights-pia"],
+            ["img2img"],
+        ),
+        ({"release": "weights"}, ["weights-denoising"], ["img2img", "weights"]),
+        (
+            {"release": "weights", "img2img": True},
+            ["img2img-variation", "weights-denoising"],
+            ["img2img", "weights"],
+        ),
+    ],
+)
+def test_a_wider_release_lets_the_narrower_accesses_decide_that_were_asked(
+    given: dict[str, Any], asked: list[str], decides: list[str]
+) -> None:
+    settings = AuditSettings(scenarios="I", attacks="threshold", **given)
+    assert [f"{access}-{attack}" for access, attack in settings.asked_results[1:]] == asked
+    assert [access for access in ("img2img", "weights") if settings.decides(access)] == decides
+
+
+def test_what_the_base_gives_back_is_taken_off(emoji: dict[str, Any]) -> None:
+    """A base that was trained on all of them gives nobody away, and a service like it neither."""
+    everyone = [*emoji["member"], *emoji["non_member"]]
+    base, some = Service(everyone, "base"), Service(emoji["non_member"][::2], "base 2")
+    own = audited(emoji, Service(emoji["member"]), **HANDED_IN).img2img[0]
+    over = audited(emoji, Service(emoji["member"]), base=base, **HANDED_IN).img2img[0]
+    scores = {**own.member_scores, **own.non_member_scores}
+    less = {**over.member_scores, **over.non_member_scores}
+    theirs = audited(emoji, base, **HANDED_IN).img2img[0]
+    known = {**theirs.member_scores, **theirs.non_member_scores}
+    assert {i: round(scores[i] - known[i], 6) for i in scores} == {
+        i: round(less[i], 6) for i in less
+    }
+    without = audited(
+        emoji, Service(emoji["member"]), base=some, base_calibration=False, **HANDED_IN
+    )
+    assert without.img2img[0].member_scores == own.member_scores
+
+
+def test_a_plan_counts_the_pictures_that_are_drawn_anew(emoji: dict[str, Any]) -> None:
+    from privaudit.store import Store
+
+    service, base = Service(emoji["member"]), Service([], "base")
+    sets = (emoji["member"][:8], emoji["non_member"][:8])
+    inputs = AuditInputs(service, *sets, PixelEncoder(), base_model=base)
+    common = {"scenarios": "I", "attacks": "threshold", "duplicate_limit": 2}
+    store = Store(None)
+    audit = Audit(inputs, AuditSettings(img2img=True, queries=1, **common), store)
+    planned = audit.estimate(Estimate(store), scenario="img2img")
+    assert planned.n_new == 2 * 16 * len(STRENGTHS)
+    said = f"handed pictures: {16 * len(STRENGTHS)} to generate"
+    assert sum(said in line for line in planned.lines()) == 2
+    assert service.asked == 0
+    service.drawn = base.drawn = 0
+    audit.result("img2img", "variation")
+    assert max(service.drawn, base.drawn) < 16  # two pictures tell whether it is its own base
+    assert service.asked == base.asked == 16 * len(STRENGTHS)
+    assert audit.estimate(Estimate(store), scenario="img2img").n_new == 0
+
+
+def test_a_target_that_takes_no_picture_is_an_error(emoji: dict[str, Any]) -> None:
+    with pytest.raises(GeneratorError, match=r"MemorizingTarget takes no picture .*leave img2img"):
+        audited(emoji, MemorizingTarget(emoji["member"]), **HANDED_IN)
 
 
 def flipped(emoji: dict[str, Any], n: int) -> CoinSplit:
