@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Encoder", "TorchEncoder", "encode_in_batches", "encoder_identity"]
 
 
-ROWS = 8
-"""Images in each forward pass on a CPU: always as many, so that features do not depend on which are
-encoded together. Twice as many rows of EfficientNet's first layers are tensors that the allocator
-hands back to the system after each, and asks for again: a quarter of the time."""
-
-
 @runtime_checkable
 class Encoder(Protocol):
     """Anything with ``encode``: images to features.
@@ -88,7 +82,7 @@ class TorchEncoder:
             )
 
     def encode(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Encode images: in one forward pass, on a CPU in passes of :data:`ROWS`.
+        """Encode images in one forward pass.
 
         Parameters
         ----------
@@ -106,14 +100,12 @@ class TorchEncoder:
         EncoderError
             If the features are not finite.
         """
-        rows = ROWS if self.device.type == "cpu" else len(images)
-        images, n = padded(images, self.device, -(-len(images) // rows) * rows)
+        images, n = padded(images, self.device)
         import torch
 
         batch = torch.stack([self._preprocess(as_rgb(image)) for image in images])
         with torch.inference_mode():
-            parts = (batch[i : i + rows].to(self.device) for i in range(0, len(batch), rows))
-            states = torch.cat([self._features(part) for part in parts])
+            states = self._features(batch.to(self.device))
         if states.ndim == 4:
             states = states.flatten(2).transpose(1, 2)
         if states.ndim != 3:
