@@ -271,7 +271,8 @@ def access_lines(audit: AuditRecord) -> Iterator[str]:
         shares.append(f"this audit's strongest attack, {best.name}, captured {audit.captured:.0%}")
     if audit.captured_img2img is not None:
         best = max(audit.img2img, key=lambda result: result.auc)
-        shares.append(f"with pictures handed in {best.name} captured {audit.captured_img2img:.0%}")
+        share = f"{best.name} captured {audit.captured_img2img:.0%}"
+        shares.append(f"with pictures handed in, {share}")
     if shares:
         yield f"of what that attacker sees, {'; '.join(shares)}"
 
