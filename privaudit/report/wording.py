@@ -30,6 +30,10 @@ ATTACKERS = {
     IMG2IMG: "an attacker who hands pictures in",
     WEIGHTS: "an attacker with the weights",
 }
+BY_TEXT_ALONE = (
+    "asked by text alone: whoever may hand pictures in, or has the weights, can see more; "
+    "release='img2img' or release='weights' audits for them"
+)
 KINDS = {IMG2IMG: "attack with pictures handed in", WEIGHTS: "white-box attack"}
 RIGHT_WHERE = {
     IMG2IMG: "the service takes a picture beside the text",
@@ -252,6 +256,8 @@ def _by_access(audit: AuditRecord) -> dict[str, list[AttackResult]]:
 
 def access_lines(audit: AuditRecord) -> Iterator[str]:
     """Say what attackers with more than text see, and how much of the most the others see."""
+    if audit.verdict == "pass" and not (audit.img2img or audit.weights):
+        yield BY_TEXT_ALONE
     for access, results in _by_access(audit).items():
         if not results:
             continue

@@ -27,7 +27,7 @@ from privaudit.errors import GeneratorError, SettingError
 from privaudit.measurements.variation import STRENGTHS
 from privaudit.record import AttackResult, Claim, Interval, NotCompleted, SessionRecord
 from privaudit.report.terminal import render
-from privaudit.report.wording import headline
+from privaudit.report.wording import access_lines, headline
 from privaudit.settings import AuditSettings
 from privaudit.statistics import epsilon_one_run
 from tests.parts.encoders import PixelEncoder
@@ -360,3 +360,14 @@ def test_a_model_that_remembers_is_red_by_its_claim_where_the_weights_decide_not
     assert "1 over the claimed epsilon" in headline(record)
     assert "only reported" in headline(record)
     assert any("weights-sima; so many samples" in line for line in render([record], []))
+
+
+def test_a_green_says_that_it_was_asked_by_text_alone(record: AuditRecord) -> None:
+    passing = [one.model_copy(update={"verdict": "pass"}) for one in record.results]
+    by_text = record.model_copy(update={"results": passing, "weights": [], "img2img": []})
+    [line] = access_lines(by_text)
+    assert line.startswith("asked by text alone: whoever may hand pictures in")
+    red = [one.model_copy(update={"verdict": "fail"}) for one in record.results]
+    for other in ({"results": red}, {"weights": record.weights}):
+        lines = list(access_lines(by_text.model_copy(update=other)))
+        assert not any("by text alone" in each for each in lines)
