@@ -76,6 +76,7 @@ def test_a_claim_without_numbers_is_what_the_fine_tune_wrote(
         "delta": stated.delta,
         "mechanism": "gaussian",
         "attack": None,
+        "guesses": None,
     }
     (audit_folder.path / "tuned" / STATEMENT).unlink()
     silent = audit_folder.run(*ONE)
