@@ -165,13 +165,15 @@ def _why_unbounded(
             "privaudit.split_by_coin, and return its result from a coin_split fixture"
         )
     if not scenario.is_fitted and named is None:
-        return "a white-box attack bounds epsilon where a privacy_claim names it"
+        return (
+            "beside attack-III and attack-IV only an attack on the weights that a claim names does"
+        )
     if scenario.knows_members and scenario.is_fitted:
         return (
             f"{scenario.name} calibrates on samples chosen by their membership, so the coins of "
             "the others are no longer independent: read attack-III and attack-IV"
         )
-    if settings.sequential:
+    if settings.sequential and scenario.is_fitted:  # the others evaluate everyone at once
         return "a sequential audit stops where the scores tell it to: run the fixed one"
     if named not in (None, f"{scenario.name.removeprefix('attack-')}-{attack}"):
         return f"the claim names {named}, which has all the confidence to itself"

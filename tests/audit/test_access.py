@@ -371,3 +371,11 @@ def test_a_green_says_that_it_was_asked_by_text_alone(record: AuditRecord) -> No
     for other in ({"results": red}, {"weights": record.weights}):
         lines = list(access_lines(by_text.model_copy(update=other)))
         assert not any("by text alone" in each for each in lines)
+
+
+def test_a_sequential_audit_checks_a_claim_by_the_weights_all_the_same(
+    emoji: dict[str, Any], target: Any
+) -> None:
+    [sima] = claimed(emoji, target, 40, "weights-sima", sequential=True).weights
+    assert sima.epsilon is not None
+    assert sima.epsilon.provable == largest_provable(40)
