@@ -16,7 +16,7 @@ from privaudit.targets.base import checked
 from privaudit.targets.calls import parameters_of
 from privaudit.targets.modes import evaluating, quietly
 from privaudit.targets.pictures import pictures_of
-from privaudit.targets.trial import Company, company
+from privaudit.targets.trial import Company, company, drawn_in_company
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,15 +144,14 @@ class ImageToImage:
         """
         resized = [image.resize(self._size, Image.Resampling.LANCZOS) for image in images]
         asked = list(zip(resized, prompts, seeds, strict=True))
-        if self._company == Company.NONE:
-            return [self._drawn([one], strength)[0] for one in asked]
-        groups = dict.fromkeys(prompts if self._company == Company.ONE_TEXT else [None])
-        drawn: dict[int, Image.Image] = {}
-        for text in groups:
-            places = [i for i, one in enumerate(asked) if text is None or one[1] == text]
-            batch, n = padded([asked[i] for i in places], self._given.device)
-            drawn |= dict(zip(places, self._drawn(batch, strength, n), strict=True))
-        return [drawn[i] for i in range(len(asked))]
+
+        def together(group: list[tuple[Image.Image, str, int]]) -> list[Image.Image]:
+            batch, n = padded(group, self._given.device)
+            return self._drawn(batch, strength, n)
+
+        return drawn_in_company(
+            asked, prompts, self._company, lambda one: self._drawn([one], strength)[0], together
+        )
 
     @functools.cached_property
     def _pipeline(self) -> Any:

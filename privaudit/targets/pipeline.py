@@ -30,6 +30,7 @@ from privaudit.targets.trial import (
     Company,
     company,
     difference,
+    drawn_in_company,
     draws_alike,
 )
 
@@ -317,14 +318,9 @@ class PipelineTarget:
             If the pipeline raises, a pixel is not finite, or a safety checker blanked an image.
         """
         asked = list(zip(prompts, seeds, strict=True))
-        if self._company == Company.NONE:
-            return [self._alone(*one) for one in asked]
-        groups = dict.fromkeys(prompts if self._company == Company.ONE_TEXT else [None])
-        drawn: dict[int, Image.Image] = {}
-        for one in groups:
-            places = [i for i, (prompt, _) in enumerate(asked) if one is None or prompt == one]
-            drawn |= dict(zip(places, self._draw([asked[i] for i in places]), strict=True))
-        return [drawn[i] for i in range(len(asked))]
+        return drawn_in_company(
+            asked, prompts, self._company, lambda one: self._alone(*one), self._draw
+        )
 
     def vary(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from privaudit.batching import is_out_of_memory, padded
 from privaudit.errors import GeneratorError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from numpy.typing import NDArray
+    from PIL import Image
 
     from privaudit.diffusion.prompts import PromptEncoder
 
@@ -26,8 +27,11 @@ __all__ = [
     "Noise",
     "company",
     "difference",
+    "drawn_in_company",
     "draws_alike",
 ]
+
+T = TypeVar("T")
 
 TEXTS = (
     "a fox",
@@ -189,3 +193,37 @@ def draws_alike(draw: Draw, texts: PromptEncoder, device: torch.device) -> bool:
 def difference(one: Sequence[Any] | NDArray[Any], other: Sequence[Any] | NDArray[Any]) -> int:
     """Return the largest difference of two stacks of pictures, in levels of 255."""
     return int(np.abs(np.asarray(one, int) - np.asarray(other, int)).max())
+
+
+def drawn_in_company(
+    asked: Sequence[T],
+    prompts: Sequence[str],
+    which: Company,
+    alone: Callable[[T], Image.Image],
+    together: Callable[[list[T]], Sequence[Image.Image]],
+) -> list[Image.Image]:
+    """Draw each query in a call with those that may share it.
+
+    Parameters
+    ----------
+    asked, prompts
+        The queries, and the text of each.
+    which
+        What :func:`company` found.
+    alone, together
+        Draw one query, and several in one call, in order.
+
+    Returns
+    -------
+    list of PIL.Image.Image
+        In the order of the queries.
+    """
+    if which == Company.NONE:
+        return [alone(one) for one in asked]
+    groups: dict[str | None, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        groups.setdefault(prompt if which == Company.ONE_TEXT else None, []).append(place)
+    drawn: dict[int, Image.Image] = {}
+    for places in groups.values():
+        drawn |= zip(places, together([asked[place] for place in places]), strict=True)
+    return [drawn[place] for place in range(len(asked))]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from privaudit.errors import GeneratorError
-from privaudit.targets.trial import TEXTS, Company, company, draws_alike
+from privaudit.targets.trial import TEXTS, Company, company, drawn_in_company, draws_alike
 
 GPU = torch.device("cuda")  # no card is asked for anything
 
@@ -85,3 +85,25 @@ def test_encoded_texts_may_differ_by_that_noise(noise: float, alike: bool) -> No
 def test_the_trial_has_three_texts_of_which_one_is_long() -> None:
     assert len(TEXTS) == 3
     assert max(map(len, TEXTS)) > 10 * min(map(len, TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("which", "calls"),
+    [
+        (Company.ANY, [["a1", "b2", "a3"]]),
+        (Company.ONE_TEXT, [["a1", "a3"], ["b2"]]),
+        (Company.NONE, ["a1", "b2", "a3"]),
+    ],
+)
+def test_each_query_gets_its_own_answer_whatever_shares_its_call(
+    which: Company, calls: list[Any]
+) -> None:
+    heard: list[Any] = []
+
+    def draw(group: Any) -> Any:
+        heard.append(group)
+        return [one.upper() for one in group] if isinstance(group, list) else group.upper()
+
+    drawn: Any = drawn_in_company(["a1", "b2", "a3"], ["a", "b", "a"], which, draw, draw)
+    assert drawn == ["A1", "B2", "A3"]
+    assert heard == calls
