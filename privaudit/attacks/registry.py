@@ -24,7 +24,6 @@ __all__ = [
     "default_names",
     "image_to_image_names",
     "make_attack",
-    "make_white_box",
     "make_with_access",
     "names",
     "needs_pool",
@@ -244,17 +243,6 @@ def white_box_names() -> tuple[str, ...]:
 def image_to_image_names() -> tuple[str, ...]:
     """Return the names of the attacks that hand a picture in, in order."""
     return tuple(IMAGE_TO_IMAGE)
-
-
-def make_white_box(name: str) -> Any:
-    """Make the measurement of an attack that takes the weights.
-
-    Raises
-    ------
-    SettingError
-        If there is none of that name.
-    """
-    return make_with_access(WEIGHTS, name)
 
 
 def make_with_access(access: str, name: str) -> Any:

@@ -143,11 +143,15 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
     ranges = {"epsilon": (0.0, float("inf")), "delta": (0.0, 1.0)}
     for name, (low, high) in ranges.items():
         value = given[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+        if not (_is_number(value) and low <= value < high):
             msg = f"privacy_claim({name}={value!r}) must be a number in [{low:g}, {high:g})"
             raise SettingError(msg)
     numbers = {name: float(value) for name, value in given.items()}
     return numbers | how
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _how_checked(given: dict[str, Any]) -> dict[str, Any]:
@@ -165,8 +169,7 @@ def _how_checked(given: dict[str, Any]) -> dict[str, Any]:
             f"{', '.join(CLAIMABLE)}"
         )
         raise SettingError(msg)
-    known = isinstance(guesses, int | float) and not isinstance(guesses, bool)
-    if guesses is not None and not (known and 0 < guesses <= 1):
+    if guesses is not None and not (_is_number(guesses) and 0 < guesses <= 1):
         msg = f"privacy_claim(guesses={guesses!r}) must be a share of the coins, in (0, 1]"
         raise SettingError(msg)
     return {"mechanism": mechanism, "attack": attack, "guesses": guesses}

@@ -215,7 +215,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield from _power(audit.results)
             yield from _false_red(audit)
             yield from _exposed(audit.results)
-        yield from _epsilon((*audit.results, *audit.weights))
+        yield from _epsilon(audit.all_results)
         yield from access_lines(audit)
         yield from _not_completed(audit)
         yield from audit.notes

@@ -234,11 +234,10 @@ def protocol_clause(audit: AuditRecord) -> str:
 def _with_access(audit: AuditRecord) -> list[str]:
     """Say how many attacks with an access are over the budget, and whether it decides anything."""
     parts = []
-    for access, kind in KINDS.items():
-        results = _by_access(audit)[access]
+    for access, results in _by_access(audit).items():
         if not results:
             continue
-        first, n = results[0], len(results)
+        kind, first, n = KINDS[access], results[0], len(results)
         over = sum(result.auc > first.budget for result in results)
         several = kind if n == 1 else kind.replace("attack", "attacks", 1)
         only = ", only reported" if _only_reported(results) else ""
@@ -284,7 +283,7 @@ def access_lines(audit: AuditRecord) -> Iterator[str]:
 
 
 def _over_claim(audit: AuditRecord) -> Iterator[str]:
-    claims = sum(result.claim_exceeded for result in (*audit.results, *audit.weights))
+    claims = sum(result.claim_exceeded for result in audit.all_results)
     if claims:
         yield f"{claims} over the claimed epsilon"
 

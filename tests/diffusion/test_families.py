@@ -168,7 +168,7 @@ def test_an_attacker_with_the_weights_measures_each_family(
     samples = small(emoji["member"][:2], family)
     queries = dict(enumerate(plan_queries(samples, [s.caption for s in samples], 1, 0)))
     for name in registry.white_box_names():
-        kind = type(registry.make_white_box(name))
+        kind = type(registry.make_with_access(registry.WEIGHTS, name))
         found = np.stack(kind(resolution=size_of(family)).rows(target, queries, {}))
         assert found.shape[0] == 2
         assert np.isfinite(found).all()

@@ -26,7 +26,9 @@ WIDTHS = {"denoising": 10, "pia": 4, "secmi": 1, "sima": 4, "clid": 10}
 
 def rows(name: str, target: Any, samples: list[Any]) -> Any:
     queries = plan_queries(samples, [sample.caption for sample in samples], 1, 0)
-    return np.stack(registry.make_white_box(name).rows(target, dict(enumerate(queries)), {}))
+    return np.stack(
+        registry.make_with_access(registry.WEIGHTS, name).rows(target, dict(enumerate(queries)), {})
+    )
 
 
 OBJECTIVES = {
@@ -126,7 +128,7 @@ def test_the_discrepancy_is_what_the_caption_takes_off_the_loss(emoji: dict[str,
     target, samples = PipelineTarget(tiny_pipeline(), num_inference_steps=2), emoji["member"][:2]
     told = rows("denoising", target, samples)
     queries = plan_queries(samples, ["", ""], 1, 0)
-    measurement = registry.make_white_box("denoising")
+    measurement = registry.make_with_access(registry.WEIGHTS, "denoising")
     seeds = plan_queries(samples, [sample.caption for sample in samples], 1, 0)
     asked = {
         i: dataclasses.replace(query, seed=seed.seed)
@@ -146,7 +148,7 @@ def test_rows_do_not_depend_on_the_batch_and_are_told_apart_by_name(
     assert together.dtype == np.float32
     alone = np.concatenate([rows(name, target, [sample]) for sample in samples])
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-6)
-    identities = {registry.make_white_box(other).identity for other in NAMES}
+    identities = {registry.make_with_access(registry.WEIGHTS, other).identity for other in NAMES}
     assert len(identities) == len(NAMES)
 
 
@@ -154,7 +156,7 @@ def test_what_has_no_weights_and_what_has_no_name_are_refused(emoji: dict[str, A
     with pytest.raises(ScoreError, match=r"shows no pipeline, and the norm of the score \(SimA\)"):
         rows("sima", ObliviousTarget(), emoji["member"][:1])
     with pytest.raises(SettingError, match="'lira' is unknown: choose from denoising, pia"):
-        registry.make_white_box("lira")
+        registry.make_with_access(registry.WEIGHTS, "lira")
 
 
 @pytest.mark.slow
