@@ -116,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=400, help="fair splits of each size")
     parser.add_argument("--shifted", type=int, default=20, help="splits of each shift and size")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="samples a side")
     parser.add_argument("--noto", type=Path)
     arguments = parser.parse_args()
     encoder = load_encoder("efficientnet-lite0", device="cpu")
@@ -126,7 +127,7 @@ def main() -> None:
     table: list[list[object]] = []
     for name, shift in SHIFTS.items():
         times = arguments.splits if name == "nothing" else arguments.shifted
-        for n in SIZES:
+        for n in arguments.sizes:
             if name != "nothing" and n == max(SIZES):
                 continue
             flagged = np.zeros(4)

@@ -2,8 +2,10 @@
 
 ``python benchmarks/study_models.py NAME --folder F`` makes one of them, and ``all`` makes all;
 ``--device cuda`` trains on a GPU. ``run`` is the over-fitted model again with a checkpoint every
-200 steps, for the axis ``epochs``. The others are for the axis ``defences``: 600 steps each, where
-the over-fitted model had 2,000.
+200 steps, for the axis ``epochs``. Those of :data:`RECIPES` are for the axis ``defences``: 600
+steps each, where the over-fitted model had 2,000. Those of :data:`SHADOWS` are fine-tuned on the
+shadow's members, for the axis ``shadows``; ``other-architecture`` is a U-Net of three levels in
+place of two, pre-trained on Noto emoji first (``--noto``, as of ``audits/make_models.py``).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from common import ROOT
 from PIL import ImageOps
 
@@ -35,18 +38,49 @@ RECIPES: dict[str, dict[str, Any]] = {
     **{f"dp-{epsilon}": BIAS for epsilon in (1, 4, 8, 50)},
 }
 """What differs from 600 steps of 32 samples, on a cosine schedule."""
+SHADOWS: dict[str, dict[str, Any]] = {
+    "whole": {**FULL, "steps": LONG},
+    "whole-a-third-of-the-steps": FULL,
+    "other-architecture": {**FULL, "steps": LONG},
+}
+ARCHITECTURE: dict[str, Any] = {
+    "block_out_channels": (48, 96, 96),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 2,
+}
 
 
 def members(name: str) -> list[Sample]:
     """Return the members; of ``mirrored`` each twice, as it is and seen in a mirror."""
-    samples = emoji_sets.twemoji("member")
+    samples = emoji_sets.twemoji("shadow_member" if name in SHADOWS else "member")
     if name != "mirrored":
         return samples
     turned = [Sample(ImageOps.mirror(s.image), s.caption, id=f"{s.id}-mirrored") for s in samples]
     return [*samples, *turned]
 
 
-def make(name: str, folder: Path, device: str) -> None:
+def base(name: str, device: str, noto: Path | None) -> Any:
+    """Load what is fine-tuned: the base of ``audits/``, or one of another architecture."""
+    pipeline = load_pipeline(emoji_sets.MODELS / "base", device=device)
+    if name != "other-architecture":
+        return pipeline
+    torch.manual_seed(emoji_sets.SEED)
+    given = {**pipeline.unet.config, **ARCHITECTURE}
+    pipeline.unet = type(pipeline.unet).from_config(given).to(device)
+    pictures = [Sample(image, caption) for image, caption in emoji_sets.noto(noto or Path())]
+    return finetune(
+        pipeline,
+        pictures,
+        **{**FULL, "steps": LONG, "ema_decay": 0.995},
+        batch_size=32,
+        lr_scheduler="cosine",
+        seed=emoji_sets.SEED,
+        progress=False,
+    ).pipeline
+
+
+def make(name: str, folder: Path, device: str, noto: Path | None) -> None:
     """Fine-tune one model, and write it where ``privaudit study`` finds it."""
     place, privacy = folder / name, None
     if name.startswith("dp-"):
@@ -57,9 +91,9 @@ def make(name: str, folder: Path, device: str) -> None:
             noise_seed=emoji_sets.SEED,  # for the sake of the figures: it protects nobody
         )
     tuned = finetune(
-        load_pipeline(emoji_sets.MODELS / "base", device=device),
+        base(name, device, noto),
         members(name),
-        **{"steps": SHORT, **RECIPES[name]},
+        **{"steps": SHORT, **RECIPES.get(name, {}), **SHADOWS.get(name, {})},
         batch_size=32,
         lr_scheduler="cosine",
         differential_privacy=privacy,
@@ -75,12 +109,15 @@ def make(name: str, folder: Path, device: str) -> None:
 def main() -> None:
     """Make one of them, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=[*RECIPES, "all"])
+    parser.add_argument("name", choices=[*RECIPES, *SHADOWS, "all"])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--noto", type=Path, help="unpacked emoji-datasource-google")
     given = parser.parse_args()
-    for name in RECIPES if given.name == "all" else [given.name]:
-        make(name, given.folder, given.device)
+    if given.noto is None and given.name in ("other-architecture", "all"):
+        parser.error("other-architecture is pre-trained on Noto emoji: --noto FOLDER")
+    for name in [*RECIPES, *SHADOWS] if given.name == "all" else [given.name]:
+        make(name, given.folder, given.device, given.noto)
 
 
 if __name__ == "__main__":

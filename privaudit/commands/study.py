@@ -34,6 +34,12 @@ def add(commands: Any) -> None:
         **several,
     )
     parser.add_argument(
+        "--shadows",
+        metavar="NAME=FOLDER",
+        help="further fine-tunes on the shadow's members, for the axis shadows",
+        **several,
+    )
+    parser.add_argument(
         "--checkpoints", type=Path, metavar="FOLDER", help="of the training run, for epochs"
     )
     parser.add_argument("--base", type=Path, help="the pipeline that the run fine-tuned")
@@ -64,7 +70,8 @@ def _run(given: argparse.Namespace) -> int:
             axes,
             given.output,
             encoders=given.encoders,
-            models=named_models(given.models),
+            models=named_models("--models", given.models),
+            shadows=named_models("--shadows", given.shadows),
             checkpoints=run,
             trigger=given.trigger,
             changes=changes,

@@ -155,6 +155,7 @@ auxiliary_samples = _absent("auxiliary_samples", "Samples to make a shadow model
 coin_split = _absent("coin_split", "What privaudit.split_by_coin returned, if it made the sets.")
 sample_groups = _absent("sample_groups", "A group of each sample, by id: each has an AUC then.")
 study_models = _absent("study_models", "Other fine-tunes by name, for `privaudit study`.")
+study_shadows = _absent("study_shadows", "Other shadow models by name, for `privaudit study`.")
 fine_tune = _absent("fine_tune", "Makes the shadow model: fine_tune(samples) -> model.")
 
 

@@ -32,7 +32,7 @@ class StudyOfAudit:
     ----------
     axes, output
         What is asked, and where it is written.
-    encoders, models, checkpoints, trigger
+    encoders, models, shadows, checkpoints, trigger
         As of :class:`privaudit.study.owner.Owner`.
     changes
         Settings of the audit in place of those that its file says.
@@ -50,6 +50,7 @@ class StudyOfAudit:
         *,
         encoders: Sequence[str] = (),
         models: Mapping[str, Any] | None = None,
+        shadows: Mapping[str, Any] | None = None,
         checkpoints: Sequence[Checkpoint] = (),
         trigger: str = "sks",
         changes: Mapping[str, Any] | None = None,
@@ -60,9 +61,10 @@ class StudyOfAudit:
             "checkpoints": tuple(checkpoints),
             "trigger": trigger,
         }
-        self._models, self._changes = dict(models or {}), dict(changes or {})
+        self._changes = dict(changes or {})
+        self._given = {"models": dict(models or {}), "shadows": dict(shadows or {})}
         self._audits: dict[str, Audit] = {}
-        self._of_fixture: Mapping[str, Any] | None = None
+        self._of_fixture: dict[str, Mapping[str, Any] | None] = dict.fromkeys(self._given)
         self.failure: str | None = None
         """Why there is no study, or ``None``."""
 
@@ -88,8 +90,9 @@ class StudyOfAudit:
         if inputs.fine_tune is None:  # whatever the audit asked for, for the paper's protocol
             given = {name: request.getfixturevalue(name) for name in RECIPE}
             known.setup.inputs = dataclasses.replace(inputs, **given)
-        given = request.getfixturevalue("study_models")
-        self._of_fixture = given if self._of_fixture is None else self._of_fixture
+        for what, found in self._of_fixture.items():
+            if found is None:
+                self._of_fixture[what] = request.getfixturevalue(f"study_{what}")
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -100,6 +103,10 @@ class StudyOfAudit:
         except (PrivauditError, ValueError) as error:
             self.failure = str(error)
         return outcome
+
+    def _named(self, what: str) -> dict[str, Any]:
+        """Put together what the fixture and the command line name: the latter counts."""
+        return {**(self._of_fixture[what] or {}), **self._given[what]}
 
     def _run(self) -> None:
         if len(self._audits) != 1:
@@ -122,7 +129,8 @@ class StudyOfAudit:
             audit.store,
             audit.engine,
             name=audit.name,
-            models={**dict(self._of_fixture or {}), **self._models},
+            models=self._named("models"),
+            shadows=self._named("shadows"),
             **self._more,
         )
         study = run_axes(owner, self._axes, self._output, say=_say)

@@ -39,6 +39,8 @@ class Owner:
         Names of further image encoders, for the axis ``encoders``.
     models
         Further fine-tunes on the same members by name, for the axis ``defences``.
+    shadows
+        Further shadow models on the same auxiliary samples by name, for the axis ``shadows``.
     checkpoints
         Of the run that made the target, for the axis ``epochs``.
     trigger
@@ -54,6 +56,7 @@ class Owner:
     name: str = "audit"
     encoders: Sequence[str] = ()
     models: Mapping[str, Any] = field(default_factory=dict)
+    shadows: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: Sequence[Checkpoint] = ()
     trigger: str = "sks"
     drawn: int = 0
@@ -114,8 +117,15 @@ class Owner:
         self.drawn += n
 
 
-def named_models(given: Sequence[str]) -> dict[str, Path]:
+def named_models(flag: str, given: Sequence[str]) -> dict[str, Path]:
     """Read ``NAME=FOLDER`` of a command line.
+
+    Parameters
+    ----------
+    flag
+        What they follow, for the message.
+    given
+        One a model.
 
     Raises
     ------
@@ -130,7 +140,7 @@ def named_models(given: Sequence[str]) -> dict[str, Path]:
     for one in given:
         name, equals, folder = one.partition("=")
         if not (name and equals and folder) or name in found:
-            msg = f"--models {one!r} is no NAME=FOLDER with a name of its own"
+            msg = f"{flag} {one!r} is no NAME=FOLDER with a name of its own"
             raise SettingError(msg)
         found[name] = Path(folder)
     return found

@@ -68,6 +68,7 @@ def run_study(
     output: Path | str = "study",
     encoders: Sequence[str] = (),
     models: Mapping[str, Any] | None = None,
+    shadows: Mapping[str, Any] | None = None,
     checkpoints: Sequence[Checkpoint] = (),
     name: str = "audit",
     say: Callable[[str], None] = lambda _: None,
@@ -90,6 +91,8 @@ def run_study(
     models
         Further fine-tunes on the same members by name, for the axis ``defences``: what ``target``
         may be, or folders.
+    shadows
+        Further fine-tunes on the shadow's members by name, for the axis ``shadows``: likewise.
     checkpoints
         What :func:`privaudit.checkpoints` listed, for the axis ``epochs``.
     name
@@ -169,6 +172,7 @@ def run_study(
             name=name,
             encoders=tuple(encoders),
             models=dict(models or {}),
+            shadows=dict(shadows or {}),
             checkpoints=tuple(checkpoints),
         )
         return run_axes(owner, axes, Path(output), say)

@@ -410,9 +410,38 @@ def test_main_has_the_papers_protocol_where_a_recipe_is_there() -> None:
     assert labels == ["attack-I", "attack-I,\nthe paper's protocol"]
 
 
+@pytest.mark.parametrize("ready_made", [True, False], ids=["given", "fine_tune"])
+def test_other_shadow_models_calibrate_on_the_same_samples(
+    ready_made: bool, tmp_path: Path
+) -> None:
+    """The threshold's order of samples needs no shadow; how often it is right does."""
+    auxiliary = drawn_samples(48, seed=1)
+
+    def tuned(samples: Any) -> Model:
+        return Model(samples, salt=2)  # it is told from the target by that
+
+    shadow: dict[str, Any] = {"auxiliary_samples": auxiliary, "fine_tune": tuned}
+    if ready_made:
+        shadow = {"shadow": (tuned(auxiliary[:24]), auxiliary[:24], auxiliary[24:])}
+    study = counted(
+        Model(drawn_samples(48)[:24]),
+        tmp_path,
+        only=["shadows"],
+        scenarios="I,III",
+        shadows={"knows nobody": Model([], salt=1), "nowhere": tmp_path / "nowhere"},
+        **shadow,
+    )
+    table = study.tables["shadows"]
+    found = {(row.cell, row.scenario): row for row in table.rows}
+    assert set(found) == {("as audited", "III"), ("knows nobody", "III")}
+    assert found["as audited", "III"].success == 1.0 > found["knows nobody", "III"].success
+    assert found["as audited", "III"].known_members == found["knows nobody", "III"].known_members
+    assert list(table.left_out) == ["nowhere"]
+
+
 def test_an_axis_that_does_not_apply_is_named_with_its_reason(tmp_path: Path) -> None:
     lines: list[str] = []
-    only = ["main", "steps", "guidance", "schedulers", "epochs", "defences"]
+    only = ["main", "steps", "guidance", "schedulers", "epochs", "defences", "shadows"]
     study = counted(Model(drawn_samples(48)[:6]), tmp_path, only=only, say=lines.append)
     assert list(study.tables) == ["main"]
     assert list(study.left_out) == only[1:]
@@ -446,6 +475,7 @@ def test_an_unknown_axis_is_one_error_that_lists_them(
         (["--set", "speed=9"], "--set 'speed=9' is no NAME=VALUE"),
         (["--set", "queries=0"], "queries='0' must be"),
         (["--models", "folder"], "--models 'folder' is no NAME=FOLDER"),
+        (["--shadows", "folder"], "--shadows 'folder' is no NAME=FOLDER"),
         (["--checkpoints", "nowhere"], "nowhere"),
     ],
 )
@@ -510,6 +540,12 @@ def study_models(members):
     model.fingerprint = "all"
     return {{"worse": model}}
 
+auxiliary = drawn_samples(48, seed=1)
+shadow_model = pytest.fixture(scope="session")(lambda: Model(auxiliary[:24], salt=2))
+shadow_members = pytest.fixture(scope="session")(lambda: auxiliary[:24])
+shadow_non_members = pytest.fixture(scope="session")(lambda: auxiliary[24:])
+study_shadows = pytest.fixture(scope="session")(lambda: {{"blank": Model([], salt=1)}})
+
 @pytest.mark.privacy_budget(max_auc=0.9, attacks="threshold", duplicate_limit=2, queries=1)
 def test_it(membership_attack):
     raise AssertionError("a study runs no test")
@@ -523,7 +559,7 @@ def test_the_command_takes_an_audit_files_fixtures(tmp_path: Path) -> None:
     (tmp_path / "test_model.py").write_text(code, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
     command = [sys.executable, "-m", "privaudit", "study", "test_model.py"]
-    options = ["--only", "main", "defences", "--set", "store=store", "queries=2"]
+    options = ["--only", "main", "defences", "shadows", "--set", "store=store", "queries=2"]
     ran = subprocess.run(
         [*command, *options, "--output", "out"],
         cwd=tmp_path,
@@ -533,11 +569,13 @@ def test_the_command_takes_an_audit_files_fixtures(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     written = json.loads((tmp_path / "out" / "main.json").read_text(encoding="utf-8"))
-    assert [row["scenario"] for row in written["rows"]] == ["I", "II"]
+    assert [row["scenario"] for row in written["rows"]] == ["I", "II", "III", "IV"]
     assert {row["queries"] for row in written["rows"]} == {2}
     defences = json.loads((tmp_path / "out" / "defences.json").read_text(encoding="utf-8"))
     aucs = {row["cell"]: row["auc"] for row in defences["rows"] if row["scenario"] == "I"}
     assert aucs["worse"] == 1.0 > aucs["as audited"]
-    assert "main: 1 cells, 2 results" in ran.stdout
+    shadows = json.loads((tmp_path / "out" / "shadows.json").read_text(encoding="utf-8"))
+    assert [row["cell"] for row in shadows["rows"]] == ["as audited"] * 2 + ["blank"] * 2
+    assert "main: 1 cells, 4 results" in ran.stdout
     assert "picture 0" not in ran.stdout + ran.stderr  # captions that diffusers would have printed
     assert str(Path("out") / "index.html") in ran.stdout

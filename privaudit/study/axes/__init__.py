@@ -30,6 +30,7 @@ HOMES = (
     ("prompts", "asking:Prompts"),
     ("epochs", "models:Epochs"),
     ("defences", "models:Defences"),
+    ("shadows", "models:Shadows"),
 )
 """Name, and the module of this package with the class: those that draw nothing new first."""
 

@@ -23,7 +23,6 @@ class Queries(Axis):
     name = "queries"
     question = "How many queries a sample does an attacker need?"
     x_label = "query budget m (images a sample)"
-    only = ("I", "II")  # III and IV would ask the shadow model ten times too
 
     def cells(self, owner: Owner) -> Iterable[Cell]:
         """Yield the ten budgets: the first m of ten answers have the seeds of a smaller audit."""
@@ -38,7 +37,7 @@ class Prompts(Axis):
     name = "prompts"
     question = "Does the attacker need the caption that a sample was trained with?"
     x_label = "prompt"
-    only = ("I",)
+    only = ("I", "III")  # II and IV are the cell of the captioner's words
 
     def cells(self, owner: Owner) -> Iterable[Cell | LeftOut]:
         """Yield the caption, three changes of it, and what a captioner writes."""

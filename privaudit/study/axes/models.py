@@ -1,4 +1,4 @@
-"""Other fine-tunes on the same members: along a training run, and with defences."""
+"""Other models in place of the audit's: along a training run, with defences, as a shadow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from privaudit.audit.scenarios import SHADOW_MODEL
 from privaudit.errors import GeneratorError, PrivauditError, ScoreError
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.study.axes.base import Axis
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from privaudit.study.owner import Owner
     from privaudit.study.table import Table
 
-__all__ = ["Defences", "Epochs"]
+__all__ = ["Defences", "Epochs", "Shadows"]
 
 LOSS, ALIKE = "loss on non-members", "similarity to non-members"
 
@@ -76,6 +77,36 @@ class Defences(Axis):
                 target = from_folder(Path(given), owner) if _is_path(given) else given
                 audit = owner.audit({"target_model": target})
                 yield Cell(name, audit, beside=quality(audit, scenario))
+            except PrivauditError as error:
+                yield LeftOut(str(error), name)
+
+
+class Shadows(Axis):
+    """Other shadow models, fine-tuned on the same auxiliary samples."""
+
+    name = "shadows"
+    question = "Must the attacker's shadow model be like the target?"
+    x_label = "shadow model"
+    only = ("III", "IV")
+
+    def cells(self, owner: Owner) -> Iterable[Cell | LeftOut]:
+        """Yield the audit's own shadow model, then the others."""
+        if not owner.shadows:
+            msg = "needs other shadow models: --shadows NAME=FOLDER, or a fixture study_shadows "
+            raise LeftOut(msg + "that returns them by name")
+        own = owner.audit()
+        yield Cell("as audited", own)
+        samples = own.setup.shadows.labelled(SHADOW_MODEL)
+        for name, given in owner.shadows.items():
+            try:
+                inputs = {
+                    "shadow_model": from_folder(Path(given), owner) if _is_path(given) else given,
+                    "shadow_members": samples.members,
+                    "shadow_non_members": samples.non_members,
+                    "auxiliary_samples": None,
+                    "fine_tune": None,
+                }
+                yield Cell(name, owner.audit(inputs))
             except PrivauditError as error:
                 yield LeftOut(str(error), name)
 
