@@ -185,6 +185,15 @@ class AccessAttacker:
         }
         return together(named, 1, self._setup.settings.confidence)
 
+    @property
+    def _batch_size(self) -> int | None:
+        """What is handed in at one time: of what is paid for, no more than is on its way together.
+
+        A batch is kept when it is whole, so a failure loses what it had.
+        """
+        paid = getattr(self._setup.target, "paid", False)
+        return 1 if paid else self._setup.settings.batch_size
+
     def _scorer(self, attack: str) -> Scorer:
         settings, measurement = self._setup.settings, make_with_access(self.access, attack)
         return Scorer(
@@ -195,6 +204,6 @@ class AccessAttacker:
             prompts=self._experiment.prompts,
             m=settings.queries if measurement.draws else 1,
             progress=lambda _: None,
-            batch_size=settings.batch_size,
+            batch_size=self._batch_size,
             base=self._base if getattr(measurement, "less_base", False) else None,
         )

@@ -134,6 +134,9 @@ class Endpoint:
             endpoint=self._caller.url, dialect=dialect.describe(), version=version, size=size
         )
 
+    paid = True
+    """Whether pictures are paid for, so that what a failure loses must be little."""
+
     @property
     def takes_seeds(self) -> bool:
         """Whether seeds are sent; whether they are honoured is found out."""
@@ -180,7 +183,8 @@ class Endpoint:
     ) -> list[Image.Image]:
         """Hand pictures in, where the dialect can.
 
-        What came back before a failure is not kept: it is paid for again.
+        What came back before a failure is not kept: it is paid for again. An audit hands in as many
+        at one time as are on their way together, so that is little.
 
         Raises
         ------

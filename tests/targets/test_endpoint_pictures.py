@@ -12,7 +12,7 @@ from privaudit.errors import EndpointError
 from privaudit.targets.endpoint import Endpoint
 from privaudit.targets.image_to_image import varied
 from privaudit.targets.queries import portable_seed
-from tests.parts.endpoints import endpoint, queries
+from tests.parts.endpoints import EXTRA, endpoint, queries
 from tests.parts.services import Service
 
 
@@ -64,6 +64,8 @@ def test_after_a_failure_nothing_more_is_asked(service: Service, fault: str, sai
 def test_an_audit_hands_pictures_in_and_pays_once(
     service: Service, emoji: dict[str, Any], tmp_path: Any
 ) -> None:
+    """A failure in the middle, too, loses no more than was on its way with it."""
+
     def record() -> Any:
         return privaudit.run_audit(
             endpoint(service, "automatic1111"),
@@ -78,8 +80,15 @@ def test_an_audit_hands_pictures_in_and_pays_once(
             store=tmp_path / "store",
         )
 
+    tenth = 16 + EXTRA + 9
+    service.fault = lambda number, _: "401" if number == tenth else None
+    with pytest.raises(EndpointError, match="401"):
+        record()
+    service.fault = lambda _number, _prompt: None
     [result] = record().img2img
     assert result.n_queries == 16
+    handed_in = [body for body in service.bodies if "init_images" in body]
+    assert len(handed_in) - 16 <= 2 == endpoint(service, "automatic1111").batch_size(1)
     asked = len(service.asked)
     assert record().img2img[0].member_scores == result.member_scores
     assert len(service.asked) == asked + 1  # whether it is still the same model
