@@ -157,18 +157,11 @@ class Audit:
         experiment = self.setup.experiment(scenario, planned=True)
         scorer = self.scorer(experiment)
         for labelled in (experiment.calibration, experiment.evaluation):
-            estimate.add(
-                f"{labelled.role} of {self.name}",
-                scorer.task(labelled.target),
-                scorer.queries(labelled.samples),
-            )
-            base = self.setup.calibration_base
-            if base is not None:
-                estimate.add(
-                    f"base_model of {self.name}",
-                    scorer.task(base),
-                    scorer.queries(labelled.samples),
-                )
+            asked = scorer.queries(labelled.samples)
+            base = ("base_model", self.setup.calibration_base)
+            for role, target in ((labelled.role, labelled.target), base):
+                if target is not None:
+                    estimate.add(f"{role} of {self.name}", scorer.task(target), asked)
         estimate.at_most |= self.settings.sequential
         estimate.notes += [f"{self.name}: {note}" for note in self.setup.settings_notes()]
         return estimate
@@ -309,7 +302,7 @@ class Audit:
             comparer.check(experiment, attack)
         decided = self._decide(experiment, attack)
         result = written_result(self.setup, experiment, attack, *decided, n_results=self._n_results)
-        self._note(Validity(reasons=judge_copies(result, self._result_confidence)))
+        self._check_copies(result)
         return comparer.compared(result, self._all_scores(experiment)) if comparer else result
 
     def _answered(self, scenario: str) -> Experiment:
@@ -345,6 +338,10 @@ class Audit:
             counted = {f"{role} by {experiment.scenario.words}, {which}": answers}
             reasons = judge_answers(role, answers)
             self._note(Validity(answers=counted, reasons=reasons))
+
+    def _check_copies(self, result: AttackResult) -> None:
+        """Refuse a pass where the pictures show more than its inference model saw."""
+        self._note(Validity(reasons=judge_copies(result, self._result_confidence)))
 
     def _note(self, found: Validity) -> None:
         """Keep what a check found, and conclude nothing if it found a reason not to."""

@@ -16,6 +16,8 @@ from privaudit.measurements.copies import copy_threshold
 from privaudit.record import Counts, NearCopies
 from privaudit.report.terminal import render
 from privaudit.store import Store
+from privaudit.study.axes.main import Main
+from privaudit.study.owner import Owner
 from tests.parts.encoders import PixelEncoder
 
 SETTINGS = AuditSettings(duplicate_limit=2.0, attacks="threshold,combined", scenarios="I")
@@ -122,6 +124,9 @@ def test_a_pass_is_not_believed_where_the_pictures_show_more(
         audit.result("I", "threshold")
     assert "privaudit-attacks=combined" in audit.record().validity.reasons[0]
     assert audit.result("I", "combined").verdict != "pass"  # it reads pixels
+    table = Main().table(Owner(inputs, audit.settings, audit.store, audit.engine))
+    assert ("I", "threshold") in [(row.scenario, row.attack) for row in table.rows]
+    assert not table.left_out  # a study describes, and the weakest cells are among what it shows
 
 
 @pytest.mark.parametrize(
