@@ -4,8 +4,8 @@
 ``--device cuda`` trains on a GPU. ``run`` is the over-fitted model again with a checkpoint every
 200 steps, for the axis ``epochs``. Those of :data:`RECIPES` are for the axis ``defences``: 600
 steps each, where the over-fitted model had 2,000. Those of :data:`SHADOWS` are fine-tuned on the
-shadow's members, for the axis ``shadows``; ``other-architecture`` is a U-Net of three levels in
-place of two, pre-trained on Noto emoji first (``--noto``, as of ``audits/make_models.py``).
+shadow's members, for the axis ``shadows``, 600 steps too; ``other-architecture`` is a U-Net of
+three levels, not two, pre-trained on Noto emoji for 2,000 (``--noto``, as of ``make_models.py``).
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """What differs from 600 steps of 32 samples, on a cosine schedule."""
 SHADOWS: dict[str, dict[str, Any]] = {
-    "whole": {**FULL, "steps": LONG},
-    "whole-a-third-of-the-steps": FULL,
-    "other-architecture": {**FULL, "steps": LONG},
+    "whole": FULL,
+    "other-architecture": FULL,
 }
 ARCHITECTURE: dict[str, Any] = {
     "block_out_channels": (48, 96, 96),
