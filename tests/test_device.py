@@ -39,5 +39,5 @@ def test_memory_is_kept_for_the_next_pass_where_the_user_has_set_no_limits(
 ) -> None:
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUN"))}
     command = [sys.executable, "-c", KEEPS]
-    done = subprocess.run(command, check=True, capture_output=True, env=plain | limits)  # noqa: S603
+    done = subprocess.run(command, check=True, capture_output=True, env=plain | limits)
     assert float(done.stdout) == pytest.approx(share, abs=0.1)
