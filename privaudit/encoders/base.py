@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from privaudit.batching import is_out_of_memory, padded
-from privaudit.device import chosen_device
+from privaudit.device import chosen_device, keep_memory
 from privaudit.errors import EncoderError
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
 from privaudit.samples import as_rgb
@@ -73,6 +73,8 @@ class TorchEncoder:
         self.n_special_tokens = n_special_tokens
         self.device = chosen_device(device)
         self._module = module.eval().to(self.device)
+        if self.device.type == "cpu":
+            keep_memory()
         self._preprocess = preprocess
         self._features = features
         self.fingerprint: str | None = None

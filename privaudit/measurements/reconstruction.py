@@ -99,9 +99,14 @@ class ReconstructionSimilarity:
             patches = self.patches(pair)
             compared = patches if self._axis == "token" else pair
             vector = similarity_vector(*compared, self._similarity, self._axis)
-            mean = patch_similarity(*patches, self._similarity)
+            # The mean over patches is that of the vector, where that is over tokens.
+            mean = (
+                vector.mean(axis=-1)
+                if self._axis == "token"
+                else patch_similarity(*patches, self._similarity)
+            )
             facts = answer_facts(images[i])
-            rows.append(np.concatenate([facts, mean[None], vector]).astype(np.float32))
+            rows.append(np.concatenate([facts, np.atleast_1d(mean), vector]).astype(np.float32))
         return rows
 
     def features(self, rows: NDArray[np.float32], aggregation: str) -> Features:

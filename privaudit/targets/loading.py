@@ -15,7 +15,7 @@ from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
 from privaudit.errors import GeneratorError
 from privaudit.targets.arguments import DTYPES, dtype_argument, several, weighted
-from privaudit.targets.single_file import load_single_file
+from privaudit.targets.single_file import ON_HUB, load_part, load_single_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from privaudit.targets.arguments import Adapters
 
 __all__ = ["check_used", "known_base", "load_pipeline"]
-
-ON_HUB = ("cache_dir", "revision", "token", "local_files_only")
-"""Arguments that say where on a hub something is."""
 
 
 def load_pipeline(
@@ -49,12 +46,14 @@ def load_pipeline(
         Hub name or local folder of a whole pipeline, or a single file with all its weights.
     config
         Of a single file: folder of a pipeline of the same architecture, such as the base's. Its
-        weights are not read.
+        weights are not read, but for text encoders where the file of a transformer has none.
     pipeline_class
         Class of a pipeline that is not diffusers' own, or its name as ``"package.module:Class"``,
         which is imported. Code that comes with a model from the hub is not run.
     unet, transformer
-        Folder of a fine-tuned denoiser to put in place of the base's; or the denoiser itself.
+        Folder, or single ``.safetensors`` file, of a fine-tuned denoiser to put in place of the
+        base's; or the denoiser itself. A file has the names of diffusers, or those of the family's
+        authors where diffusers converts them.
     lora
         Hub name, folder or file of a LoRA, in the layout of diffusers, peft, kohya, or another
         that diffusers converts. Several in a list, or, each with its scale, in a mapping:
@@ -77,10 +76,10 @@ def load_pipeline(
     Raises
     ------
     GeneratorError
-        If there is no such pipeline or adapter; if a single file is not all of a pipeline as its
-        config describes it; if ``pipeline_class`` is no class of pipelines; if the pipeline has
-        no such part; if a key of an adapter is not used, or no weight changed by it; if a textual
-        inversion adds no word.
+        If there is no such pipeline or adapter; if a single file is not all of a pipeline, or of a
+        denoiser, as its config describes it; if ``pipeline_class`` is no class of pipelines; if
+        the pipeline has no such part; if a key of an adapter is not used, or no weight changed by
+        it; if a textual inversion adds no word.
 
     Examples
     --------
@@ -104,7 +103,13 @@ def load_pipeline(
     fused: list[dict[str, Any]] = []
     try:
         for name, part in (("unet", unet), ("transformer", transformer)):
-            if isinstance(part, (str, Path)):
+            if isinstance(part, (str, Path)) and Path(part).is_file():
+                where = {n: from_pretrained[n] for n in ON_HUB if n in from_pretrained}
+                into = base if config is None else config
+                from_pretrained[name] = load_part(
+                    Path(part), name, into, next(iter(dtypes.values())), where
+                )
+            elif isinstance(part, (str, Path)):
                 from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
             elif part is not None:
                 from_pretrained[name] = part

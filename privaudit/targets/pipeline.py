@@ -98,6 +98,7 @@ class PipelineTarget:
         self._given = pipeline
         self._acceleration = acceleration or Acceleration()
         self._name = type(pipeline).__name__
+        self._tried: dict[str, NDArray[Any]] = {}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -203,7 +204,7 @@ class PipelineTarget:
     @functools.cached_property
     def _company(self) -> Company:
         with quietly():
-            return company(self._trial, self._given.device)
+            return company(self._trial_once, self._given.device)
 
     @functools.cached_property
     def _texts(self) -> PromptEncoder | None:
@@ -212,7 +213,20 @@ class PipelineTarget:
             return None
         texts = PromptEncoder(self._pipeline, self._call)
         with quietly():
-            return texts if draws_alike(self._trial, texts, self._given.device) else None
+            alike = draws_alike(self._trial_once, texts, self._given.device)
+        self._tried.clear()
+        return texts if alike else None
+
+    def _trial_once(
+        self, prompts: list[str], seeds: list[int], texts: PromptEncoder | None = None
+    ) -> NDArray[Any]:
+        """Draw as :meth:`_trial` does; what was drawn from plain texts is compared again."""
+        if texts is not None:
+            return self._trial(prompts, seeds, texts)
+        asked = fingerprint_values(prompts=prompts, seeds=seeds)
+        if asked not in self._tried:
+            self._tried[asked] = self._trial(prompts, seeds)
+        return self._tried[asked]
 
     def _trial(
         self, prompts: list[str], seeds: list[int], texts: PromptEncoder | None = None

@@ -140,9 +140,8 @@ def company(draw: Draw, device: torch.device) -> Company:
     GeneratorError
         If it cannot draw one text alone, or has no memory for the smallest batch.
     """
-    seeds = [SEED + n for n in range(len(TEXTS))]
-    prompts, _ = padded(TEXTS, device)
-    numbers, _ = padded(seeds, device)
+    prompts, numbers = _batch(device)
+    seeds = numbers[: len(TEXTS)]
     alone = [draw([text], [seed])[0] for text, seed in zip(TEXTS, seeds, strict=True)]
     noise = Noise.measured(draw, device, alone[0])
     if _as_alone(draw, prompts, numbers, alone, noise):
@@ -151,6 +150,12 @@ def company(draw: Draw, device: torch.device) -> Company:
     if _as_alone(draw, [TEXTS[0]] * len(prompts), numbers, twice, noise):
         return Company.ONE_TEXT
     return Company.NONE
+
+
+def _batch(device: torch.device) -> tuple[list[str], list[int]]:
+    """Return the texts of the trial and their seeds, as many as fill the smallest batch."""
+    seeds = [SEED + n for n in range(len(TEXTS))]
+    return padded(TEXTS, device)[0], padded(seeds, device)[0]
 
 
 def _as_alone(
@@ -170,11 +175,11 @@ def _as_alone(
 def draws_alike(draw: Draw, texts: PromptEncoder, device: torch.device) -> bool:
     """Tell whether a pipeline draws from encoded texts what it draws from the texts themselves.
 
-    It costs two calls of the smallest batch, two steps each; elsewhere than on a CPU two more, for
-    the noise of the kernels that encode a text alone.
+    It costs two calls of the smallest batch, two steps each, the first of which is that of
+    :func:`company`; elsewhere than on a CPU two more, for the noise of the kernels that encode a
+    text alone.
     """
-    prompts, _ = padded(TEXTS, device)
-    seeds = [SEED] * len(prompts)
+    prompts, seeds = _batch(device)
     plainly = draw(prompts, seeds)
     try:
         for prompt in TEXTS:

@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
+
+from tests.parts.original_layouts import original_clip, original_open_clip, original_transformer
 
 RESNET = {
     "norm1": "in_layers.0",
@@ -19,6 +22,8 @@ RESNET = {
 UNET = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
@@ -38,24 +43,78 @@ VAE = {
 }
 
 
-def write_single_file(pipeline: Any, file: Path) -> None:
-    """Write a pipeline of Stable Diffusion 1 as the file that its authors published was written."""
-    layers = pipeline.unet.config.layers_per_block + 1
-    tensors = {
-        f"model.diffusion_model.{_unet(name, layers)}": value
-        for name, value in pipeline.unet.state_dict().items()
+def write_single_file(pipeline: Any, file: Path, *, without: str = "") -> None:
+    """Write a pipeline as the file that its authors published was written.
+
+    Parameters
+    ----------
+    pipeline
+        Of Stable Diffusion 1, XL or 3, of Flux, or, without its text encoder, of Z-Image.
+    file
+        Where.
+    without
+        Beginning of the names of weights to leave out.
+    """
+    write_weights(
+        {n: v for n, v in original(pipeline).items() if not (without and n.startswith(without))},
+        file,
+    )
+
+
+def write_weights(weights: dict[str, torch.Tensor], file: Path) -> None:
+    """Write weights, each by itself: safetensors keeps no two that share memory."""
+    save_file({name: value.contiguous().clone() for name, value in weights.items()}, file)
+
+
+def original(pipeline: Any) -> dict[str, torch.Tensor]:
+    """Return all weights of a pipeline by the names that its authors gave them."""
+    kind = type(pipeline).__name__
+    if kind == "StableDiffusionPipeline":
+        texts = original_clip(pipeline.text_encoder, "cond_stage_model.transformer.")
+    elif kind == "StableDiffusionXLPipeline":
+        texts = original_clip(pipeline.text_encoder, "conditioner.embedders.0.transformer.")
+        second = original_open_clip(pipeline.text_encoder_2, "conditioner.embedders.1.model.")
+        texts |= second | {"conditioner.embedders.1.model.logit_scale": torch.tensor(4.6)}
+    elif kind == "ZImagePipeline":
+        texts = {}  # a Qwen, which diffusers does not look for in a file
+    else:
+        texts = original_clip(pipeline.text_encoder, "text_encoders.clip_l.transformer.")
+        t5 = pipeline.text_encoder_2
+        if kind == "StableDiffusion3Pipeline":
+            texts |= original_clip(t5, "text_encoders.clip_g.transformer.")
+            t5 = pipeline.text_encoder_3
+        long = t5.state_dict() if t5 else {}
+        long.pop("encoder.embed_tokens.weight", None)  # the same as shared.weight
+        texts |= {f"text_encoders.t5xxl.transformer.{name}": v for name, v in long.items()}
+    denoiser = original_unet(pipeline) if hasattr(pipeline, "unet") else None
+    if denoiser is None:
+        denoiser = original_transformer(pipeline)
+    return {
+        **{f"model.diffusion_model.{name}": value for name, value in denoiser.items()},
+        **{f"first_stage_model.{n}": value for n, value in original_vae(pipeline).items()},
+        **texts,
     }
+
+
+def original_unet(pipeline: Any) -> dict[str, torch.Tensor]:
+    """Return the weights of a pipeline's U-Net by the names of latent diffusion's authors."""
+    layers = pipeline.unet.config.layers_per_block + 1
+    weights = pipeline.unet.state_dict()
+    attentive = {name.split(".attentions.")[0] for name in weights if ".attentions." in name}
+    return {_unet(name, layers, attentive): value for name, value in weights.items()}
+
+
+def original_vae(pipeline: Any) -> dict[str, torch.Tensor]:
+    """Return the weights of a pipeline's autoencoder, its attention as convolutions."""
     n_blocks = len(pipeline.vae.config.block_out_channels)
+    made = {}
     for name, value in pipeline.vae.state_dict().items():
         matrix = ".attn_1." in (named := _vae(name, n_blocks)) and value.ndim == 2
-        tensors[f"first_stage_model.{named}"] = value[..., None, None] if matrix else value
-    for name, value in pipeline.text_encoder.state_dict().items():
-        whole = name if name.startswith("text_model.") else f"text_model.{name}"
-        tensors[f"cond_stage_model.transformer.{whole}"] = value
-    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, file)
+        made[named] = value[..., None, None] if matrix else value
+    return made
 
 
-def _unet(name: str, layers: int) -> str:
+def _unet(name: str, layers: int, attentive: set[str]) -> str:
     for ours, theirs in UNET.items():
         if name.startswith(f"{ours}."):
             return _resnet(name.replace(ours, theirs, 1))
@@ -66,7 +125,8 @@ def _unet(name: str, layers: int) -> str:
     if kind == "downsamplers":
         return f"input_blocks.{(int(block) + 1) * layers}.0.{rest.replace('conv', 'op')}"
     if kind == "upsamplers":
-        return f"output_blocks.{int(block) * layers + layers - 1}.2.{rest}"
+        second = 1 + (f"up_blocks.{block}" in attentive)
+        return f"output_blocks.{int(block) * layers + layers - 1}.{second}.{rest}"
     place = f"input_blocks.{at + 1}" if way == "down" else f"output_blocks.{at}"
     return _resnet(f"{place}.{int(kind == 'attentions')}.{rest}")
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from privaudit import PipelineTarget
 from privaudit.errors import GeneratorError
 from privaudit.targets.trial import TEXTS, Company, company, drawn_in_company, draws_alike
+from tests.parts.pipelines import tiny_pipeline
 
 GPU = torch.device("cuda")  # no card is asked for anything
 
@@ -80,6 +82,22 @@ def test_encoded_texts_may_differ_by_that_noise(noise: float, alike: bool) -> No
     assert draws_alike(Card(noise=noise), Encoded(), GPU) is alike  # type: ignore[arg-type]
     only_exact = draws_alike(Card(noise=noise), Encoded(), torch.device("cpu"))  # type: ignore[arg-type]
     assert only_exact is (noise == 0)
+
+
+def test_a_batch_of_plain_texts_is_drawn_once_for_both_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target, sizes = PipelineTarget(tiny_pipeline(), num_inference_steps=2), []
+    trial = target._trial
+
+    def counted(prompts: list[str], seeds: list[int], texts: Any = None) -> Any:
+        sizes.append((len(prompts), texts is not None))
+        return trial(prompts, seeds, texts)
+
+    monkeypatch.setattr(target, "_trial", counted)
+    assert target._texts is not None
+    assert sizes == [(1, False)] * 3 + [(16, False), (16, True)]
+    assert not target._tried
 
 
 def test_the_trial_has_three_texts_of_which_one_is_long() -> None:
