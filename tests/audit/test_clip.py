@@ -66,6 +66,8 @@ def test_without_a_name_it_is_refused_before_anything_is_drawn() -> None:
     model = Model(SAMPLES[:40])
     audit = audited(FIRST, *BY_CLIP, clip=None, model=model)
     with pytest.raises(SettingError, match=f"{BY_CLIP[0]} compares .* --privaudit-clip="):
+        audit.setup.target  # noqa: B018  # before a shadow is fine-tuned, or a caption is written
+    with pytest.raises(SettingError, match=BY_CLIP[0]):
         audit.result("I", FIRST)
     assert model.calls == 0
 
