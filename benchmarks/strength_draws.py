@@ -21,6 +21,7 @@ from common import show
 from privaudit import load_encoder
 from privaudit.audit.pools import beside_pool
 from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
+from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.measurements.pixels import PixelSimilarity
 from privaudit.measurements.variation import VariationFidelity
 
@@ -64,6 +65,8 @@ def main() -> None:
         where = (given.folder, given.sets)
         asked = targets.Asked.of(yard, *where)
         base = targets.Asked.of(targets.base_of(yard), *where, asked.samples)
+        if not given.kept:
+            asked.features(DenoisingLoss(), targets.DRAWS, make=True)
         for one in () if given.kept else (asked, base):
             one.features(VariationFidelity(), max(BUDGETS), make=True)
             one.features(PixelSimilarity(), max(BUDGETS), make=True)
