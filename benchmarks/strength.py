@@ -1,10 +1,10 @@
 """How much of a leak the black-box attacks see: the tables of docs/strength.md.
 
 ``python benchmarks/strength.py make --folder F --sets S [NAME …]`` fine-tunes the targets and has
-them answer; nothing is made twice. ``… vary …`` hands each of them, and its base, every picture.
-``… report …`` prints the tables from what was made; targets that were not are left out, and
-``… pictures …`` those of the pictures that were handed in alone. The image sets are described in
-``strength_sets.py``.
+them and their base answer; nothing is made twice. With ``--words captioner`` they are asked by the
+captioner's words. ``… vary …`` hands each of them, and its base, every picture. ``… report …``
+prints the tables from what was made; targets that were not are left out, and ``… pictures …`` those
+of the pictures that were handed in alone. The image sets are described in ``strength_sets.py``.
 
 White-box: the AUC of the denoising loss, no calibration needed. Black-box: scenario I, mean AUC
 over 20 draws of 40 + 40 known samples of the target, the other 40 + 40 evaluated. Capture is
@@ -18,6 +18,7 @@ import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ from privaudit.statistics import auc
 from privaudit.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from strength_targets import Asked, Yard
 
@@ -71,13 +72,17 @@ LEAKS = 0.75
 """White-box AUC from which a capture is worth a number."""
 
 
-def make(yards: list[Yard], folder: Path, sets: Path) -> None:
-    """Fine-tune and ask the targets that were not yet."""
+def make(yards: list[Yard], folder: Path, sets: Path, words: str = "captions") -> None:
+    """Fine-tune and ask the targets that were not yet, and ask their base the same."""
+    encoder = load_encoder("efficientnet-lite0", device="cpu") if words == "captioner" else None
     for yard in yards:
         started = time.process_time()
         asked = targets.Asked.of(yard, folder, sets)
-        asked.features(PixelSimilarity(), make=True)
         asked.features(DenoisingLoss(), targets.DRAWS, make=True)
+        told = in_words(asked, encoder)
+        base = targets.Asked.of(targets.base_of(yard), folder, sets, told.samples)
+        for one in (told, base):
+            one.features(PixelSimilarity(), make=True)
         took = time.process_time() - started
         print(f"{yard.name}: white-box AUC {white_box(asked):.3f}, {took:.0f} s of CPU", flush=True)
 
@@ -272,20 +277,26 @@ class Measured:
         return store.remembered(key, lambda: known_members(features, self.members, method))
 
 
+def in_words(asked: Asked, encoder: Any) -> Asked:
+    """Put the captioner's words, found by an encoder, in place of the captions; as is without."""
+    if encoder is None:
+        return asked
+    captioner = RetrievalCaptioner.from_pretrained(targets.MODELS / "captioner", encoder)
+    written = captioner.caption([sample.image for sample in asked.samples])
+    samples = [
+        Sample(sample.image, caption, id=sample.id)
+        for sample, caption in zip(asked.samples, written, strict=True)
+    ]
+    return dataclasses.replace(asked, samples=samples)
+
+
 def measure(yard: Yard, folder: Path, sets: Path, encoder: Any, words: str) -> Measured | None:
     """Measure a target's answers and, where they are there, those of its base."""
     if yard.recipe != "none" and not targets.is_made(yard, folder):
         return None
     asked = targets.Asked.of(yard, folder, sets)
     white = white_box(asked)
-    if words == "captioner":
-        captioner = RetrievalCaptioner.from_pretrained(targets.MODELS / "captioner", encoder)
-        written = captioner.caption([sample.image for sample in asked.samples])
-        samples = [
-            Sample(sample.image, caption, id=sample.id)
-            for sample, caption in zip(asked.samples, written, strict=True)
-        ]
-        asked = dataclasses.replace(asked, samples=samples)
+    asked = in_words(asked, encoder if words == "captioner" else None)
     paper = ReconstructionSimilarity(encoder, "cosine", "token")
     measurement = AnswerSimilarity(paper, pool=True)
     own = asked.features(measurement)
@@ -362,11 +373,17 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
+    parser.add_argument("--words", choices=["captions", "captioner"], default="captions")
     arguments = parser.parse_intermixed_args()  # names may follow the options
     names = arguments.names
     yards = [yard for yard in targets.YARDS if not names or yard.name in names]
-    steps = {"make": make, "vary": vary, "report": report, "pictures": pictures}
-    steps["shadows"] = shadows
+    steps: dict[str, Callable[..., None]] = {
+        "make": partial(make, words=arguments.words),
+        "vary": vary,
+        "report": report,
+        "pictures": pictures,
+        "shadows": shadows,
+    }
     steps[arguments.step](yards, arguments.folder, arguments.sets)
 
 

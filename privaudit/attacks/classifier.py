@@ -50,6 +50,7 @@ class ClassifierAttack:
     """
 
     threshold: float = 0.5
+    penalties: tuple[float, ...] = PENALTIES
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed % 2**32
@@ -66,7 +67,7 @@ class ClassifierAttack:
         self._train(features.vectors, labels)
 
         def scored(seen: NDArray[np.intp], unseen: NDArray[np.intp]) -> NDArray[np.float64]:
-            part = ClassifierAttack(self._seed)
+            part = type(self)(self._seed)
             part._train(features.vectors[seen], labels[seen])
             return part._probabilities(features.vectors[unseen])
 
@@ -77,7 +78,7 @@ class ClassifierAttack:
         self._standardise = standardiser(vectors)
         rows = self._standardise(vectors)
         ranges = []
-        for penalty in PENALTIES:
+        for penalty in self.penalties:
             self._networks = [
                 self._network(rows, labels, penalty, i) for i in range(INITIALISATIONS)
             ]
@@ -86,7 +87,7 @@ class ClassifierAttack:
             if ranges[-1] >= ALIVE or not rows.any():  # features that do not vary have one score
                 return
         msg = (
-            f"the networks of the classifier attack are dead at every penalty: on {len(labels)} "
+            f"the networks of {type(self).__name__} are dead at every penalty: on {len(labels)} "
             f"calibration samples their outputs differ by {max(ranges):.1g}, and the order of such "
             "scores would be rounding; add calibration samples, or leave the attack out with "
             "--privaudit-attacks"

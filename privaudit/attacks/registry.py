@@ -26,9 +26,11 @@ __all__ = [
     "make_attack",
     "make_with_access",
     "names",
+    "needs_clip",
     "needs_pool",
     "position",
     "reads_base",
+    "reads_clip",
     "reads_pool",
     "similarity_names",
     "white_box_names",
@@ -53,6 +55,10 @@ class Registered:
         Whether it compares a sample with all answers, not only with its own.
     needs_pool
         Whether it compares with nothing else, and so cannot do without.
+    reads_clip
+        Whether it also reads what a CLIP sees, where one is named.
+    needs_clip
+        Whether it reads nothing else, and so cannot do without.
     is_similarity
         Whether its score is a similarity itself, so that a threshold on it has a meaning of its
         own and can be swept.
@@ -68,11 +74,14 @@ class Registered:
         reads_base: bool = False,
         reads_pool: bool = False,
         needs_pool: bool = False,
+        reads_clip: bool = False,
+        needs_clip: bool = False,
         is_similarity: bool = False,
     ) -> None:
         self.name, self.home, self.default = name, home, default
         self.reads_base = reads_base
         self.reads_pool, self.needs_pool = reads_pool or needs_pool, needs_pool
+        self.reads_clip, self.needs_clip = reads_clip or needs_clip, needs_clip
         self.is_similarity = is_similarity
 
 
@@ -91,6 +100,7 @@ REGISTRY: tuple[Registered, ...] = (
         default=False,
         reads_base=True,
         reads_pool=True,
+        reads_clip=True,
     ),
     Registered(
         "monte-carlo",
@@ -106,6 +116,9 @@ REGISTRY: tuple[Registered, ...] = (
     ),
     Registered(
         "zhang", "privaudit.attacks.generated:GeneratedAttack", default=False, needs_pool=True
+    ),
+    Registered(
+        "fsca", "privaudit.attacks.consistency:ConsistencyAttack", default=False, needs_clip=True
     ),
 )
 """Every inference model, in the order of options, test items and tables."""
@@ -180,6 +193,28 @@ def needs_pool(name: str) -> bool:
         If the registry has no such name.
     """
     return REGISTRY[position(name)].needs_pool
+
+
+def reads_clip(name: str) -> bool:
+    """Tell whether an inference model reads what a CLIP sees, where one is named.
+
+    Raises
+    ------
+    SettingError
+        If the registry has no such name.
+    """
+    return REGISTRY[position(name)].reads_clip
+
+
+def needs_clip(name: str) -> bool:
+    """Tell whether an inference model reads what a CLIP sees, and nothing else.
+
+    Raises
+    ------
+    SettingError
+        If the registry has no such name.
+    """
+    return REGISTRY[position(name)].needs_clip
 
 
 def make_attack(name: str, seed: int) -> InferenceModel:

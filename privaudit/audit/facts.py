@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from privaudit.attacks.registry import reads_base, reads_pool
+from privaudit.attacks.registry import reads_base, reads_clip, reads_pool
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.errors import BaselineError
 from privaudit.record.baseline import keyed
@@ -78,6 +78,8 @@ def facts_of(
     facts["measurement"] = dict(models.get("measurement", {}))
     if pool := facts["measurement"].pop("pool", None):
         facts["pool"] = pool
+    if clip := facts["measurement"].pop("clip", None):
+        facts["clip"] = clip["identity"]
     facts["base model asked"] = bool(settings.get("base_calibration")) and "base_model" in models
     facts |= {f"call.{n}": value for n, value in models["target_model"].get("call", {}).items()}
     for name in SAMPLES:
@@ -119,6 +121,8 @@ def needed(facts: Mapping[str, Any], scenario: str, attack: str) -> dict[str, An
         without.add("base model asked")
     if not reads_pool(attack):
         without.add("pool")
+    if not reads_clip(attack):
+        without.add("clip")
     return {name: value for name, value in facts.items() if name not in without}
 
 

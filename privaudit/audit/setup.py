@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from privaudit.attacks.registry import needs_pool, reads_base, reads_pool
+from privaudit.audit.clips import IDLE, captions_of, check_clip, is_idle
 from privaudit.audit.estimate import Unmade
 from privaudit.audit.experiment import (
     Experiment,
@@ -216,7 +217,8 @@ class Setup:
         )
         # A pool that grows while it is looked at is left out by those that can do without.
         reads = needs_pool if settings.sequential else reads_pool
-        return AnswerSimilarity(paper, pool=any(map(reads, settings.attacks)))
+        pool = any(map(reads, settings.attacks))
+        return AnswerSimilarity(paper, pool=pool, captions=captions_of(settings))
 
     @functools.cached_property
     def chance(self) -> Chance | None:
@@ -308,6 +310,7 @@ class Setup:
     def without_effect(self) -> list[str]:
         """Name the settings that reach nothing: their values say nothing about what ran."""
         names = [] if self.inputs.image_encoder is None else ["encoder"]
+        names += ["clip"] * is_idle(self.settings)
         wanted = {name: getattr(self.settings, name) for name in PIPELINE}
         return [*names, *without_effect(self.inputs.target_model, wanted)]
 
@@ -319,8 +322,9 @@ class Setup:
         Raises
         ------
         SettingError
-            If there is one.
+            If there is one, or if an inference model needs one that is not there.
         """
+        check_clip(self.settings)
         refused = [n for n in self.without_effect() if self.settings.source(n) == "marker"]
         if refused:
             msg = (
@@ -350,6 +354,8 @@ class Setup:
     def _why_without_effect(self, name: str) -> str:
         if name == "encoder":
             return "this audit has an image_encoder fixture"
+        if name == "clip":
+            return IDLE
         given = self.inputs.target_model
         kind = type(pipeline_in(given) or given).__name__
         if pipeline_in(given) is None:

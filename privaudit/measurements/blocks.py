@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit.fingerprint import fingerprint_values
 from privaudit.measurements import appearance
+from privaudit.measurements.captions import BLOCK
 from privaudit.measurements.pixels import PixelSimilarity
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from privaudit.measurements.base import Access
+    from privaudit.measurements.captions import CaptionSimilarity
     from privaudit.measurements.features import Features
     from privaudit.measurements.reconstruction import ReconstructionSimilarity
     from privaudit.targets import Query, Target
@@ -44,6 +46,8 @@ class AnswerSimilarity:
         Whether rows also hold what sample and answer look like, see
         :mod:`privaudit.measurements.appearance`. That is 4 · (1 + 2 · (768 + channels)) bytes more
         an answer in the store, 12 KB with 768 channels, and half of it in memory.
+    captions
+        A third, where a CLIP is given: three numbers more an answer.
     """
 
     name = "answer similarity"
@@ -55,13 +59,16 @@ class AnswerSimilarity:
         pixels: PixelSimilarity | None = None,
         *,
         pool: bool = False,
+        captions: CaptionSimilarity | None = None,
     ) -> None:
         self._reconstruction = reconstruction
         self._pixels = PixelSimilarity() if pixels is None else pixels
-        parts = (self._pixels, self._reconstruction)
+        self._captions = captions
+        beside = [] if captions is None else [captions]
+        parts: list[Any] = [self._pixels, self._reconstruction, *beside]
         self.persistent = all(part.persistent for part in parts)
         self._pool = pool
-        # Without a pool it is what it was before there were any: rows that are stored still count.
+        # Without either it is what it was before there were any: rows that are stored still count.
         identities = [part.identity for part in parts] + [appearance.IDENTITY] * pool
         self.identity = fingerprint_values(parts=identities)
 
@@ -74,6 +81,8 @@ class AnswerSimilarity:
             self._pixels.rows(target, queries, images),
             self._reconstruction.compared(images, encoded),
         ]
+        if self._captions is not None:
+            parts.insert(0, self._captions.rows(queries, images))
         if self._pool:
             patches = {i: self._reconstruction.patches(pair) for i, pair in encoded.items()}
             parts.insert(0, appearance.appearance_rows(queries, images, patches))
@@ -84,14 +93,20 @@ class AnswerSimilarity:
         pool = None
         if self._pool:
             pool, rows = appearance.split_rows(rows)
+        clip = {}
+        if self._captions is not None:
+            seen, rows = np.split(rows, [self._captions.width], axis=-1)
+            clip = {BLOCK: self._captions.block(seen)}
         n = self._pixels.width
         paper = self._reconstruction.features(rows[..., n:], aggregation)
         pixels = self._pixels.features(rows[..., :n], aggregation)
-        return replace(paper, blocks={**paper.blocks, **pixels.blocks}, pool=pool)
+        return replace(paper, blocks={**paper.blocks, **pixels.blocks, **clip}, pool=pool)
 
     def describe(self) -> dict[str, object]:
         """Return what the paper compares, and what is compared beside it."""
         beside = self._pixels.describe()
         pool = {"pixels": appearance.EDGE, "features": "mean over patches"}
         own = {**self._reconstruction.describe(), "beside": beside}
+        if self._captions is not None:
+            own["clip"] = self._captions.describe()
         return {**own, "pool": pool} if self._pool else own

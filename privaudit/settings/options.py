@@ -176,6 +176,7 @@ OPTIONS: tuple[Option, ...] = (
         DEFAULT_ENCODER,
         "image encoder: a transformers, open_clip:… or timm:… model, by hub name or folder",
     ),
+    Option("clip", parsers.text, None, "CLIP that fsca needs and combined reads", unset="none"),
     Option(
         "batch_size",
         parsers.batch_size,
@@ -373,8 +374,7 @@ OPTIONS: tuple[Option, ...] = (
         "update_baseline_despite",
         parsers.several(*REFUSALS),
         None,
-        "write them all the same from a red audit, from a part of one, or under xdist: a "
-        f"comma-separated list of {', '.join(REFUSALS)}",
+        f"write them also from a red audit, a part of one, under xdist: {', '.join(REFUSALS)}",
         in_audit=False,
         in_ini=False,
         unset="refused",

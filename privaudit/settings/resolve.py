@@ -128,6 +128,7 @@ class AuditSettings(_Settings):
     similarity_axis: str
     aggregation: str
     encoder: str
+    clip: str | None
     batch_size: int | None
     scheduler: str | None
     dtype: str | None
