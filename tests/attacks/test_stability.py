@@ -160,7 +160,7 @@ def test_a_dead_network_is_noticed() -> None:
 
 
 def test_penalties_that_kill_every_network_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("privaudit.attacks.classifier.PENALTIES", (1e4, 1e3))
+    monkeypatch.setattr("privaudit.attacks.classifier.ClassifierAttack.penalties", (1e4, 1e3))
     with pytest.raises(ScoreError, match="dead at every penalty: on 120 calibration samples"):
         make_attack("classifier", 0).fit(sets(0, 0.0)[0], LABELS)
 
