@@ -157,7 +157,7 @@ def saved(yard: Yard, folder: Path, sets: Path, guidance: float | None = None) -
 
 def lora_with_text_encoder(pipeline: Any, members: list[Sample]) -> Any:
     """Train adapters of U-Net and text encoder by the ordinary loop of diffusers' scripts."""
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
 
     draws = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -167,7 +167,10 @@ def lora_with_text_encoder(pipeline: Any, members: list[Sample]) -> Any:
     attention = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"]
     words = ["q_proj", "k_proj", "v_proj", "out_proj"]
     tuned.unet.add_adapter(LoraConfig(r=40, lora_alpha=40, target_modules=attention))
-    tuned.text_encoder.add_adapter(LoraConfig(r=16, lora_alpha=16, target_modules=words))
+    # Not by add_adapter: transformers 5.24 wants a PEFT that is not released.
+    inject_adapter_in_model(
+        LoraConfig(r=16, lora_alpha=16, target_modules=words), tuned.text_encoder
+    )
     trained = [
         p for part in (tuned.unet, tuned.text_encoder) for p in part.parameters() if p.requires_grad
     ]
