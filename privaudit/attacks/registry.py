@@ -26,12 +26,8 @@ __all__ = [
     "make_attack",
     "make_with_access",
     "names",
-    "needs_clip",
-    "needs_pool",
     "position",
-    "reads_base",
-    "reads_clip",
-    "reads_pool",
+    "registered",
     "similarity_names",
     "white_box_names",
 ]
@@ -162,59 +158,21 @@ def position(name: str) -> int:
     return names().index(name)
 
 
-def reads_base(name: str) -> bool:
-    """Tell whether an inference model reads what the base model answers.
+def registered(name: str) -> Registered:
+    """Return what the registry says of an inference model.
 
     Raises
     ------
     SettingError
         If the registry has no such name.
+
+    Examples
+    --------
+    >>> from privaudit.attacks import registry
+    >>> [name for name in registry.names() if registry.registered(name).reads_base]
+    ['combined']
     """
-    return REGISTRY[position(name)].reads_base
-
-
-def reads_pool(name: str) -> bool:
-    """Tell whether an inference model compares a sample with all answers.
-
-    Raises
-    ------
-    SettingError
-        If the registry has no such name.
-    """
-    return REGISTRY[position(name)].reads_pool
-
-
-def needs_pool(name: str) -> bool:
-    """Tell whether an inference model compares a sample with all answers, and with nothing else.
-
-    Raises
-    ------
-    SettingError
-        If the registry has no such name.
-    """
-    return REGISTRY[position(name)].needs_pool
-
-
-def reads_clip(name: str) -> bool:
-    """Tell whether an inference model reads what a CLIP sees, where one is named.
-
-    Raises
-    ------
-    SettingError
-        If the registry has no such name.
-    """
-    return REGISTRY[position(name)].reads_clip
-
-
-def needs_clip(name: str) -> bool:
-    """Tell whether an inference model reads what a CLIP sees, and nothing else.
-
-    Raises
-    ------
-    SettingError
-        If the registry has no such name.
-    """
-    return REGISTRY[position(name)].needs_clip
+    return REGISTRY[position(name)]
 
 
 def make_attack(name: str, seed: int) -> InferenceModel:

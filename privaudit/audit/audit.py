@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import ACCESSES, IMG2IMG, WEIGHTS, reads_base
+from privaudit.attacks.registry import ACCESSES, IMG2IMG, WEIGHTS, registered
 from privaudit.audit.access import AccessAttacker
 from privaudit.audit.base import told_by_base
 from privaudit.audit.baselines import Comparer
@@ -319,7 +319,7 @@ class Audit:
 
     def _check_base(self, experiment: Experiment, attack: str, evaluation: LabelledSet) -> None:
         """Refuse to conclude anything from sets that the base model tells apart."""
-        if self.setup.calibration_base is not None and reads_base(attack):
+        if self.setup.calibration_base is not None and registered(attack).reads_base:
             scorer, level = self.scorer(experiment), self._result_confidence
             self._note(told_by_base(scorer, experiment, attack, evaluation, level))
 

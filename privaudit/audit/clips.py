@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import needs_clip, reads_clip
+from privaudit.attacks.registry import registered
 from privaudit.encoders.clip import load_clip
 from privaudit.errors import SettingError
 from privaudit.measurements.captions import CaptionSimilarity
@@ -29,7 +29,7 @@ def check_clip(settings: AuditSettings) -> None:
     SettingError
         If there is one, and none is named.
     """
-    lacking = [name for name in settings.attacks if needs_clip(name)]
+    lacking = [name for name in settings.attacks if registered(name).needs_clip]
     if lacking and settings.clip is None:
         msg = (
             f"{', '.join(lacking)} compares pictures and texts by a CLIP, and none is named: "
@@ -41,7 +41,9 @@ def check_clip(settings: AuditSettings) -> None:
 
 def is_idle(settings: AuditSettings) -> bool:
     """Tell whether a CLIP is named that nothing reads: it is not even loaded."""
-    return settings.clip is not None and not any(map(reads_clip, settings.attacks))
+    return settings.clip is not None and not any(
+        registered(name).reads_clip for name in settings.attacks
+    )
 
 
 def captions_of(settings: AuditSettings) -> CaptionSimilarity | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from privaudit.attacks.registry import reads_base, reads_clip, reads_pool
+from privaudit.attacks.registry import registered
 from privaudit.audit.scenarios import SCENARIOS
 from privaudit.errors import BaselineError
 from privaudit.record.baseline import keyed
@@ -112,16 +112,16 @@ def needed(facts: Mapping[str, Any], scenario: str, attack: str) -> dict[str, An
     attack
         The inference model.
     """
-    without = set()
+    without, entry = set(), registered(attack)
     if SCENARIOS[scenario.removeprefix("attack-")].knows_captions:
         without.add("captioner")
     if not SCENARIOS[scenario.removeprefix("attack-")].knows_members:
         without.add("protocol")
-    if not reads_base(attack):
+    if not entry.reads_base:
         without.add("base model asked")
-    if not reads_pool(attack):
+    if not entry.reads_pool:
         without.add("pool")
-    if not reads_clip(attack):
+    if not entry.reads_clip:
         without.add("clip")
     return {name: value for name, value in facts.items() if name not in without}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from privaudit import statistics
-from privaudit.attacks.registry import reads_base
+from privaudit.attacks.registry import registered
 from privaudit.audit import validity
 from privaudit.audit.blind import blind_test, sample_features
 from privaudit.audit.experiment import LabelledSet
@@ -275,7 +275,7 @@ class Preflight:
         audit, on at most ``LADDER`` samples of each class: a ladder on all samples of
         each scenario would take a good part of the time that the audit itself takes.
         """
-        attack = max(self.settings.attacks, key=reads_base)
+        attack = max(self.settings.attacks, key=lambda name: registered(name).reads_base)
         drawn = [
             sorted(samples, key=lambda sample: fingerprint_values(ladder=sample.id))[:LADDER]
             for samples in (self.members, self.non_members)

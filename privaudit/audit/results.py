@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import names, reads_base
+from privaudit.attacks.registry import names, registered
 from privaudit.audit.conclusions import bound_epsilon
 from privaudit.audit.exposure import exposed, group_aucs
 from privaudit.audit.rates import judge_tpr, rates
@@ -101,7 +101,7 @@ def written_result(
         epsilon_refused=refused,
         claim=setup.inputs.claim,
         near_copies=scores.near_copies,
-        blocks=list(scores.blocks) if attack in names() and reads_base(attack) else [],
+        blocks=list(scores.blocks) if attack in names() and registered(attack).reads_base else [],
         exposed=exposed(*sides, settings.confidence),
         groups=group_aucs(*sides, setup.groups, settings.confidence),
         member_scores=sides[0],

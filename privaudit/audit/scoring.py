@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from privaudit.attacks import make_attack
-from privaudit.attacks.registry import needs_pool, reads_pool
+from privaudit.attacks.registry import registered
 from privaudit.audit.pools import beside_pool, in_one_pool
 from privaudit.engines.task import Task
 from privaudit.errors import SettingError, StoreError
@@ -148,7 +148,7 @@ class Scorer:
 
     def _check_sees_all(self, attack: str) -> None:
         """Refuse a sequential audit by a pool that would grow while it is looked at."""
-        if self.settings.sequential and needs_pool(attack):
+        if self.settings.sequential and registered(attack).needs_pool:
             msg = (
                 f"{attack} compares each sample with the answers to all, and a sequential audit "
                 "stops before it has them: leave it out with --privaudit-attacks, or run without "
@@ -182,7 +182,8 @@ class Scorer:
         def score() -> dict[str, Any]:
             self.prefetch(sets)
             known, asked = self._both(*sets)
-            if reads_pool(attack) and not needs_pool(attack):
+            entry = registered(attack)
+            if entry.reads_pool and not entry.needs_pool:
                 known, asked = beside_pool(known), beside_pool(asked)
             model = self._fitted(attack, known, len(calibration.members))
             scores = model.score(asked)

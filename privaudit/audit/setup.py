@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from privaudit.attacks.registry import needs_pool, reads_base, reads_pool
+from privaudit.attacks.registry import registered
 from privaudit.audit.clips import IDLE, captions_of, check_clip, is_idle
 from privaudit.audit.estimate import Unmade
 from privaudit.audit.experiment import (
@@ -134,7 +134,8 @@ class Setup:
         no inference model of the audit reads its answers, or the settings leave it out.
         """
         settings = self.settings
-        reads = settings.base_calibration and any(map(reads_base, settings.attacks))
+        asked = map(registered, settings.attacks)
+        reads = settings.base_calibration and any(one.reads_base for one in asked)
         return self.known_base if reads else None
 
     @functools.cached_property
@@ -216,8 +217,8 @@ class Setup:
             self.encoder, settings.similarity, settings.similarity_axis, self.features
         )
         # A pool that grows while it is looked at is left out by those that can do without.
-        reads = needs_pool if settings.sequential else reads_pool
-        pool = any(map(reads, settings.attacks))
+        asked = [registered(name) for name in settings.attacks]
+        pool = any(one.needs_pool if settings.sequential else one.reads_pool for one in asked)
         return AnswerSimilarity(paper, pool=pool, captions=captions_of(settings))
 
     @functools.cached_property
@@ -342,8 +343,8 @@ class Setup:
         ]
         left_out = [
             f"{name} leaves out the answers to others: a sequential audit stops before it has all"
-            for name in self.settings.attacks
-            if self.settings.sequential and reads_pool(name) and not needs_pool(name)
+            for name, one in ((name, registered(name)) for name in self.settings.attacks)
+            if self.settings.sequential and one.reads_pool and not one.needs_pool
         ]
         return left_out + [
             f"{name}={getattr(self.settings, name)} ({source}) has no effect: "

@@ -66,7 +66,7 @@ def test_the_search_leaves_words_and_keys_alone() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_makes_its_model_and_has_its_place(name: str) -> None:
-    entry = registry.REGISTRY[registry.position(name)]
+    entry = registry.registered(name)
     made = make_attack(name, 3)
     assert f"{type(made).__module__}:{type(made).__name__}" == entry.home
 

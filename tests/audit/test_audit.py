@@ -18,7 +18,7 @@ from privaudit import (
     PipelineTarget,
     Sample,
 )
-from privaudit.attacks.registry import names, needs_clip, needs_pool
+from privaudit.attacks.registry import names, registered
 from privaudit.audit.experiment import split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
 from privaudit.encoders import as_encoder
@@ -75,9 +75,9 @@ def test_the_memorising_control_is_always_found(
     "attack",
     # zhang misses even a copy by this encoder, which is invalid: its null is in test_pool_attacks.
     [
-        pytest.param(n, marks=[pytest.mark.nightly] if needs_pool(n) else [])
+        pytest.param(n, marks=[pytest.mark.nightly] if registered(n).needs_pool else [])
         for n in names()
-        if n != "zhang" and not needs_clip(n)  # whose null is in test_clip
+        if n != "zhang" and not registered(n).needs_clip  # whose null is in test_clip
     ],
 )
 def test_the_oblivious_control_stays_within_chance(attack: str, emoji: dict[str, Any]) -> None:

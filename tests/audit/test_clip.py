@@ -22,7 +22,9 @@ from tests.parts.drawn import Model, Pixels, drawn_samples
 
 SAMPLES = drawn_samples(80)
 FIRST = registry.default_names()[0]
-READER = next(n for n in registry.names() if registry.reads_clip(n) and not registry.needs_clip(n))
+READER = next(
+    entry.name for entry in registry.REGISTRY if entry.reads_clip and not entry.needs_clip
+)
 SETTINGS = AuditSettings(duplicate_limit=2.0, queries=2, scenarios="I")
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from privaudit.attacks import registry
 
-OWN = [n for n in registry.names() if not (registry.needs_pool(n) or registry.needs_clip(n))]
+OWN = [entry.name for entry in registry.REGISTRY if not (entry.needs_pool or entry.needs_clip)]
 """Those that compare a sample with its own answers, and maybe with all."""
-POOLED = [name for name in registry.names() if registry.needs_pool(name)]
+POOLED = [entry.name for entry in registry.REGISTRY if entry.needs_pool]
 """Those that compare it with all answers, and with nothing else."""
-BY_CLIP = [name for name in registry.names() if registry.needs_clip(name)]
+BY_CLIP = [entry.name for entry in registry.REGISTRY if entry.needs_clip]
 """Those that read what a CLIP sees, and nothing else."""
 MANY_FITS = [
     pytest.param(name, marks=pytest.mark.slow) if name == "classifier" else name for name in OWN
