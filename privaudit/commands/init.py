@@ -124,7 +124,7 @@ def _model(path: Path, base: str | None) -> tuple[dict[str, str | Path], Path | 
         If it is not recognised, or its base is not known.
     """
     from privaudit.runs.layouts import Found as Checkpoint
-    from privaudit.runs.layouts import parts_of, recorded_base, weights_problem
+    from privaudit.runs.layouts import parts_of, parts_of_file, recorded_base
 
     if not path.exists():
         if HUB.match(str(path)):
@@ -133,7 +133,7 @@ def _model(path: Path, base: str | None) -> tuple[dict[str, str | Path], Path | 
         raise ValueError(msg)
     run: Path | None = None
     if path.is_file():
-        parts, problem = {"lora": path}, weights_problem(path)
+        parts, problem = parts_of_file(path)
     else:
         parts, problem = parts_of(path)
         listed = _listed(path, needed=not parts)

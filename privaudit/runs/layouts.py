@@ -17,8 +17,8 @@ __all__ = [
     "Unit",
     "find_checkpoints",
     "parts_of",
+    "parts_of_file",
     "recorded_base",
-    "weights_problem",
 ]
 
 Unit = Literal["step", "epoch"]
@@ -32,6 +32,10 @@ NUMBERED_FILES: tuple[tuple[re.Pattern[str], Unit], ...] = (
 LORA_FILES = ("pytorch_lora_weights", "adapter_model")
 """What diffusers and peft call an adapter's file."""
 ENDS = (".safetensors", ".bin")
+ADAPTERS = ("lora", "lokr", "hada", "dora", "oft_")
+"""In the names of an adapter's weights, and in no denoiser's."""
+UNETS = ("down_blocks.", "input_blocks.")
+"""In the names of a U-Net's weights, diffusers' and its authors', and in no transformer's."""
 DENOISERS = ("unet", "transformer")
 WHOLE = re.compile(r"^(model\.diffusion_model|first_stage_model|conditioner)\.")
 """Keys of a whole model in one file."""
@@ -127,13 +131,13 @@ def _files(run: Path, wanted: str | None) -> list[Found]:
         matches = ((pattern.match(file.stem), unit) for pattern, unit in NUMBERED_FILES)
         none: tuple[None, Unit] = (None, "step")
         match, unit = next(((m, u) for m, u in matches if m), none)
-        header, problem = _header(file)
+        header, parts, problem = _header(file)
         steps = header.get("ss_steps", "")
         step = int(match[2]) if match else None
         if steps.isdigit():  # kohya counts steps in the header, whatever the name counts
             step, unit = int(steps), "step"
         family = match[1] if match else file.stem
-        found.setdefault(family, []).append(Found(file.stem, step, unit, {"lora": file}, problem))
+        found.setdefault(family, []).append(Found(file.stem, step, unit, parts, problem))
     if wanted is not None:
         found = {family: those for family, those in found.items() if family == wanted}
     if len(found) > 1:
@@ -182,29 +186,50 @@ def _lora_in(folder: Path) -> bool:
 
 def _damaged(folder: Path) -> str:
     """Say which file of a folder has a header that does not fit it; nothing if all do."""
-    problems = (_header(file)[1] for file in sorted(folder.glob("*.safetensors")))
+    problems = (_header(file)[2] for file in sorted(folder.glob("*.safetensors")))
     return next(filter(None, problems), "")
 
 
-def _header(file: Path) -> tuple[dict[str, str], str]:
-    """Return the metadata of a file of safetensors, and what is wrong with the file."""
+def _header(file: Path) -> tuple[dict[str, str], dict[str, Path], str]:
+    """Return the metadata of a file of safetensors, how it is loaded, and what is wrong with it."""
     from safetensors import SafetensorError, safe_open
 
+    adapter = {"lora": file}
     try:
         with safe_open(file, framework="numpy") as opened:
-            if any(map(WHOLE.match, opened.keys())):
-                return {}, (
-                    f"{file.name} is a whole model in one file: load it with from_single_file of "
-                    "its class in diffusers, and save it with save_pretrained"
-                )
-            return opened.metadata() or {}, ""
+            names, metadata = list(opened.keys()), opened.metadata() or {}
     except (SafetensorError, OSError) as error:
-        return {}, f"{file.name} cannot be read ({error}): was the training interrupted?"
+        return {}, adapter, f"{file.name} cannot be read ({error}): was the training interrupted?"
+    if any(map(WHOLE.match, names)):
+        return (
+            {},
+            adapter,
+            (
+                f"{file.name} is a whole model in one file: privaudit.load_pipeline(FILE, "
+                "config=FOLDER) loads it, with the folder of a pipeline of the same architecture"
+            ),
+        )
+    if any(word in name.lower() for name in names for word in ADAPTERS):
+        return metadata, adapter, ""
+    is_unet = any(word in name for name in names for word in UNETS)
+    return metadata, {"unet" if is_unet else "transformer": file}, ""
 
 
-def weights_problem(file: Path) -> str:
-    """Say why a file is not one of an adapter's weights; nothing if its header is one's."""
-    return _header(file)[1]
+def parts_of_file(file: Path) -> tuple[dict[str, Path], str]:
+    """Say how one file of safetensors is loaded, by its header.
+
+    Parameters
+    ----------
+    file
+        Of an adapter, or of a denoiser.
+
+    Returns
+    -------
+    parts, problem
+        As of :func:`parts_of`.
+    """
+    _, parts, problem = _header(file)
+    return parts, problem
 
 
 def recorded_base(found: Found) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from privaudit.__main__ import main
 from privaudit.commands import doctor
@@ -108,6 +109,26 @@ def test_a_run_becomes_an_audit_over_its_checkpoints(
         "checks", "--collect-only", "-q", "-p", "no:cacheprovider"
     )
     assert sum("checkpoint-" in line for line in shown.outlines) == 9
+
+
+@pytest.mark.parametrize(
+    ("weights", "argument"),
+    [
+        (ADAPTER / "pytorch_lora_weights.safetensors", "lora"),
+        (BASE / "unet" / "diffusion_pytorch_model.safetensors", "unet"),
+        ("transformer_blocks.0.attn.to_q.weight", "transformer"),
+    ],
+)
+def test_one_file_is_an_adapter_or_a_denoiser_by_its_header(
+    owner: Path, weights: Path | str, argument: str
+) -> None:
+    if isinstance(weights, str):
+        save_file({weights: torch.zeros(1)}, owner / "faces.safetensors")
+    else:
+        shutil.copy(weights, owner / "faces.safetensors")
+    assert main(["init", "faces.safetensors", "data", "--base", "base"]) == 0
+    text = (owner / "audits" / "test_membership.py").read_text()
+    assert f"{argument}=ROOT / 'faces.safetensors'" in text
 
 
 def test_nothing_is_overwritten(owner: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,7 +164,7 @@ def test_what_will_not_load_says_so_alone(tmp_path: Path) -> None:
     for step, said in (
         (2, "checkpoint-2 of .* does not load: pytorch_lora_weights.safetensors cannot be read"),
         (3, "checkpoint-3 of .* does not load: no adapter, unet, transformer or pipeline is in it"),
-        (4, "checkpoint-4 of .* is a whole model in one file: load it with from_single_file"),
+        (4, "checkpoint-4 of .* is a whole model in one file: privaudit.load_pipeline"),
     ):
         with pytest.raises(GeneratorError, match=said) as raised:
             listed[step].load()
