@@ -72,11 +72,16 @@ IN_AUDITS = [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f 
 """To an audit all of them are one error: the fast suite looks at one of each way to fail."""
 
 
+def patience(fault: str) -> dict[str, Any]:
+    """Wait long for what comes: on a machine with much to do, a picture takes a second."""
+    return {"at_once": 1, "attempts": 2, "timeout": 0.7 if fault == "hang" else 30}
+
+
 @pytest.mark.parametrize("fault", FOR_GOOD)
 def test_what_goes_wrong_for_good_is_said(quick: Service, fault: str) -> None:
     quick.fault = lambda _number, _prompt: fault
     with pytest.raises(EndpointError) as raised:
-        list(endpoint(quick, at_once=1, timeout=0.7, attempts=2).answer(queries(1)))
+        list(endpoint(quick, **patience(fault)).answer(queries(1)))
     assert fnmatch.fnmatch(str(raised.value), FOR_GOOD[fault])
 
 
@@ -85,7 +90,7 @@ def test_what_goes_wrong_for_good_is_an_error_and_never_a_score(
     plain_folder: AuditFolder, quick: Service, fault: str
 ) -> None:
     quick.fault = lambda number, _: fault if number >= 9 else None
-    plain_folder.write(fixture(code(quick, at_once=1, timeout=0.7, attempts=2)), GATED)
+    plain_folder.write(fixture(code(quick, **patience(fault))), GATED)
     ran = plain_folder.run(*ONE, "--privaudit-json=out.json")
     ran.assert_outcomes(errors=1)
     ran.stdout.fnmatch_lines([f"{FOR_GOOD[fault]}(EndpointError)*"])
