@@ -9,18 +9,15 @@ variations' score over the base; each with its capture. Nothing but m varies.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import strength
 import strength_targets as targets
 from common import show
+from strength_grid import answer_similarity, read_arguments
 
-from privaudit import load_encoder
 from privaudit.audit.pools import beside_pool
-from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.measurements.pixels import PixelSimilarity
 from privaudit.measurements.variation import VariationFidelity
@@ -51,25 +48,16 @@ def by_picture(asked: Asked, base: Asked, m: int) -> list[float]:
 
 def main() -> None:
     """Ask what was not asked yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+")
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--sets", type=Path, required=True)
-    parser.add_argument("--kept", action="store_true")
-    given = parser.parse_intermixed_args()
-    paper = ReconstructionSimilarity(
-        load_encoder("efficientnet-lite0", device="cpu"), "cosine", "token"
-    )
-    measurement, rows = AnswerSimilarity(paper, pool=True), []
+    given, measurement, rows = read_arguments(__doc__), answer_similarity(), []
     for yard in (yard for yard in targets.YARDS if yard.name in given.names):
         where = (given.folder, given.sets)
         asked = targets.Asked.of(yard, *where)
         base = targets.Asked.of(targets.base_of(yard), *where, asked.samples)
         if not given.kept:
             asked.features(DenoisingLoss(), targets.DRAWS, make=True)
-        for one in () if given.kept else (asked, base):
-            one.features(VariationFidelity(), max(BUDGETS), make=True)
-            one.features(PixelSimilarity(), max(BUDGETS), make=True)
+            for one in (asked, base):
+                one.features(VariationFidelity(), max(BUDGETS), make=True)
+                one.features(PixelSimilarity(), max(BUDGETS), make=True)
         white = strength.white_box(asked)
         for m in BUDGETS:
             cells = []

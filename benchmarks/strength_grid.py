@@ -67,18 +67,25 @@ def cell(asked: Asked, m: int, measurement: Any, name: str, at: list[float]) -> 
     return cells
 
 
-def main() -> None:
-    """Ask what was not asked yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def read_arguments(about: str | None) -> argparse.Namespace:
+    """Read which targets are asked, where they are, and whether anything new is."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("names", nargs="+")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--kept", action="store_true")
-    given = parser.parse_intermixed_args()
-    paper = ReconstructionSimilarity(
-        load_encoder("efficientnet-lite0", device="cpu"), "cosine", "token"
-    )
-    measurement, rows = AnswerSimilarity(paper, pool=True), []
+    return parser.parse_intermixed_args()
+
+
+def answer_similarity() -> AnswerSimilarity:
+    """Make the measurement of an audit that ``combined`` reads."""
+    encoder = load_encoder("efficientnet-lite0", device="cpu")
+    return AnswerSimilarity(ReconstructionSimilarity(encoder, "cosine", "token"), pool=True)
+
+
+def main() -> None:
+    """Ask what was not asked yet, and print the table."""
+    given, measurement, rows = read_arguments(__doc__), answer_similarity(), []
     yards = [yard for yard in targets.YARDS if yard.name in given.names]
     for yard, steps, guidance in itertools.product(yards, STEPS, GUIDANCES):
         where = (given.folder, given.sets)

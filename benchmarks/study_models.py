@@ -26,6 +26,12 @@ from privaudit import DifferentialPrivacy, Sample, finetune, load_pipeline
 
 LONG, EVERY, SHORT = 2000, 200, 600
 FULL: dict[str, Any] = {"method": "full", "learning_rate": 1e-3}
+COMMON: dict[str, Any] = {
+    "batch_size": 32,
+    "lr_scheduler": "cosine",
+    "seed": emoji_sets.SEED,
+    "progress": False,
+}
 BIAS: dict[str, Any] = {"method": "bias", "learning_rate": 1.5e-3, "ema_decay": 0.995}
 RECIPES: dict[str, dict[str, Any]] = {
     "run": {**FULL, "steps": LONG},
@@ -68,15 +74,7 @@ def base(name: str, device: str, noto: Path | None) -> Any:
     given = {**pipeline.unet.config, **ARCHITECTURE}
     pipeline.unet = type(pipeline.unet).from_config(given).to(device)
     pictures = [Sample(image, caption) for image, caption in emoji_sets.noto(noto or Path())]
-    return finetune(
-        pipeline,
-        pictures,
-        **{**FULL, "steps": LONG, "ema_decay": 0.995},
-        batch_size=32,
-        lr_scheduler="cosine",
-        seed=emoji_sets.SEED,
-        progress=False,
-    ).pipeline
+    return finetune(pipeline, pictures, **FULL, **COMMON, steps=LONG, ema_decay=0.995).pipeline
 
 
 def make(name: str, folder: Path, device: str, noto: Path | None) -> None:
@@ -92,13 +90,10 @@ def make(name: str, folder: Path, device: str, noto: Path | None) -> None:
     tuned = finetune(
         base(name, device, noto),
         members(name),
-        **{"steps": SHORT, **RECIPES.get(name, {}), **SHADOWS.get(name, {})},
-        batch_size=32,
-        lr_scheduler="cosine",
+        **COMMON,
+        **{"steps": SHORT, **(RECIPES | SHADOWS)[name]},
         differential_privacy=privacy,
         checkpoints=(place, EVERY) if name == "run" else None,
-        seed=emoji_sets.SEED,
-        progress=False,
     )
     if name != "run":
         tuned.save(place)

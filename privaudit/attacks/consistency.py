@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsistencyAttack"]
 
+
 BLOCK = "clip"
+"""What the measurement calls its block: no attack imports a measurement."""
 
 
 class ConsistencyAttack(ClassifierAttack):

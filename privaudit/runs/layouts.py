@@ -123,7 +123,7 @@ def _folders(run: Path) -> list[Found]:
 
 
 def _files(run: Path, wanted: str | None) -> list[Found]:
-    """List files of adapters with a number in their name, and the one without it."""
+    """List files of weights with a number in their name, and the one without it."""
     found: dict[str, list[Found]] = {}
     for file in sorted(run.glob("*.safetensors")):
         if file.stem in LORA_FILES:

@@ -150,14 +150,12 @@ def compared(file: Mapping[str, torch.Tensor], models: Mapping[str, torch.nn.Mod
     for dtype in sorted({value.dtype for value in held.values()}, key=str):
         of_dtype = {name: value for name, value in held.items() if value.dtype == dtype}
         stock = _Stock([_rows(value, dtype) for value in of_dtype.values()])
-        rows = {name: _ways(value, dtype) for name, value in file.items() if _floats(value)}
+        rows = {
+            name: _ways(value, dtype) for name, value in file.items() if value.is_floating_point()
+        }
         missing += _strangers(of_dtype, [way for ways in rows.values() for way in ways], dtype)
         left = {n: v for n, v in left.items() if not any(stock.take(way) for way in rows[n])}
     return Accounts(list(left), missing)
-
-
-def _floats(value: torch.Tensor) -> bool:
-    return value.is_floating_point()
 
 
 class _Stock:
