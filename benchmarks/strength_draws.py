@@ -1,7 +1,7 @@
 """What more answers a sample buy: a table of docs/strength.md.
 
 ``python benchmarks/strength_draws.py --folder F --sets S NAME …`` asks targets of ``strength.py``,
-and their base, up to ten times a sample by captions and with the pictures handed in; nothing is
+and their base, up to thirty times a sample by captions and with the pictures handed in; nothing is
 asked twice, and the first answers are those of fewer. With ``--kept`` it asks nothing, and leaves
 out what was not asked. Scenario I by ``combined`` over the draws of ``strength.py``, and the
 variations' score over the base; each with its capture. Nothing but m varies.
@@ -25,7 +25,7 @@ from privaudit.measurements.variation import VariationFidelity
 if TYPE_CHECKING:
     from strength_targets import Asked
 
-BUDGETS = (1, 3, 10)
+BUDGETS = (1, 3, 10, 30)
 METHOD = "combined"
 
 

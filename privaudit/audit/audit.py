@@ -341,7 +341,8 @@ class Audit:
 
     def _check_copies(self, result: AttackResult) -> None:
         """Refuse a pass where the pictures show more than its inference model saw."""
-        self._note(Validity(reasons=judge_copies(result, self._result_confidence)))
+        attacks = self.settings.attacks
+        self._note(Validity(reasons=judge_copies(result, self._result_confidence, attacks)))
 
     def _note(self, found: Validity) -> None:
         """Keep what a check found, and conclude nothing if it found a reason not to."""

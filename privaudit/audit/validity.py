@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from privaudit.attacks.registry import REGISTRY
 from privaudit.record import Answers, BlindBaseline, Interval, NearDuplicate, Validity
 from privaudit.statistics import auc_interval
 from privaudit.targets.graded import ROUND_TRIP
@@ -234,7 +235,7 @@ def judge_answers(role: str, answers: Answers) -> list[str]:
     ]
 
 
-def judge_copies(result: AttackResult, confidence: float) -> list[str]:
+def judge_copies(result: AttackResult, confidence: float, attacks: Sequence[str] = ()) -> list[str]:
     """Say why a result that passes is not to be believed: the pictures show more than it saw.
 
     Who calls those members that a model redraws nearly exactly has an AUC of (1 + TPR − FPR) / 2,
@@ -248,6 +249,8 @@ def judge_copies(result: AttackResult, confidence: float) -> list[str]:
         over the budget, as of any AUC.
     confidence
         Of the bound that then shows it.
+    attacks
+        Inference models of the audit, among which one may see more.
     """
     copies, n = result.near_copies, result.evaluation
     if copies is None or result.verdict != "pass":
@@ -267,9 +270,18 @@ def judge_copies(result: AttackResult, confidence: float) -> list[str]:
         f"{copies.members} of {n.members} members were redrawn nearly exactly "
         f"({copies.non_members} of {n.non_members} non-members): that alone is an AUC of "
         f"{found.auc:.3f}, over the budget of {result.budget:g}, and {result.name} saw "
-        f"{result.auc:.3f}\nits encoder sees too little of these pictures: add "
-        "--privaudit-attacks=combined, which reads pixels too, or take another encoder"
+        f"{result.auc:.3f}\n{_stronger_than(result.attack, attacks)}"
     ]
+
+
+def _stronger_than(attack: str, attacks: Sequence[str]) -> str:
+    """Say what to do about an attack that sees less than the eye."""
+    best = next(entry.name for entry in REGISTRY if entry.reads_base)
+    if attack == best:
+        return "it reads pixels too, and has learned too little: give it more samples"
+    if best in attacks:
+        return f"leave {attack} out of --privaudit-attacks: {best}, which reads pixels too, stays"
+    return f"take --privaudit-attacks={best}, which reads pixels too, or another encoder"
 
 
 def _told_by(found: BlindFinding | None, limit: float) -> list[str]:

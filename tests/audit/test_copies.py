@@ -122,7 +122,7 @@ def test_a_pass_is_not_believed_where_the_pictures_show_more(
     said = r"were redrawn nearly exactly \(0 of 40 non-members\): that alone is an AUC of 0\.725"
     with pytest.raises(InvalidAuditError, match=said):
         audit.result("I", "threshold")
-    assert "privaudit-attacks=combined" in audit.record().validity.reasons[0]
+    assert "leave threshold out of --privaudit-attacks" in audit.record().validity.reasons[0]
     assert audit.result("I", "combined").verdict != "pass"  # it reads pixels
     table = Main().table(Owner(inputs, audit.settings, audit.store, audit.engine))
     assert ("I", "threshold") in [(row.scenario, row.attack) for row in table.rows]
@@ -164,3 +164,22 @@ def test_only_copies_that_are_shown_to_be_over_the_budget_count(
         members == 25 and not non_members and verdict == "pass"
     )
     assert not judge_copies(result.model_copy(update={"near_copies": None}), 0.95)
+
+
+@pytest.mark.parametrize(
+    ("attack", "attacks", "way_out"),
+    [
+        ("threshold", ["threshold", "classifier"], "take --privaudit-attacks=combined"),
+        ("zhang", ["combined", "zhang"], "leave zhang out of --privaudit-attacks: combined"),
+        ("combined", ["combined"], "give it more samples"),
+    ],
+)
+def test_the_way_out_names_no_attack_that_is_there_already(
+    emoji: dict[str, Any], attack: str, attacks: list[str], way_out: str
+) -> None:
+    found = audited(emoji, Remembers([], emoji["caption"][:50])).result("I", "threshold")
+    copies = NearCopies(threshold=0.8, members=25, non_members=0)
+    update = {"near_copies": copies, "evaluation": Counts(members=80, non_members=80)}
+    update |= {"attack": attack, "verdict": "pass", "budget": 0.6}
+    (reason,) = judge_copies(found.model_copy(update=update), 0.95, attacks)
+    assert way_out in reason
