@@ -28,6 +28,7 @@ __all__ = [
     "StatementError",
     "StoreError",
     "TrackingError",
+    "first_line",
 ]
 
 EXTRAS = {
@@ -43,6 +44,30 @@ EXTRAS = {
     "timm": "timm",
 }
 """Which extra of privaudit installs what not every installation has, by the name to import."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Say in one line what a library raised, for a message of our own.
+
+    Parameters
+    ----------
+    error
+        What was raised. Some say nothing, and some begin with an empty line.
+
+    Returns
+    -------
+    str
+        The first line that says something, or the type's name.
+
+    Examples
+    --------
+    >>> first_line(ValueError("\nno such layer\nsee the docs"))
+    'no such layer'
+    >>> first_line(NotImplementedError())
+    'NotImplementedError'
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
 
 
 class PrivauditError(Exception):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.captioners.base import Captioner
 from privaudit.device import chosen_device
-from privaudit.errors import CaptionerError
+from privaudit.errors import CaptionerError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,8 +55,8 @@ def load_captioner(
         parts = [kind.from_pretrained(name) for kind in (AutoImageProcessor, AutoTokenizer)]
     except Exception as error:
         # transformers raises a dozen types for one mistake: a name that leads nowhere.
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        msg = f"captioner {str(name)!r} cannot be loaded ({first_line}): check the name or folder"
+        reason = first_line(error)
+        msg = f"captioner {str(name)!r} cannot be loaded ({reason}): check the name or folder"
         raise CaptionerError(msg) from error
     return TransformersCaptioner(model.to(device), *parts)
 

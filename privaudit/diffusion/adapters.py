@@ -15,7 +15,7 @@ import torch
 import xxhash
 
 from privaudit.diffusion.lora_files import layout_of, read_lora, renamed
-from privaudit.errors import GeneratorError
+from privaudit.errors import GeneratorError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -185,10 +185,9 @@ def _load(
     except OSError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"LoRA {str(file)!r} cannot be loaded into {type(pipeline).__name__} ({reason:.200}): "
-            f"its keys look like {layout_of(named)}; {WAY_OUT}"
+            f"LoRA {str(file)!r} cannot be loaded into {type(pipeline).__name__} "
+            f"({first_line(error):.200}): its keys look like {layout_of(named)}; {WAY_OUT}"
         )
         raise GeneratorError(msg) from error
     finally:

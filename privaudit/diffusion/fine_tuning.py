@@ -30,7 +30,7 @@ from privaudit.diffusion.training_checks import (
     check_recipe,
     check_trained,
 )
-from privaudit.errors import FineTuneError, MissingExtraError
+from privaudit.errors import FineTuneError, MissingExtraError, first_line
 from privaudit.fingerprint import fingerprint_module, fingerprint_values
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _trainable_denoiser(family: Family, recipe: Recipe) -> Any:
         except ValueError as error:
             msg = (
                 f"no adapter fits lora_targets={targets} in a {type(denoiser).__name__} "
-                f"({str(error).splitlines()[0]}): name layers of pipeline.{family.part}"
+                f"({first_line(error)}): name layers of pipeline.{family.part}"
             )
             raise FineTuneError(msg) from error
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from privaudit.errors import GeneratorError
+from privaudit.errors import GeneratorError, first_line
 
 __all__ = ["add_inversion"]
 
@@ -47,10 +47,9 @@ def add_inversion(pipeline: Any, source: str | Path, token: str | None = None) -
     except OSError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"textual inversion {str(source)!r} cannot be put into {name} ({reason:.200}): check "
-            "that it was trained for this family, and its token"
+            f"textual inversion {str(source)!r} cannot be put into {name} "
+            f"({first_line(error):.200}): check that it was trained for this family, and its token"
         )
         raise GeneratorError(msg) from error
     new = sorted(_words(pipeline) - before)

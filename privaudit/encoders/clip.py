@@ -8,7 +8,8 @@ import numpy as np
 
 from privaudit.batching import is_out_of_memory
 from privaudit.encoders.base import TorchEncoder
-from privaudit.errors import EncoderError
+from privaudit.encoders.load import vision_tower
+from privaudit.errors import EncoderError, first_line
 from privaudit.fingerprint import fingerprint_values
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def load_clip(name: str, *, device: str | torch.device | None = None) -> Clip:
         if is_out_of_memory(error):
             raise
         # As with encoders, a dozen types of error for one mistake: a name that leads nowhere.
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        msg = f"clip {name!r} cannot be loaded ({first_line}): {HOW}"
+        msg = f"clip {name!r} cannot be loaded ({first_line(error)}): {HOW}"
         raise EncoderError(msg) from error
 
 
@@ -164,6 +164,7 @@ def _transformers(name: str, where: str, device: Any) -> Clip:
     if not (hasattr(model, "get_text_features") and hasattr(processor, "tokenizer")):
         msg = f"clip {name} is a {type(model).__name__} without a tower for texts: {HOW}"
         raise EncoderError(msg)
+    vision_tower(f"clip {name}", model)
     tokenizer, pictures = processor.tokenizer, processor.image_processor
     longest = model.config.text_config.max_position_embeddings
 

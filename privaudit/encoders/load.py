@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from privaudit.batching import is_out_of_memory
 from privaudit.encoders.base import Encoder, TorchEncoder
 from privaudit.encoders.torchscript import load_torchscript
-from privaudit.errors import EncoderError, FingerprintError, MissingExtraError
+from privaudit.errors import EncoderError, FingerprintError, MissingExtraError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,10 +88,9 @@ def load_encoder(name: str, *, device: str | torch.device | None = None) -> Enco
         raise
     except Exception as error:
         # The libraries raise a dozen types for one mistake: a name that leads nowhere.
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"encoder {name!r} cannot be loaded ({first_line}): check the name or folder, or set "
-            f"another with --privaudit-encoder or an image_encoder fixture. {NO_HUB}"
+            f"encoder {name!r} cannot be loaded ({first_line(error)}): check the name or folder, "
+            f"or set another with --privaudit-encoder or an image_encoder fixture. {NO_HUB}"
         )
         if not _is_path(rest.removeprefix("local-dir:") or name) and not is_out_of_memory(error):
             _NOT_THERE[name] = msg
@@ -175,8 +175,7 @@ def _load_transformers(name: str, device: Any) -> Encoder:
 
 
 def _transformers_encoder(name: str, model: Any, processor: Any, device: Any) -> Encoder:
-    # Two-tower models (CLIP, SigLIP, BLIP) hold the vision model in an attribute.
-    vision = getattr(model, "vision_model", model)
+    vision = vision_tower(name, model)
 
     def preprocess(image: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
@@ -195,6 +194,33 @@ def _transformers_encoder(name: str, model: Any, processor: Any, device: Any) ->
         device=device,
         n_special_tokens=_n_special_tokens(vision),
     )
+
+
+def vision_tower(name: str, model: torch.nn.Module) -> torch.nn.Module:
+    """Return the part of a model of transformers that reads pictures.
+
+    Parameters
+    ----------
+    name
+        Of the model, for the error.
+    model
+        A vision model, or one with two towers (CLIP, SigLIP, BLIP).
+
+    Raises
+    ------
+    EncoderError
+        If it takes more than pixels, as the models of SigLIP 2 that read pictures of any shape.
+    """
+    vision: torch.nn.Module = getattr(model, "vision_model", model)
+    parameters = inspect.signature(vision.forward).parameters.values()
+    named = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    if more := [one.name for one in named[1:] if one.default is one.empty]:
+        msg = (
+            f"{name} is a {type(model).__name__}, which takes {' and '.join(more)} beside the "
+            "pixels: name a model that reads pictures of one size"
+        )
+        raise EncoderError(msg)
+    return vision
 
 
 def _n_special_tokens(vision: torch.nn.Module) -> int:

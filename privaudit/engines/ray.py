@@ -28,6 +28,7 @@ from privaudit.errors import (
     GeneratorError,
     MissingExtraError,
     PrivauditError,
+    first_line,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class RayEngine:
                     ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
             except (OSError, RuntimeError, ValueError) as error:
                 msg = (
-                    f"Ray cluster {address!r} cannot be reached ({str(error).splitlines()[0]}): "
+                    f"Ray cluster {address!r} cannot be reached ({first_line(error)}): "
                     "check --privaudit-ray-address"
                 )
                 raise EngineError(msg) from error
@@ -310,7 +311,7 @@ class _Pool:
             if self._failures >= LIVES * self.n_workers:
                 msg = (
                     f"{self._failures} workers died before they were ready "
-                    f"({str(error).splitlines()[0]}): see the logs of Ray"
+                    f"({first_line(error)}): see the logs of Ray"
                 )
                 raise EngineError(msg) from error
             self._start()

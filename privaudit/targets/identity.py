@@ -8,7 +8,7 @@ import torch
 import xxhash
 
 from privaudit.diffusion.adapters import ADAPTER_STATES
-from privaudit.errors import GeneratorError
+from privaudit.errors import GeneratorError, first_line
 from privaudit.fingerprint import fingerprint_module
 from privaudit.targets.arguments import plain
 
@@ -85,7 +85,7 @@ def _weights(module: torch.nn.Module) -> str:
     except (NotImplementedError, RuntimeError, TypeError, AttributeError) as error:
         msg = (
             f"the weights of {type(module).__name__} cannot be read, so nothing tells it from "
-            f"another model ({str(error).splitlines()[0]:.120}): load it without offloading and "
+            f"another model ({first_line(error):.120}): load it without offloading and "
             "quantisation, or audit it as a callable with a fingerprint"
         )
         raise GeneratorError(msg) from error

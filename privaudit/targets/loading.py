@@ -13,7 +13,7 @@ import torch
 from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
-from privaudit.errors import GeneratorError
+from privaudit.errors import GeneratorError, first_line
 from privaudit.targets.arguments import DTYPES, dtype_argument, several, weighted
 from privaudit.targets.single_file import ON_HUB, load_part, load_single_file
 
@@ -135,7 +135,7 @@ def load_pipeline(
             if isinstance(given, (str, Path))
         )
         msg = (
-            f"pipeline {str(base)!r}{extra} cannot be loaded ({str(error).splitlines()[0]}): "
+            f"pipeline {str(base)!r}{extra} cannot be loaded ({first_line(error)}): "
             "check the folder or hub name"
         )
         raise GeneratorError(msg) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from privaudit.errors import GeneratorError
+from privaudit.errors import GeneratorError, first_line
 from privaudit.targets.weights import compared, read_weights
 
 __all__ = ["ON_HUB", "load_part", "load_single_file"]
@@ -296,6 +296,6 @@ def _schedule(weights: Mapping[str, Any], scheduler: Any) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the first line of an error; of a missing key, which it is."""
-    said = (str(error).splitlines() or [""])[0]
-    text = f"no weight {said}" if isinstance(error, KeyError) else said or type(error).__name__
+    said = first_line(error)
+    text = f"no weight {said}" if isinstance(error, KeyError) else said
     return f"{text:.300}"

@@ -12,10 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
+from privaudit import load_encoder
 from privaudit.encoders.base import encode_in_batches
 from privaudit.encoders.clip import Clip, load_clip
 from privaudit.errors import EncoderError
-from tests.parts.clips import WIDTH, tiny_clip, tiny_open_clip
+from tests.parts.clips import (
+    WIDTH,
+    tiny_clip,
+    tiny_open_clip,
+    tiny_siglip,
+    tiny_siglip_of_any_shape,
+)
 from tests.parts.encoders import tiny_vit
 
 TEXTS = ["a dog", "two red houses by the sea", "a dog"]
@@ -32,6 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("clips")
     return {
         "transformers": tiny_clip(folder / "transformers"),
+        "siglip": tiny_siglip(folder / "siglip"),
         "open_clip": tiny_open_clip(folder / "open_clip"),
     }
 
@@ -41,12 +49,13 @@ def loaded(folders: dict[str, Path], library: str) -> Clip:
     return load_clip(f"{before}{folders[library]}", device="cpu")
 
 
-def test_vectors_are_those_of_transformers(folders: dict[str, Path]) -> None:
-    from transformers import CLIPModel, CLIPProcessor
+@pytest.mark.parametrize("kind", ["transformers", "siglip"])
+def test_vectors_are_those_of_transformers(folders: dict[str, Path], kind: str) -> None:
+    from transformers import AutoModel, AutoProcessor
 
-    clip = loaded(folders, "transformers")
-    model = CLIPModel.from_pretrained(folders["transformers"]).eval()
-    processor = CLIPProcessor.from_pretrained(folders["transformers"])
+    clip = loaded(folders, kind)
+    model = AutoModel.from_pretrained(folders[kind]).eval()
+    processor = AutoProcessor.from_pretrained(folders[kind])
     padded = {"padding": "max_length", "max_length": 16, "truncation": True}
     given = processor(text=TEXTS, images=pictures(), return_tensors="pt", **padded)
     with torch.inference_mode():
@@ -132,6 +141,15 @@ def test_a_model_that_reads_no_text_is_refused(tmp_path: Path) -> None:
     processor.save_pretrained(tmp_path)
     with pytest.raises(EncoderError, match="a tower for texts"):
         load_clip(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("load", [load_clip, load_encoder])
+def test_a_model_that_takes_more_than_pixels_is_refused_before_it_is_asked(
+    tmp_path: Path, load: Any
+) -> None:
+    where = tiny_siglip_of_any_shape(tmp_path)
+    with pytest.raises(EncoderError, match="takes pixel_attention_mask and spatial_shapes beside"):
+        load(str(where), device="cpu")
 
 
 def test_broken_weights_are_said(folders: dict[str, Path], tmp_path: Path) -> None:

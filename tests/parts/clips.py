@@ -11,6 +11,12 @@ import torch
 from tests.parts import AUDITS
 
 WIDTH = 32
+SMALL: dict[str, Any] = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 2 * WIDTH,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
 
 
 def tiny_clip(folder: Path, seed: int = 0) -> Path:
@@ -24,12 +30,6 @@ def tiny_clip(folder: Path, seed: int = 0) -> Path:
     )
 
     tokenizer = AutoTokenizer.from_pretrained(AUDITS / "models" / "base" / "tokenizer")
-    small: dict[str, Any] = {
-        "hidden_size": WIDTH,
-        "intermediate_size": 2 * WIDTH,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
     words = {
         "vocab_size": len(tokenizer),
         "max_position_embeddings": 16,
@@ -38,8 +38,8 @@ def tiny_clip(folder: Path, seed: int = 0) -> Path:
         "pad_token_id": tokenizer.pad_token_id,
     }
     config = CLIPConfig(
-        text_config={**small, **words},
-        vision_config={**small, "image_size": 32, "patch_size": 8},
+        text_config={**SMALL, **words},
+        vision_config={**SMALL, "image_size": 32, "patch_size": 8},
         projection_dim=WIDTH,
     )
     with torch.random.fork_rng(devices=[]):
@@ -49,6 +49,59 @@ def tiny_clip(folder: Path, seed: int = 0) -> Path:
     pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=edge)
     model.save_pretrained(folder)
     CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def tiny_siglip(folder: Path, seed: int = 0) -> Path:
+    """Save a SiglipModel of transformers with its processor: 32 px, the audits' tokenizer."""
+    from transformers import (
+        AutoTokenizer,
+        SiglipConfig,
+        SiglipImageProcessor,
+        SiglipModel,
+        SiglipProcessor,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(AUDITS / "models" / "base" / "tokenizer")
+    words = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 16,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = SiglipConfig(
+        text_config={**SMALL, **words},
+        vision_config={**SMALL, "image_size": 32, "patch_size": 8},
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SiglipModel(config)
+    model.save_pretrained(folder)
+    pictures = SiglipImageProcessor(size={"height": 32, "width": 32})
+    SiglipProcessor(pictures, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def tiny_siglip_of_any_shape(folder: Path) -> Path:
+    """Save a Siglip2Model, which reads pictures of any shape, with its processor."""
+    from transformers import (
+        AutoTokenizer,
+        Siglip2Config,
+        Siglip2ImageProcessor,
+        Siglip2Model,
+        Siglip2Processor,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(AUDITS / "models" / "base" / "tokenizer")
+    words = {"vocab_size": len(tokenizer), "max_position_embeddings": 16}
+    config = Siglip2Config(
+        text_config={**SMALL, **words},
+        vision_config={**SMALL, "num_patches": 16, "patch_size": 8},
+    )
+    Siglip2Model(config).save_pretrained(folder)
+    pictures = Siglip2ImageProcessor(patch_size=8, max_num_patches=16)
+    Siglip2Processor(pictures, tokenizer).save_pretrained(folder)
     return folder
 
 
