@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from privaudit.attacks.registry import REGISTRY
+
 __all__ = ["Found", "conftest", "test_file"]
 
 
@@ -98,6 +100,10 @@ TEST = '''
     # I: an attacker with the captions, who knows some members. III, with a shadow model, is the
     # one who knows none; II and IV write the captions themselves: docs/fixtures.md.
     scenarios="I",
+    # The paper's attacks, which see through the encoder alone, and one that reads pixels and
+    # everybody's answers too. Where the base is known it is asked as well, as many images again,
+    # kept for the next fine-tune; base_calibration=False leaves that out.
+    attacks={attacks},
     # release="img2img",  # where others may hand in a picture, too; "weights" where they can
     # download the model, see docs/access.md
 {more})
@@ -127,18 +133,30 @@ def test_file(found: Found, folder: Path) -> str:
     """Return ``test_membership.py``, with the model and the test."""
     head = HEAD.format(folder=folder, up=_up(folder))
     more = ENCODER.format(encoder=found.encoder) if found.encoder else ""
+    marked = {"attacks": _attacks(), "more": more}
     if found.run is not None:
         base = f", base={_code(found.model['base'], folder)}" if len(found.model) > 1 else ""
         model = RUN.format(run=_code(found.run, folder), base=base)
         decorator = '@pytest.mark.parametrize("target_model", CHECKPOINTS)\n'
-        return head + model + TEST.format(more=more, decorator=decorator, argument="target_model, ")
+        return (
+            head
+            + model
+            + TEST.format(
+                attacks=_attacks(), more=more, decorator=decorator, argument="target_model, "
+            )
+        )
     ordered = ["base", *sorted(set(found.model) - {"base"})]
     arguments = [_code(found.model[name], folder) for name in ordered]
     named = [arguments[0], *(f"{n}={a}" for n, a in zip(ordered[1:], arguments[1:], strict=True))]
     local = all(isinstance(value, Path) for value in found.model.values())
     loader = "SavedPipeline" if local else "load_pipeline"
     model = TARGET.format(loader=loader, arguments=", ".join(named))
-    return head + model + TEST.format(more=more, decorator="", argument="")
+    return head + model + TEST.format(**marked, decorator="", argument="")
+
+
+def _attacks() -> str:
+    chosen = [entry.name for entry in REGISTRY if entry.default or entry.reads_base]
+    return repr(tuple(chosen)).replace("'", '"')
 
 
 def _up(folder: Path) -> int:

@@ -12,6 +12,7 @@ from privaudit.report.wording import (
     headline,
     percent,
     protocol_clause,
+    ruler_lines,
     verdict_words,
 )
 
@@ -216,6 +217,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
             yield from _false_red(audit)
             yield from _exposed(audit.results)
         yield from _epsilon(audit.all_results)
+        yield from ruler_lines(audit)
         yield from access_lines(audit)
         yield from _not_completed(audit)
         yield from audit.notes

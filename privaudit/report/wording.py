@@ -5,7 +5,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import IMG2IMG, REPORTED, WEIGHTS
+from privaudit.attacks.registry import (
+    IMG2IMG,
+    REGISTRY,
+    REPORTED,
+    WEIGHTS,
+    default_names,
+    names,
+)
 from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ __all__ = [
     "headline",
     "percent",
     "protocol_clause",
+    "ruler_lines",
     "verdict_words",
 ]
 
@@ -251,6 +259,19 @@ def _only_reported(results: list[AttackResult]) -> bool:
 
 def _by_access(audit: AuditRecord) -> dict[str, list[AttackResult]]:
     return {IMG2IMG: audit.img2img, WEIGHTS: audit.weights}
+
+
+def ruler_lines(audit: AuditRecord) -> Iterator[str]:
+    """Say of a green that a stronger attack could have read the same pictures."""
+    asked = {result.attack for result in audit.results}
+    if audit.verdict != "pass" or not asked or not asked <= set(default_names()):
+        return
+    stronger = next(entry.name for entry in REGISTRY if entry.reads_base)
+    yield (
+        f"seen through the encoder alone: {stronger} reads pixels, structure and everybody's "
+        "answers in the same pictures; "
+        f"--privaudit-attacks={','.join(n for n in names() if n in {*asked, stronger})} adds it"
+    )
 
 
 def access_lines(audit: AuditRecord) -> Iterator[str]:

@@ -27,7 +27,7 @@ from privaudit.errors import GeneratorError, SettingError
 from privaudit.measurements.variation import STRENGTHS
 from privaudit.record import AttackResult, Claim, Interval, NotCompleted, SessionRecord
 from privaudit.report.terminal import render
-from privaudit.report.wording import access_lines, headline
+from privaudit.report.wording import access_lines, headline, ruler_lines
 from privaudit.settings import AuditSettings
 from privaudit.statistics import epsilon_one_run
 from tests.parts.encoders import PixelEncoder
@@ -371,6 +371,19 @@ def test_a_green_says_that_it_was_asked_by_text_alone(record: AuditRecord) -> No
     for other in ({"results": red}, {"weights": record.weights}):
         lines = list(access_lines(by_text.model_copy(update=other)))
         assert not any("by text alone" in each for each in lines)
+
+
+def test_a_green_says_that_more_could_be_seen_in_the_same_pictures(record: AuditRecord) -> None:
+    update = {"verdict": "pass", "attack": "threshold"}
+    passing = [one.model_copy(update=update) for one in record.results]
+    green = record.model_copy(update={"results": passing, "weights": [], "img2img": []})
+    [line] = ruler_lines(green)
+    assert line.endswith("--privaudit-attacks=threshold,combined adds it")
+    assert line in list(render([green], []))
+    for other in ({"verdict": "fail"}, {"attack": "combined"}, {"attack": "gan-leaks"}):
+        first = passing[0].model_copy(update=other)
+        changed = green.model_copy(update={"results": [first, *passing[1:]]})
+        assert not list(ruler_lines(changed))
 
 
 def test_a_sequential_audit_checks_a_claim_by_the_weights_all_the_same(

@@ -96,6 +96,7 @@ def test_what_it_writes_runs_through(
         "attack-I-threshold",
         "attack-I-distribution",
         "attack-I-classifier",
+        "attack-I-combined",
     ]
 
 
@@ -108,7 +109,7 @@ def test_a_run_becomes_an_audit_over_its_checkpoints(
     shown = pytester.runpytest_subprocess(
         "checks", "--collect-only", "-q", "-p", "no:cacheprovider"
     )
-    assert sum("checkpoint-" in line for line in shown.outlines) == 9
+    assert sum("checkpoint-" in line for line in shown.outlines) == 12
 
 
 @pytest.mark.parametrize(
