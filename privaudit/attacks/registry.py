@@ -29,6 +29,7 @@ __all__ = [
     "position",
     "registered",
     "similarity_names",
+    "strongest",
     "white_box_names",
 ]
 
@@ -140,6 +141,14 @@ def default_names() -> tuple[str, ...]:
 def similarity_names() -> tuple[str, ...]:
     """Return the names of those whose score is a similarity itself, in order."""
     return tuple(entry.name for entry in REGISTRY if entry.is_similarity)
+
+
+def strongest() -> str:
+    """Return the name of the one that sees most in a sample's own answers.
+
+    docs/strength.md has how much, and on what it was chosen.
+    """
+    return next(entry.name for entry in REGISTRY if entry.reads_base)
 
 
 def position(name: str) -> int:

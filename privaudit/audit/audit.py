@@ -20,6 +20,7 @@ from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import provenance_of
 from privaudit.audit.refusals import LeftOut, check_none_refused, may_refuse, without_refused
 from privaudit.audit.results import by_id, written_result
+from privaudit.audit.ruler import seen_by_stronger
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
@@ -302,7 +303,7 @@ class Audit:
             comparer.check(experiment, attack)
         decided = self._decide(experiment, attack)
         result = written_result(self.setup, experiment, attack, *decided, n_results=self._n_results)
-        self._check_copies(result)
+        self._check_green(experiment, decided[0], result)
         return comparer.compared(result, self._all_scores(experiment)) if comparer else result
 
     def _answered(self, scenario: str) -> Experiment:
@@ -339,10 +340,13 @@ class Audit:
             reasons = judge_answers(role, answers)
             self._note(Validity(answers=counted, reasons=reasons))
 
-    def _check_copies(self, result: AttackResult) -> None:
+    def _check_green(
+        self, experiment: Experiment, evaluation: LabelledSet, result: AttackResult
+    ) -> None:
         """Refuse a pass where the pictures show more than its inference model saw."""
-        attacks = self.settings.attacks
-        self._note(Validity(reasons=judge_copies(result, self._result_confidence, attacks)))
+        scorer, level = self.scorer(experiment), self._result_confidence
+        self._note(Validity(reasons=judge_copies(result, level, self.settings.attacks)))
+        self._note(seen_by_stronger(scorer, experiment, evaluation, result))
 
     def _note(self, found: Validity) -> None:
         """Keep what a check found, and conclude nothing if it found a reason not to."""

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from privaudit.attacks.registry import REGISTRY
+from privaudit.attacks.registry import strongest
 from privaudit.record import Answers, BlindBaseline, Interval, NearDuplicate, Validity
 from privaudit.statistics import auc_interval
 from privaudit.targets.graded import ROUND_TRIP
@@ -276,7 +276,7 @@ def judge_copies(result: AttackResult, confidence: float, attacks: Sequence[str]
 
 def _stronger_than(attack: str, attacks: Sequence[str]) -> str:
     """Say what to do about an attack that sees less than the eye."""
-    best = next(entry.name for entry in REGISTRY if entry.reads_base)
+    best = strongest()
     if attack == best:
         return "it reads pixels too, and has learned too little: give it more samples"
     if best in attacks:

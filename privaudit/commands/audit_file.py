@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from privaudit.attacks.registry import REGISTRY
+from privaudit.attacks.registry import default_names, strongest
 
 __all__ = ["Found", "conftest", "test_file"]
 
@@ -155,8 +155,7 @@ def test_file(found: Found, folder: Path) -> str:
 
 
 def _attacks() -> str:
-    chosen = [entry.name for entry in REGISTRY if entry.default or entry.reads_base]
-    return repr(tuple(chosen)).replace("'", '"')
+    return repr((*default_names(), strongest())).replace("'", '"')
 
 
 def _up(folder: Path) -> int:

@@ -101,6 +101,9 @@ class Validity(Value):
         changed copies of its members takes the model's place: by what was done to them, such as
         ``"1/4 mixed into another"``. A grade after the first that stays within the budget is not
         tried.
+    stronger
+        AUC of the strongest attack, by its name, on the pictures that others passed on, where
+        the audit did not choose it: what it shows makes those results invalid.
     base
         AUC of an attack, by its name, when the base model takes the place of every other: found
         while the audit ran.
@@ -120,6 +123,7 @@ class Validity(Value):
     n_near_duplicates: int = 0
     controls: dict[str, float | None] = {}
     sensitivity: dict[str, dict[str, float | None]] = {}
+    stronger: dict[str, BlindBaseline] = {}
     base: dict[str, BlindBaseline] = {}
     answers: dict[str, Answers] = {}
     conduct: dict[str, Conduct] = {}
@@ -137,6 +141,7 @@ class Validity(Value):
             n_near_duplicates=max(self.n_near_duplicates, other.n_near_duplicates),
             controls=dict(sorted({**self.controls, **other.controls}.items())),
             sensitivity=dict(sorted({**self.sensitivity, **other.sensitivity}.items())),
+            stronger=dict(sorted({**self.stronger, **other.stronger}.items())),
             base=dict(sorted({**self.base, **other.base}.items())),
             answers=dict(sorted({**self.answers, **other.answers}.items())),
             conduct=dict(sorted({**self.conduct, **other.conduct}.items())),

@@ -5,14 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import (
-    IMG2IMG,
-    REGISTRY,
-    REPORTED,
-    WEIGHTS,
-    default_names,
-    names,
-)
+from privaudit.attacks.registry import IMG2IMG, REPORTED, WEIGHTS, names, strongest
 from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
@@ -262,15 +255,16 @@ def _by_access(audit: AuditRecord) -> dict[str, list[AttackResult]]:
 
 
 def ruler_lines(audit: AuditRecord) -> Iterator[str]:
-    """Say of a green that a stronger attack could have read the same pictures."""
-    asked = {result.attack for result in audit.results}
-    if audit.verdict != "pass" or not asked or not asked <= set(default_names()):
+    """Say of a green what the strongest attack sees in the pictures that it is of."""
+    seen = audit.validity.stronger if audit.validity else {}
+    if audit.verdict != "pass" or not seen:
         return
-    stronger = next(entry.name for entry in REGISTRY if entry.reads_base)
+    attack, chosen = strongest(), {result.attack for result in audit.results}
+    found = [f"{name.removesuffix(f'-{attack}')} {one.auc:.3f}" for name, one in seen.items()]
     yield (
-        f"seen through the encoder alone: {stronger} reads pixels, structure and everybody's "
-        "answers in the same pictures; "
-        f"--privaudit-attacks={','.join(n for n in names() if n in {*asked, stronger})} adds it"
+        f"{attack}, which reads pixels and structure too, in these pictures: "
+        f"AUC {', '.join(found)}, none shown to be over the budget; --privaudit-attacks="
+        f"{','.join(n for n in names() if n in {*chosen, attack})} lets it decide"
     )
 
 

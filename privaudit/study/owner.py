@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privaudit.audit import AuditInputs
+    from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.engines import Engine
     from privaudit.record import AttackResult
     from privaudit.runs import Checkpoint
@@ -30,8 +31,10 @@ class Described(Audit):
     Left out, the weakest cells of an axis would be missing from it.
     """
 
-    def _check_copies(self, result: AttackResult) -> None:
-        """Believe it: see :func:`privaudit.audit.validity.judge_copies`."""
+    def _check_green(
+        self, experiment: Experiment, evaluation: LabelledSet, result: AttackResult
+    ) -> None:
+        """Believe it: see :meth:`privaudit.audit.Audit.result`."""
 
 
 @dataclass

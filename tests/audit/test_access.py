@@ -25,7 +25,14 @@ from privaudit.audit.estimate import Estimate
 from privaudit.audit.inputs import AuditInputs
 from privaudit.errors import GeneratorError, SettingError
 from privaudit.measurements.variation import STRENGTHS
-from privaudit.record import AttackResult, Claim, Interval, NotCompleted, SessionRecord
+from privaudit.record import (
+    AttackResult,
+    BlindBaseline,
+    Claim,
+    Interval,
+    NotCompleted,
+    SessionRecord,
+)
 from privaudit.report.terminal import render
 from privaudit.report.wording import access_lines, headline, ruler_lines
 from privaudit.settings import AuditSettings
@@ -373,17 +380,21 @@ def test_a_green_says_that_it_was_asked_by_text_alone(record: AuditRecord) -> No
         assert not any("by text alone" in each for each in lines)
 
 
-def test_a_green_says_that_more_could_be_seen_in_the_same_pictures(record: AuditRecord) -> None:
-    update = {"verdict": "pass", "attack": "threshold"}
-    passing = [one.model_copy(update=update) for one in record.results]
-    green = record.model_copy(update={"results": passing, "weights": [], "img2img": []})
+def test_a_green_says_what_the_strongest_attack_sees_in_the_same_pictures(
+    record: AuditRecord,
+) -> None:
+    passing = [one.model_copy(update={"verdict": "pass"}) for one in record.results]
+    seen = BlindBaseline(auc=0.524, interval=Interval(low=0.4, high=0.65, confidence=0.95))
+    validity = record.validity.model_copy(update={"stronger": {"attack-I-combined": seen}})
+    update = {"results": passing, "weights": [], "img2img": [], "validity": validity}
+    green = record.model_copy(update=update)
     [line] = ruler_lines(green)
-    assert line.endswith("--privaudit-attacks=threshold,combined adds it")
+    assert "AUC attack-I 0.524, none shown" in line
     assert line in list(render([green], []))
-    for other in ({"verdict": "fail"}, {"attack": "combined"}, {"attack": "gan-leaks"}):
-        first = passing[0].model_copy(update=other)
-        changed = green.model_copy(update={"results": [first, *passing[1:]]})
-        assert not list(ruler_lines(changed))
+    red = [passing[0].model_copy(update={"verdict": "fail"}), *passing[1:]]
+    silent = validity.model_copy(update={"stronger": {}})
+    for other in ({"results": red}, {"validity": silent}):
+        assert not list(ruler_lines(green.model_copy(update=other)))
 
 
 def test_a_sequential_audit_checks_a_claim_by_the_weights_all_the_same(

@@ -18,7 +18,7 @@ from privaudit.report.terminal import render
 from privaudit.store import Store
 from privaudit.study.axes.main import Main
 from privaudit.study.owner import Owner
-from tests.parts.encoders import PixelEncoder
+from tests.parts.encoders import BrittleEncoder, PixelEncoder
 
 SETTINGS = AuditSettings(duplicate_limit=2.0, attacks="threshold,combined", scenarios="I")
 
@@ -93,16 +93,6 @@ def test_a_sequential_audit_does_not_count_them(emoji: dict[str, Any]) -> None:
     assert audit.result("I", "threshold").near_copies is None
 
 
-class Brittle:
-    """Knows a picture from its exact copy, and nothing else: the positive control is content."""
-
-    fingerprint = "brittle"
-
-    def encode(self, images: Any) -> Any:
-        seeds = [zlib.crc32(np.asarray(image.convert("RGB")).tobytes()) for image in images]
-        return np.stack([np.random.default_rng(s).normal(size=(4, 16)) for s in seeds], dtype="f4")
-
-
 @pytest.mark.parametrize(("share", "believed"), [(0, True), (2, False)])
 def test_a_pass_is_not_believed_where_the_pictures_show_more(
     emoji: dict[str, Any], share: int, believed: bool
@@ -113,7 +103,7 @@ def test_a_pass_is_not_believed_where_the_pictures_show_more(
         target_model=Remembers(seen, emoji["caption"][:50]),
         members=emoji["member"][:80],
         non_members=emoji["non_member"][:80],
-        image_encoder=Brittle(),
+        image_encoder=BrittleEncoder(),
     )
     audit = Audit(inputs, SETTINGS.replace(attacks="threshold,combined"), Store(None))
     if believed:
