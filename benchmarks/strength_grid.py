@@ -70,7 +70,7 @@ def cell(asked: Asked, m: int, measurement: Any, name: str, at: list[float]) -> 
 def read_arguments(about: str | None) -> argparse.Namespace:
     """Read which targets are asked, where they are, and whether anything new is."""
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("names", nargs="+")
+    parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--kept", action="store_true")

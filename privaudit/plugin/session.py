@@ -103,9 +103,9 @@ class AuditSession:
 
         before = self._red.get(item.nodeid)
         if result.verdict not in ("pass", REPORTED):
-            kind = failure_kind(result)
-            self._red.setdefault(item.nodeid, explanation(result, item_id(item.nodeid)))
-            return kind(explanation(result, item_id(item.nodeid)))
+            said = explanation(result, item_id(item.nodeid), self._session.json)
+            self._red.setdefault(item.nodeid, said)
+            return failure_kind(result)(said)
         if before is not None:
             return PrivacyBudgetExceeded(
                 f"AUC {result.auc:.3f} in a rerun, after a failure in this session: {before}\n"

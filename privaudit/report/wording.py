@@ -10,6 +10,7 @@ from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from privaudit.record import AttackResult, AuditRecord, Chance
 
@@ -42,7 +43,7 @@ RIGHT_WHERE = {
 }
 
 
-def explanation(result: AttackResult, nodeid: str) -> str:
+def explanation(result: AttackResult, nodeid: str, record: Path | None = None) -> str:
     """Say why a result is red, numbers first: the short summary of pytest cuts long lines.
 
     Parameters
@@ -51,7 +52,11 @@ def explanation(result: AttackResult, nodeid: str) -> str:
         A result that did not pass.
     nodeid
         Its test, for the command that looks further.
+    record
+        The file that the session writes, if it does.
     """
+    if record is not None:
+        return f"{_reason(result)}\nlook further: every sample's score will be in {record}"
     return (
         f"{_reason(result)}\nlook further, every sample's score in a file:\n"
         f"  pytest {shlex.quote(nodeid)} --privaudit-json=privaudit.json"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
 from privaudit.audit.experiment import LabelledSet
@@ -18,35 +15,12 @@ from privaudit.store import Store
 from privaudit.study.axes.main import Main
 from privaudit.study.owner import Owner
 from tests.parts.encoders import BrittleEncoder
+from tests.parts.reminded import Reminded
 
 SETTINGS = AuditSettings(
     budget=0.7, duplicate_limit=2.0, attacks="threshold,distribution", scenarios="I"
 )
 N = 60
-
-
-class Reminded:
-    """Draws other pictures, into which some of what it has seen is mixed: no copy of anybody."""
-
-    def __init__(self, seen: list[Any], others: list[Any], share: float) -> None:
-        self.fingerprint = f"reminded {len(seen)} {share}"
-        self._seen = {sample.caption: sample.image for sample in seen}
-        self._others = [sample.image for sample in others]
-        self._share = share
-
-    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
-        return [self._drawn(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-
-    def _drawn(self, prompt: str, seed: int) -> Image.Image:
-        draws = np.random.default_rng(zlib.crc32(f"{prompt} {seed}".encode()))
-        other = self._others[draws.integers(len(self._others))]
-        other = Image.blend(other, Image.fromarray(noise(draws, other)), 0.3)
-        seen = self._seen.get(prompt)
-        return other if seen is None else Image.blend(other, seen, self._share)
-
-
-def noise(draws: np.random.Generator, like: Image.Image) -> Any:
-    return draws.integers(0, 256, (like.height, like.width, 3), dtype=np.uint8)
 
 
 def inputs_of(emoji: dict[str, Any], target: Any) -> AuditInputs:

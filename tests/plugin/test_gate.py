@@ -17,6 +17,26 @@ def test_leak(membership_attack):
 """
 
 
+REMINDED = """
+from tests.parts.encoders import BrittleEncoder
+from tests.parts.reminded import Reminded
+
+N = 60
+
+@pytest.fixture(scope="session")
+def image_encoder():
+    return BrittleEncoder()
+
+@pytest.fixture(scope="session")
+def target_model(members):
+    return Reminded(members, emoji_sets.twemoji("caption")[:50], 0.4)
+
+@pytest.mark.privacy_budget(0.7, scenarios="I")
+def test_leak(membership_attack):
+    pass
+"""
+
+
 TWELVE = [
     f"attack-{scenario}-{attack}"
     for scenario in ("I", "II", "III", "IV")
@@ -50,6 +70,7 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     assert properties["test_leak[attack-I-threshold]"]["privaudit.verdict"] == "inconclusive"
     result.stdout.fnmatch_lines(
         [
+            "look further: every sample's score will be in out.json",
             "*privaudit*",
             "test_model.py::test_leak: FAIL, 12 of 12 results over the budget of 0.6 (default), * of them shown",
             "*attack-I *threshold*1.000*INCONCLUSIVE*",
@@ -112,6 +133,27 @@ def test_an_oblivious_model_passes(audit_folder: AuditFolder) -> None:
 
 
 @pytest.mark.nightly_under_xdist
+def test_a_green_by_a_weak_ruler_is_an_error_that_says_so(audit_folder: AuditFolder) -> None:
+    audit_folder.write(REMINDED)
+    three = ("--privaudit-json=out.json", "--privaudit-queries=3")
+    result = audit_folder.run(*three, "--privaudit-attacks=threshold,distribution")
+    result.assert_outcomes(errors=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "AUC * by threshold, in pictures in which combined sees *, at least *, so threshold is "
+            "too weak a ruler here",
+            "let combined decide: --privaudit-attacks=threshold,distribution,combined",
+        ]
+    )
+    document = json.loads((audit_folder.path / "out.json").read_text())
+    (audit,) = document["audits"]
+    assert audit["results"] == []
+    assert audit["validity"]["stronger"]["attack-I-combined"]["interval"]["low"] > 0.7
+    decided = audit_folder.run("--privaudit-queries=3", "--privaudit-attacks=threshold,combined")
+    decided.assert_outcomes(passed=1, failed=1)
+
+
 def test_a_budget_of_exactly_the_auc_passes(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(passed=1)
