@@ -2,8 +2,8 @@
 
 ``python benchmarks/strength_greens.py --folder F --sets S [NAME …]`` reads what ``strength.py
 make`` had targets answer, by captions and by the captioner's words, and asks nothing. For targets
-that leak, ten draws of 40 + 40 known samples, the other 40 + 40 evaluated: in how many of them none of
-the three is over the budget of 0.6, and how many of those ``privaudit.audit.ruler`` refuses. For
+that leak, ten draws of 40 + 40 known samples, the other 40 + 40 evaluated: in how many of them none
+of the three is over the budget of 0.6, and how many of those ``privaudit.audit.ruler`` refuses. For
 those that leak nothing, 50 coins deciding who is a member: how often it refuses.
 """
 
@@ -60,10 +60,8 @@ def refused(features: Features) -> int:
     read, found = strength.chosen(features, METHOD), 0
     for seed in range(COINS):
         order = np.random.default_rng(5000 + seed).permutation(len(read))
-        dealt = strength.part(read, order)
-        found += sum(
-            one.low > BUDGET for one in bounds(strongest(), dealt, len(read) // 2, 1, seed)
-        )
+        dealt = bounds(strongest(), strength.part(read, order), len(read) // 2, 1, seed)
+        found += sum(one.low > BUDGET for one in dealt)
     return found
 
 
