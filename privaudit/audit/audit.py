@@ -14,6 +14,7 @@ from privaudit.audit.baselines import Comparer
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
 from privaudit.audit.conduct import conduct_of, judge_conduct
 from privaudit.audit.estimate import Estimate
+from privaudit.audit.exchanged import judge_exchanged
 from privaudit.audit.experiment import count_asked
 from privaudit.audit.multiplicity import Multiplicity, together
 from privaudit.audit.preflight import Preflight
@@ -293,7 +294,7 @@ class Audit:
         self._check_answers(experiment, scores)
         self._check_base(experiment, attack, evaluation)
         if end is not None:
-            return evaluation, scores, end, decide_sequential(end, settings), level
+            return evaluation, scores, end, decide_sequential(end, settings, level), level
         among = self._multiplicity(experiment)
         return evaluation, scores, None, decide_fixed(scores, settings, among), among.confidence
 
@@ -302,7 +303,7 @@ class Audit:
             comparer.check(experiment, attack)
         decided = self._decide(experiment, attack)
         result = written_result(self.setup, experiment, attack, *decided, n_results=self._n_results)
-        self._check_copies(result)
+        self._check_pass(result)
         return comparer.compared(result, self._all_scores(experiment)) if comparer else result
 
     def _answered(self, scenario: str) -> Experiment:
@@ -339,9 +340,11 @@ class Audit:
             reasons = judge_answers(role, answers)
             self._note(Validity(answers=counted, reasons=reasons))
 
-    def _check_copies(self, result: AttackResult) -> None:
-        """Refuse a pass where the pictures show more than its inference model saw."""
-        self._note(Validity(reasons=judge_copies(result, self._result_confidence)))
+    def _check_pass(self, result: AttackResult) -> None:
+        """Refuse a pass of exchanged sets, and one where the pictures show more than was seen."""
+        reasons = judge_exchanged(result.name, result.auc, result.interval.high, result.budget)
+        reasons += judge_copies(result, self._result_confidence)
+        self._note(Validity(reasons=reasons))
 
     def _note(self, found: Validity) -> None:
         """Keep what a check found, and conclude nothing if it found a reason not to."""

@@ -30,8 +30,8 @@ class Described(Audit):
     Left out, the weakest cells of an axis would be missing from it.
     """
 
-    def _check_copies(self, result: AttackResult) -> None:
-        """Believe it: see :func:`privaudit.audit.validity.judge_copies`."""
+    def _check_pass(self, result: AttackResult) -> None:
+        """Believe it, whatever speaks against it, as in :mod:`privaudit.audit.exchanged`."""
 
 
 @dataclass
