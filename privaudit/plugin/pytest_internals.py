@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "fixture_is_absent",
     "item_id",
+    "item_indices",
+    "item_markers",
     "item_parameters",
     "quiet_reports",
     "raw_ini",
@@ -62,6 +64,13 @@ def item_indices(item: Any) -> dict[str, int]:
     """Return the positions of these values: the same in every worker."""
     callspec = getattr(item, "callspec", None)
     return {name: int(i) for name, i in callspec.indices.items()} if callspec else {}
+
+
+def item_markers(item: Any, name: str) -> list[Any]:
+    """Return the markers of a name, the closest first: that of a parameter, then the test's own."""
+    callspec = getattr(item, "callspec", None)
+    closest = {id(mark) for mark in callspec.marks} if callspec else set()
+    return sorted(item.iter_markers(name), key=lambda mark: id(mark) not in closest)
 
 
 def item_id(nodeid: str) -> str:

@@ -20,6 +20,7 @@ from privaudit.plugin.failures import (
 from privaudit.plugin.items import (
     Address,
     address_of,
+    check_asked,
     forgotten_fixture,
     is_audit,
     item_claim,
@@ -216,7 +217,7 @@ class AuditSession:
     def _bad_marker(self, items: list[pytest.Item]) -> str | None:
         for item in filter(is_audit, items):
             try:
-                item_settings(item, self._settings)
+                check_asked(item, item_settings(item, self._settings))
                 item_claim(item)
             except ValueError as error:
                 return f"{item.nodeid.partition('[')[0]}: {error}"

@@ -44,6 +44,7 @@ class _Settings:
 
                 msg = f"setting {name!r} is unknown: there are {', '.join(sorted(spelled))}"
                 raise SettingError(msg)
+            _check_said_once(spelled[name], given, "setting {}")
             values[spelled[name].name] = parsed(spelled[name], value, name)
             stated[spelled[name].name] = "argument"
         self.__dict__.update(values)
@@ -200,6 +201,7 @@ class AuditSettings(_Settings):
                 msg = f"privacy_budget({name}=…) is unknown: it takes {', '.join(sorted(spelled))}"
                 raise SettingError(msg)
             option = spelled[name]
+            _check_said_once(option, given, "privacy_budget({}=…)")
             chosen = parsed(option, value, f"privacy_budget({name}=…): {name}")
             if option.name in COVERAGE and self.source(option.name) == "command line":
                 both = tuple(one for one in chosen if one in self.__dict__[option.name])
@@ -288,6 +290,23 @@ def split_settings(given: Mapping[str, Any]) -> tuple[AuditSettings, SessionSett
     return AuditSettings(**{n: v for n, v in given.items() if n not in known}), session
 
 
+def _check_said_once(option: Option, given: Mapping[str, Any], form: str) -> None:
+    """Refuse two names of one setting: whichever came last would win, without a word.
+
+    Raises
+    ------
+    SettingError
+        If more than one is there; the message has them in this form.
+    """
+    names = [name for name in option.names if given.get(name) not in (None, "")]
+    if len(names) > 1:
+        from privaudit.errors import SettingError
+
+        said = " and ".join(form.format(name) for name in names)
+        msg = f"{said} are one setting: name it once"
+        raise SettingError(msg)
+
+
 def parsed(option: Option, given: Any, spelled: str) -> Any:
     """Check one value, which the user spelled like this.
 
@@ -338,6 +357,7 @@ def resolve_settings(
             values[option.name] = parsed(option, said, option.flags[0])
             sources[option.name] = "command line"
         elif written is not None:
+            _check_said_once(option, ini, "privaudit_{}")
             values[option.name] = parsed(option, ini[written], f"privaudit_{written}")
             sources[option.name] = "ini"
 
