@@ -172,4 +172,10 @@ def membership_attack(request: pytest.FixtureRequest) -> AttackResult:
     AttackResult
         With ``auc``, ``budget``, ``verdict`` and more, see :class:`privaudit.AttackResult`.
     """
+    if not hasattr(request, "param"):
+        pytest.fail(
+            "membership_attack is asked by getfixturevalue, and pytest must know of it when it "
+            f"collects: name it in the arguments,\n  def {request.node.name}(membership_attack):",
+            pytrace=False,
+        )
     return request.config.stash[PLANNING].answer(request)

@@ -113,11 +113,12 @@ class Planning:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Make and show the plan, then run the tests, unless the plan was all that was wanted."""
         option = session.config.option
-        quiet = option.collectonly or option.setupshow
-        if quiet or not self._concerned(session):
+        if option.collectonly or not self._concerned(session):
             return (yield)
         self._progress, self._write = self._shown()
-        if not option.usepdb and (self._worker is None or self._worker["workerid"] == "gw0"):
+        # Nobody wants to see each fixture twice, or stop in it, unless the plan is all there is.
+        once = (option.usepdb or option.setupshow) and not self._session.plan
+        if not once and (self._worker is None or self._worker["workerid"] == "gw0"):
             self._make(session)
         if self._session.plan:
             for line in self._failed or ([] if self._estimate else ["privaudit: no audit to plan"]):

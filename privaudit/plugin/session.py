@@ -251,7 +251,7 @@ class AuditSession:
         """Turn a session red whose audits did not all report."""
         outcome = yield
         option = session.config.option
-        not_run = option.collectonly or option.setupshow or self._session.plan
+        not_run = option.collectonly or option.setuponly or self._session.plan
         if worker_input(session.config) is not None or not_run:
             return outcome
         if self._usage_error:
@@ -276,7 +276,7 @@ class AuditSession:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the JSON file, also when the build is red or the session was interrupted."""
         option = session.config.option
-        quiet = option.collectonly or option.setupshow or self._session.plan
+        quiet = option.collectonly or option.setuponly or self._session.plan
         if quiet or worker_input(session.config) is not None:
             return
         if self._log is None and not self._expected:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from privaudit import SessionRecord
 from tests.parts.audit_folder import GATED, SAFE, AuditFolder
 
 
@@ -28,6 +29,18 @@ def test_strict_turns_a_session_without_results_red(audit_folder: AuditFolder) -
 def test_a_marked_skip_of_everything_is_red_under_strict(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, "@pytest.mark.skip", GATED)
     assert audit_folder.run("--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_setup_show_runs_audits_as_ever(plain_folder: AuditFolder) -> None:
+    shown = ("--setup-show", "--privaudit-json=out.json", "-k", "attack-I-threshold")
+    plain_folder.write(SAFE, GATED)
+    plain_folder.run(*shown, "--privaudit-budget=1").assert_outcomes(passed=1)
+    record = SessionRecord.from_json((plain_folder.path / "out.json").read_text())
+    assert [result.name for result in record.audits[0].results] == ["attack-I-threshold"]
+    plain_folder.write(SAFE, "@pytest.mark.skip", GATED)
+    assert plain_folder.run(*shown, "--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
+    plan = plain_folder.run("--setup-show", "--privaudit-plan", "-k", "attack-I-threshold")
+    plan.assert_outcomes()
 
 
 def test_a_numpy_scalar_in_record_property_is_never_green(audit_folder: AuditFolder) -> None:
