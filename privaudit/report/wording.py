@@ -323,4 +323,6 @@ def headline(audit: AuditRecord) -> str:
     parts += _with_access(audit)
     if audit.not_completed:
         parts.append(f"{len(audit.not_completed)} not completed")
+    if audit.not_asked:
+        parts.append(f"{len(audit.not_asked)} not asked for")
     return f"{audit.name}: {audit.verdict.upper()}, {', '.join(parts)}"

@@ -10,13 +10,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from privaudit.attacks.registry import (
-    IMG2IMG,
-    RELEASES,
-    WEIGHTS,
-    image_to_image_names,
-    white_box_names,
-)
+from privaudit.attacks.registry import RELEASES, WEIGHTS, asked_by_access
 from privaudit.settings.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -150,19 +144,13 @@ class AuditSettings(_Settings):
 
     @property
     def weights_attacks(self) -> tuple[str, ...]:
-        """The white-box attacks that are run: of released weights at least one."""
-        if self.white_box or self.release != WEIGHTS:
-            return self.white_box
-        return white_box_names()[:1]
+        """The white-box attacks that are run."""
+        return self.by_access[WEIGHTS]
 
     @property
     def by_access(self) -> dict[str, tuple[str, ...]]:
         """The attacks that take more than text, by the access that they take; some may be none."""
-        pictures = self.img2img or self.release == IMG2IMG
-        return {
-            IMG2IMG: image_to_image_names() if pictures else (),
-            WEIGHTS: self.weights_attacks,
-        }
+        return asked_by_access(self.white_box, self.img2img, self.release)
 
     def decides(self, access: str) -> bool:
         """Tell whether attacks with an access decide: where it, or more, is released."""
