@@ -260,7 +260,7 @@ class AuditSession:
         if missing and not session.testsfailed:
             notes.append(f"{len(missing)} audit items never reported, the first {missing[0]}")
         if self._log is not None:
-            notes += none_within(self._log.audits())
+            notes += [*none_within(self._log.audits()), *self._log.mixed()]
         if self._session.strict and (self._log is None or not self._log.n_completed):
             notes.append("0 audits were completed, and --privaudit-strict asks for at least one")
         if self._update is not None:
