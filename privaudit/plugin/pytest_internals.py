@@ -21,6 +21,7 @@ __all__ = [
     "item_indices",
     "item_markers",
     "item_parameters",
+    "option_is_set",
     "quiet_reports",
     "raw_ini",
     "say_on_one_line",
@@ -49,6 +50,11 @@ def raw_ini(config: pytest.Config, name: str) -> Any:
     if getattr(written, "mode", "ini") == "toml":
         return getattr(written, "value", None)
     return config.getini(name)
+
+
+def option_is_set(config: pytest.Config, name: str) -> bool:
+    """Tell whether a switch of pytest was given, whose plugin may be off (``-p no:debugging``)."""
+    return bool(config.getoption(name, False))
 
 
 # ---------------------------------------------------------------------------- items

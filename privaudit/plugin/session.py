@@ -30,6 +30,7 @@ from privaudit.plugin.items import (
 )
 from privaudit.plugin.pytest_internals import (
     item_id,
+    option_is_set,
     print_section,
     reason_of,
     say_on_one_line,
@@ -189,6 +190,12 @@ class AuditSession:
         return self._log
 
     @property
+    def _runs_nothing(self) -> bool:
+        """Whether this session was never meant to run a test."""
+        asked = any(option_is_set(self._config, name) for name in ("collectonly", "setuponly"))
+        return asked or self._session.plan
+
+    @property
     def _missing(self) -> dict[str, Address]:
         """The items that have not reported."""
         log = self._log
@@ -250,9 +257,7 @@ class AuditSession:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Turn a session red whose audits did not all report."""
         outcome = yield
-        option = session.config.option
-        not_run = option.collectonly or option.setuponly or self._session.plan
-        if worker_input(session.config) is not None or not_run:
+        if worker_input(session.config) is not None or self._runs_nothing:
             return outcome
         if self._usage_error:
             raise pytest.UsageError(self._usage_error)
@@ -275,9 +280,7 @@ class AuditSession:
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the JSON file, also when the build is red or the session was interrupted."""
-        option = session.config.option
-        quiet = option.collectonly or option.setuponly or self._session.plan
-        if quiet or worker_input(session.config) is not None:
+        if self._runs_nothing or worker_input(session.config) is not None:
             return
         if self._log is None and not self._expected:
             return

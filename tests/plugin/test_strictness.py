@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privaudit import SessionRecord
-from tests.parts.audit_folder import GATED, SAFE, AuditFolder
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 
 
 def test_strict_turns_missing_ingredients_red(audit_folder: AuditFolder) -> None:
@@ -41,6 +41,14 @@ def test_setup_show_runs_audits_as_ever(plain_folder: AuditFolder) -> None:
     assert plain_folder.run(*shown, "--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
     plan = plain_folder.run("--setup-show", "--privaudit-plan", "-k", "attack-I-threshold")
     plan.assert_outcomes()
+
+
+@pytest.mark.parametrize("name", ["debugging", "setuponly"])
+def test_plugins_of_pytest_may_be_off(plain_folder: AuditFolder, name: str) -> None:
+    plain_folder.write(LEAKING, GATED)
+    result = plain_folder.run("-p", f"no:{name}", "-k", "attack-III-threshold")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["AUC 1.000 > budget 0.6 (default)*"])
 
 
 def test_a_numpy_scalar_in_record_property_is_never_green(audit_folder: AuditFolder) -> None:
