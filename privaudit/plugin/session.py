@@ -51,6 +51,10 @@ __all__ = ["RESULT", "AuditSession"]
 RESULT: pytest.StashKey[tuple[AttackResult, AuditRecord]] = pytest.StashKey()
 """What an item's attack found, and its part of the record."""
 USAGE_ERROR = "privaudit_usage_error"
+NO_ATTACK = (
+    "no attack was run: another fixture of the name membership_attack stands in for the plugin's\n"
+    "remove it, or have it ask for membership_attack itself"
+)
 
 
 class AuditSession:
@@ -77,6 +81,8 @@ class AuditSession:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Fail a test over budget, whatever its body asserted, forgot or skipped."""
         found = pyfuncitem.stash.get(RESULT, None)
+        if found is None and is_audit(pyfuncitem):
+            pytest.fail(NO_ATTACK, pytrace=False)
         red = None if found is None else self._verdict(found[0], pyfuncitem)
         reported = found is not None and found[0].verdict == REPORTED
         cause: BaseException | None = None
@@ -106,7 +112,6 @@ class AuditSession:
         before = self._red.get(item.nodeid)
         if result.verdict not in ("pass", REPORTED):
             kind = failure_kind(result)
-            self._red.setdefault(item.nodeid, explanation(result, item_id(item.nodeid)))
             return kind(explanation(result, item_id(item.nodeid)))
         if before is not None:
             return PrivacyBudgetExceeded(
@@ -126,7 +131,9 @@ class AuditSession:
         report = yield
         if call.excinfo is not None and isinstance(call.excinfo.value, GateFailure):
             # The short summary has room for one line: the numbers, not the class's name.
-            say_on_one_line(report, str(call.excinfo.value))
+            message = str(call.excinfo.value)
+            say_on_one_line(report, message)
+            self._red.setdefault(item.nodeid, message)
         ended_early = report.when == "setup" and not report.passed
         if is_audit(item) and (report.when == "call" or ended_early):
             part = of_checkpoint(self._part(item, report, call), item)

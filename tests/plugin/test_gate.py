@@ -125,3 +125,18 @@ def test_expected_leaks_do_not_hide_other_failures(audit_folder: AuditFolder) ->
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
     audit_folder.write(SAFE, xfail, GATED)
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
+
+
+def test_a_fixture_that_stands_in_for_the_attack_is_no_pass(plain_folder: AuditFolder) -> None:
+    stand_in = """
+@pytest.fixture
+def membership_attack():
+    return privaudit
+"""
+    plain_folder.write(LEAKING, stand_in, GATED)
+    result = plain_folder.run("-k", "attack-I-threshold")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no attack was run: another fixture of the name*"])
+    plain_folder.write(LEAKING, stand_in.replace("attack():", "attack(membership_attack):"), GATED)
+    around = plain_folder.run("-k", "attack-III-threshold")
+    around.stdout.fnmatch_lines(["AUC 1.000 > budget 0.6 (default)*"])

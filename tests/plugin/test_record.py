@@ -257,6 +257,26 @@ def test_the_commit_of_the_audit_file_is_recorded(plain_folder: AuditFolder) -> 
 
 
 @pytest.mark.slow
+def test_an_invalid_audit_stays_red_when_a_rerun_draws_again(plain_folder: AuditFolder) -> None:
+    pytest.importorskip("pytest_rerunfailures")
+    black_at_first = """
+TRIES = []
+
+def black(prompts, seeds):
+    return [emoji_sets.twemoji("member")[0].image.point([0] * 768) for _ in prompts]
+
+@pytest.fixture
+def target_model():
+    TRIES.append(1)  # the plan, and the first try
+    return black if len(TRIES) <= 2 else privaudit.ObliviousTarget()
+"""
+    plain_folder.write(black_at_first, GATED)
+    result = plain_folder.run(*ONE, "--reruns=3", "--privaudit-budget=0.95", subprocess=True)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["AUC * in a rerun, after a failure in this session: *"])
+
+
+@pytest.mark.slow
 def test_a_red_stays_red_when_a_rerun_draws_again(plain_folder: AuditFolder) -> None:
     pytest.importorskip("pytest_rerunfailures")
     at_first = """
