@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from privaudit.attacks.registry import REPORTED, make_with_access, similarity_names
 from privaudit.audit.base import told_by_base
 from privaudit.audit.conclusions import decide_fixed
-from privaudit.audit.exchanged import judge_exchanged
+from privaudit.audit.doubts import judge_exchanged
 from privaudit.audit.experiment import Experiment, LabelledSet
 from privaudit.audit.multiplicity import together
 from privaudit.audit.results import by_id, written_result

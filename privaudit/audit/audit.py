@@ -13,8 +13,8 @@ from privaudit.audit.base import told_by_base
 from privaudit.audit.baselines import Comparer
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
 from privaudit.audit.conduct import conduct_of, judge_conduct
+from privaudit.audit.doubts import judge_pass
 from privaudit.audit.estimate import Estimate
-from privaudit.audit.exchanged import judge_exchanged
 from privaudit.audit.experiment import count_asked
 from privaudit.audit.multiplicity import Multiplicity, together
 from privaudit.audit.preflight import Preflight
@@ -303,7 +303,7 @@ class Audit:
             comparer.check(experiment, attack)
         decided = self._decide(experiment, attack)
         result = written_result(self.setup, experiment, attack, *decided, n_results=self._n_results)
-        self._check_pass(result)
+        self._check_pass(experiment, result)
         return comparer.compared(result, self._all_scores(experiment)) if comparer else result
 
     def _answered(self, scenario: str) -> Experiment:
@@ -340,10 +340,10 @@ class Audit:
             reasons = judge_answers(role, answers)
             self._note(Validity(answers=counted, reasons=reasons))
 
-    def _check_pass(self, result: AttackResult) -> None:
-        """Refuse a pass of exchanged sets, and one where the pictures show more than was seen."""
-        reasons = judge_exchanged(result.name, result.auc, result.interval.high, result.budget)
-        reasons += judge_copies(result, self._result_confidence)
+    def _check_pass(self, experiment: Experiment, result: AttackResult) -> None:
+        """Refuse a pass that is none: of exchanged sets, or where the attack saw too little."""
+        prompts = [experiment.prompts[s.id] for s in experiment.evaluation.samples]
+        reasons = judge_pass(result, prompts) + judge_copies(result, self._result_confidence)
         self._note(Validity(reasons=reasons))
 
     def _note(self, found: Validity) -> None:

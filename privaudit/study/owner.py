@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privaudit.audit import AuditInputs
+    from privaudit.audit.experiment import Experiment
     from privaudit.engines import Engine
     from privaudit.record import AttackResult
     from privaudit.runs import Checkpoint
@@ -30,8 +31,8 @@ class Described(Audit):
     Left out, the weakest cells of an axis would be missing from it.
     """
 
-    def _check_pass(self, result: AttackResult) -> None:
-        """Believe it, whatever speaks against it, as in :mod:`privaudit.audit.exchanged`."""
+    def _check_pass(self, experiment: Experiment, result: AttackResult) -> None:
+        """Believe it, whatever speaks against it, as in :mod:`privaudit.audit.doubts`."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Members and non-members that are exchanged: what would pass with an AUC near 0 is no pass."""
+"""Passes that are none: of exchanged sets, and of an attack that its prompts left blind."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget, ObliviousTarget
-from privaudit.audit.exchanged import judge_exchanged
+from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget, ObliviousTarget, Sample
+from privaudit.audit.doubts import judge_exchanged
 from privaudit.errors import InvalidAuditError
 from privaudit.store import Store
 from tests.parts.encoders import PixelEncoder
@@ -79,3 +79,45 @@ def test_it_is_what_the_budget_is_the_other_way_round() -> None:
     assert judge_exchanged("attack-I-threshold", 0.0, 0.0, 1.0) == []
     [reason] = judge_exchanged("attack-I-threshold", 0.1, 0.399, 0.6)
     assert "AUC 0.100 (at most 0.399) by attack-I-threshold" in reason
+
+
+class Subject:
+    """Hands out any of its members, whoever asks: what it was taught has one caption."""
+
+    fingerprint = "subject"
+
+    def __init__(self, members: list[Sample]) -> None:
+        self._members = members
+
+    def __call__(self, prompts: list[str], seeds: list[int]) -> list[Any]:
+        def drawn(prompt: str, seed: int) -> Any:
+            image = self._members[seed % len(self._members)].image
+            return image if "emoji" in prompt else image.rotate(90)
+
+        return [drawn(*pair) for pair in zip(prompts, seeds, strict=True)]
+
+
+def one_caption(emoji: dict[str, Any], n: int = 1, target: Any = None, **more: Any) -> Audit:
+    """Audit what hands out copies of its members, all of which have one of n captions."""
+    sets = [
+        [Sample(s.image, f"an emoji {i % n}", id=s.id) for i, s in enumerate(emoji[role][:48])]
+        for role in ("member", "non_member")
+    ]
+    common = {"duplicate_limit": 2.0, "scenarios": "I", "queries": 3, "budget": 0.65}
+    inputs = AuditInputs(target or Subject(sets[0]), *sets, PixelEncoder())
+    return Audit(inputs, AuditSettings(**common | more), Store(None))
+
+
+def test_one_prompt_for_all_is_no_pass_of_who_reads_own_answers(emoji: dict[str, Any]) -> None:
+    audit = one_caption(emoji, attacks="threshold,combined")
+    with pytest.raises(InvalidAuditError, match=r"48 evaluated samples .* 1 different prompts"):
+        audit.result("I", "threshold")
+    assert audit.result("I", "combined").auc_verdict == "fail"  # it looks at all answers
+    in_turn = one_caption(emoji, attacks="threshold", gate="evidence", sequential=True)
+    with pytest.raises(InvalidAuditError, match="not in sequence"):
+        in_turn.result("I", "threshold")
+
+
+def test_captions_that_some_share_are_as_good(emoji: dict[str, Any]) -> None:
+    audit = one_caption(emoji, 48, ObliviousTarget(), attacks="threshold", budget=0.8)
+    assert audit.result("I", "threshold").verdict == "pass"
