@@ -59,7 +59,9 @@ def judge_pass(result: AttackResult, prompts: Collection[str]) -> list[str]:
     reasons = judge_exchanged(result.name, result.auc, result.interval.high, result.budget)
     distinct = len(set(prompts))
     pool = registered(result.attack).reads_pool and result.sequential is None
-    if result.verdict == "pass" and not pool and distinct < LEAST_DISTINCT * len(prompts):
+    # At a budget of 1 nothing can be over it, as its owner knows.
+    passes = result.verdict == "pass" and result.budget < 1
+    if passes and not pool and distinct < LEAST_DISTINCT * len(prompts):
         reasons.append(
             f"{len(prompts)} evaluated samples are asked with {distinct} different prompts: a "
             f"member that is given back is given to any who shares its prompt, and {result.name} "
