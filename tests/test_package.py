@@ -63,7 +63,7 @@ def test_an_audit_of_a_callable_does_not_wait_for_pytorch() -> None:
     python(
         "import sys\n"
         "from tests.parts.drawn import Model, audit, drawn_samples\n"
-        "captioner = lambda images: ['a picture' for _ in images]\n"
+        "captioner = lambda images: [f'picture {sum(image.tobytes())}' for image in images]\n"
         "model, samples = Model([]), drawn_samples(40)\n"
         "found = audit(model, samples, scenarios='I,II', attacks='threshold', captioner=captioner)\n"
         "assert len(found.results) == 2, found.not_completed\n"

@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from privaudit.attacks.base import InferenceModel
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "WEIGHTS",
     "WHITE_BOX",
     "Registered",
+    "asked_by_access",
     "default_names",
     "image_to_image_names",
     "make_attack",
@@ -245,6 +248,23 @@ def white_box_names() -> tuple[str, ...]:
 def image_to_image_names() -> tuple[str, ...]:
     """Return the names of the attacks that hand a picture in, in order."""
     return tuple(IMAGE_TO_IMAGE)
+
+
+def asked_by_access(
+    white_box: Sequence[str], img2img: bool, release: str
+) -> dict[str, tuple[str, ...]]:
+    """Return the attacks that are run with each access; of released weights at least one.
+
+    Parameters
+    ----------
+    white_box, img2img, release
+        The settings of these names.
+    """
+    named = tuple(white_box)
+    return {
+        IMG2IMG: image_to_image_names() if img2img or release == IMG2IMG else (),
+        WEIGHTS: named or (white_box_names()[:1] if release == WEIGHTS else ()),
+    }
 
 
 def make_with_access(access: str, name: str) -> Any:

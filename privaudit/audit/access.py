@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from privaudit.attacks.registry import REPORTED, make_with_access, similarity_names
 from privaudit.audit.base import told_by_base
 from privaudit.audit.conclusions import decide_fixed
+from privaudit.audit.doubts import judge_exchanged
 from privaudit.audit.experiment import Experiment, LabelledSet
 from privaudit.audit.multiplicity import together
 from privaudit.audit.results import by_id, written_result
 from privaudit.audit.scenarios import ATTACKERS
 from privaudit.audit.scoring import Scorer
+from privaudit.record import Validity
 from privaudit.samples import check_set
 from privaudit.statistics import ResultScores
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from privaudit.audit.scoring import Scores
     from privaudit.audit.setup import Setup
     from privaudit.engines import Engine
-    from privaudit.record import AttackResult, Validity
+    from privaudit.record import AttackResult
     from privaudit.store import Store
     from privaudit.targets import Target
 
@@ -93,18 +95,27 @@ class AccessAttacker:
         Parameters
         ----------
         attack
-            One of the access. It is asked of the base model too, where that is known and
-            ``base_calibration`` is on.
+            One of the access. Where it decides, the target's own scores are looked at too. It is
+            asked of the base model, where that is known and ``base_calibration`` is on.
         preflight
             What is known of the samples without the model.
         """
         found = preflight.sets(self._experiment)
+        if not found.reasons and self._setup.settings.decides(self.access):
+            found = found.merged(Validity(reasons=self._exchanged(attack)))
         if found.reasons or self._base is None:
             return found
         scorer, level = replace(self._scorer(attack), base=self._base), self._among.confidence
         sides = self._experiment.evaluation
         told = told_by_base(scorer, self._experiment, INFERENCE_MODEL, sides, level, called=attack)
         return found.merged(told)
+
+    def _exchanged(self, attack: str) -> list[str]:
+        """Say why nothing can be concluded, if the two sets look exchanged."""
+        settings = self._setup.settings
+        decided = decide_fixed(self._scores[attack], settings, self._among)
+        name = f"{self.access}-{attack}"
+        return judge_exchanged(name, decided.auc, decided.high, settings.budget)
 
     def result(self, attack: str) -> AttackResult:
         """Run one attack, if it was not run before.

@@ -13,6 +13,7 @@ from privaudit.audit.base import told_by_base
 from privaudit.audit.baselines import Comparer
 from privaudit.audit.conclusions import decide_fixed, decide_sequential
 from privaudit.audit.conduct import conduct_of, judge_conduct
+from privaudit.audit.doubts import doubts
 from privaudit.audit.estimate import Estimate
 from privaudit.audit.experiment import count_asked
 from privaudit.audit.multiplicity import Multiplicity, together
@@ -20,11 +21,10 @@ from privaudit.audit.preflight import Preflight
 from privaudit.audit.provenance import provenance_of
 from privaudit.audit.refusals import LeftOut, check_none_refused, may_refuse, without_refused
 from privaudit.audit.results import by_id, written_result
-from privaudit.audit.ruler import seen_by_stronger
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
 from privaudit.audit.setup import Setup
-from privaudit.audit.validity import judge_answers, judge_copies
+from privaudit.audit.validity import judge_answers
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import AttackResult, AuditRecord, Images, Validity
@@ -294,7 +294,7 @@ class Audit:
         self._check_answers(experiment, scores)
         self._check_base(experiment, attack, evaluation)
         if end is not None:
-            return evaluation, scores, end, decide_sequential(end, settings), level
+            return evaluation, scores, end, decide_sequential(end, settings, level), level
         among = self._multiplicity(experiment)
         return evaluation, scores, None, decide_fixed(scores, settings, among), among.confidence
 
@@ -303,7 +303,7 @@ class Audit:
             comparer.check(experiment, attack)
         decided = self._decide(experiment, attack)
         result = written_result(self.setup, experiment, attack, *decided, n_results=self._n_results)
-        self._check_green(experiment, decided[0], result)
+        self._check_pass(experiment, decided[0], result)
         return comparer.compared(result, self._all_scores(experiment)) if comparer else result
 
     def _answered(self, scenario: str) -> Experiment:
@@ -340,13 +340,12 @@ class Audit:
             reasons = judge_answers(role, answers)
             self._note(Validity(answers=counted, reasons=reasons))
 
-    def _check_green(
+    def _check_pass(
         self, experiment: Experiment, evaluation: LabelledSet, result: AttackResult
     ) -> None:
-        """Refuse a pass where the pictures show more than its inference model saw."""
-        scorer, level = self.scorer(experiment), self._result_confidence
-        self._note(Validity(reasons=judge_copies(result, level, self.settings.attacks)))
-        self._note(seen_by_stronger(scorer, experiment, evaluation, result))
+        """Refuse a pass that is none: of exchanged sets, or where the attack saw too little."""
+        scorer = self.scorer(experiment)
+        self._note(doubts(scorer, experiment, evaluation, result, self._result_confidence))
 
     def _note(self, found: Validity) -> None:
         """Keep what a check found, and conclude nothing if it found a reason not to."""

@@ -116,14 +116,16 @@ def _reach(confidence: float) -> float:
     return float(norm.ppf(confidence))
 
 
-def decide_sequential(end: SequentialPath, settings: AuditSettings) -> Decision:
-    """Decide on how a sequential test came to its end.
+def decide_sequential(end: SequentialPath, settings: AuditSettings, level: float) -> Decision:
+    """Decide on how a sequential test, of this confidence, came to its end.
 
     A test that ran out of pairs has not shown that the model is within the budget; the gate
-    ``evidence`` does not ask it to.
+    ``evidence`` does not ask it to, if as many pairs could have shown the contrary.
     """
     last = end.path[-1]
-    undecided = "pass" if settings.gate == "evidence" else "inconclusive"
+    test = statistics.SequentialAUC(settings.budget, level)
+    lenient = settings.gate == "evidence" and test.could_fail(end.max_pairs)
+    undecided = "pass" if lenient else "inconclusive"
     needed = None
     if end.verdict is None and end.pairs_needed:
         needed = Counts(members=end.pairs_needed, non_members=end.pairs_needed)

@@ -59,6 +59,7 @@ def score_in_chunks(
     n = min(len(members), len(non_members))
     chunk = max(1, (settings.batch_size or LEAST_CHUNK) // (2 * settings.queries))
     test = statistics.SequentialAUC(settings.budget, confidence)
+    exchanged = statistics.SequentialAUC(settings.budget, confidence)
     scores: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
     path, start = [], 0
     seen: list[Features] = []
@@ -66,7 +67,7 @@ def score_in_chunks(
     ahead = chunk * scorer.engine.n_workers
     # A batch is a chunk with any number of workers: on a GPU an image's last bits depend on it.
     scorer = dataclasses.replace(scorer, batch_size=chunk * 2 * settings.queries)
-    while test.verdict is None and start < n:
+    while start < n and (test.verdict is None or _looks_exchanged(test, exchanged)):
         if start % ahead == 0:
             # A chunk for every worker; they are judged one by one, as with a single worker.
             coming = slice(start, min(start + ahead, n))
@@ -79,11 +80,14 @@ def score_in_chunks(
         new = np.split(model.score(both), [len(asked[0])])
         for side, part in zip(scores, new, strict=True):
             side.append(part)
-        test.update(*new)
+        exchanged.update(*reversed(new))
         start = pairs.stop
-        path.append(
-            SequentialStep(n_pairs=test.n_pairs, auc=test.auc, low=test.low, high=test.high)
-        )
+        if test.verdict is None:
+            test.update(*new)
+            step = SequentialStep(n_pairs=test.n_pairs, auc=test.auc, low=test.low, high=test.high)
+            path.append(step)
+    if exchanged.verdict == "fail":  # nothing is concluded then: this bound is the reason
+        path[-1] = path[-1].model_copy(update={"high": 1 - exchanged.low})
     used = LabelledSet(evaluation.target, members[:start], non_members[:start])
     found = Scores(
         threshold=float(model.threshold),
@@ -102,6 +106,15 @@ def score_in_chunks(
         path=path,
     )
     return used, found, end
+
+
+def _looks_exchanged(test: statistics.SequentialAUC, exchanged: statistics.SequentialAUC) -> bool:
+    """Tell whether a pass may be that of exchanged sets, so that more pairs are to be asked.
+
+    Where nearly every pair is lost, it is shown first that the AUC is within the budget.
+    """
+    undecided = exchanged.verdict is None
+    return undecided and test.verdict == "pass" and exchanged.auc > exchanged.budget
 
 
 def _in_random_order(evaluation: LabelledSet, seed: int) -> tuple[list[Sample], list[Sample]]:

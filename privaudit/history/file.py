@@ -118,8 +118,9 @@ class Entry(NamedTuple):
 
 
 def completed(audits: Iterable[AuditRecord]) -> list[AuditRecord]:
-    """Return the audits that are complete and have a result: what may be kept."""
-    return [one for one in audits if one.complete and one.results and one.provenance is not None]
+    """Return the audits that are complete, whole and have a result: what may be kept."""
+    done = (one for one in audits if one.complete and one.results and one.provenance is not None)
+    return [one for one in done if not one.not_asked]
 
 
 class HistoryFile:

@@ -36,9 +36,15 @@ def keep(
     Returns
     -------
     list of str
-        A line for each of the two that could not take them.
+        A line for each audit that is only a part of one, and is not kept; and for each of the two
+        that could not take them.
     """
-    said = []
+    said = [
+        f"{audit.name} is not kept: {len(audit.not_asked)} of its results were not asked for, the "
+        f"first {audit.not_asked[0]}"
+        for audit in audits
+        if audit.results and audit.not_asked
+    ]
     try:
         if history is not None:
             HistoryFile(history).add(audits, privaudit)

@@ -25,6 +25,8 @@ FIXTURE = "membership_attack"
 MARKERS = ("privacy_budget", "privacy_claim")
 SETTINGS: pytest.StashKey[tuple[AuditSettings, SessionSettings]] = pytest.StashKey()
 PLANNING: pytest.StashKey[Planning] = pytest.StashKey()
+EXPANDED: pytest.StashKey[dict[str, list[tuple[str, str]]]] = pytest.StashKey()
+"""The results that each test function was expanded into."""
 
 
 # ---------------------------------------------------------------------------- options
@@ -121,12 +123,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Expand a test that asks for ``membership_attack`` into one item a result."""
     if FIXTURE not in metafunc.fixturenames:
         return
-    from privaudit.plugin.items import item_settings, result_id
+    from privaudit.plugin.items import function_key, item_settings, result_id
 
     settings, _ = _settings(metafunc.config)
     with contextlib.suppress(ValueError):  # raised as a usage error once all is collected
         settings = item_settings(metafunc.definition, settings)
     pairs = settings.asked_results
+    expanded = metafunc.config.stash.setdefault(EXPANDED, {})
+    expanded[function_key(metafunc.definition)] = pairs
     ids = [result_id(scenario, attack) for scenario, attack in pairs]
     metafunc.parametrize(FIXTURE, pairs, ids=ids, indirect=True)
 
@@ -168,4 +172,10 @@ def membership_attack(request: pytest.FixtureRequest) -> AttackResult:
     AttackResult
         With ``auc``, ``budget``, ``verdict`` and more, see :class:`privaudit.AttackResult`.
     """
+    if not hasattr(request, "param"):
+        pytest.fail(
+            "membership_attack is asked by getfixturevalue, and pytest must know of it when it "
+            f"collects: name it in the arguments,\n  def {request.node.name}(membership_attack):",
+            pytrace=False,
+        )
     return request.config.stash[PLANNING].answer(request)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.plugin.items import address_of, result_id
+from privaudit.plugin.items import address_of
 from privaudit.plugin.pytest_internals import uses_workers
 
 if TYPE_CHECKING:
@@ -166,16 +166,14 @@ class BaselineUpdate:
         What has no name cannot be overruled.
         """
         found = {}
-        there = {result.name for result in audit.results}
         lost = [item for item in audit.not_completed if item.outcome != "skipped"]
         if lost:
             found[""] = f"lacks {len(lost)} results, the first {lost[0].name} ({lost[0].outcome})"
         redrawn = any(note.endswith(REDRAWN) for note in audit.notes)
         if audit.verdict != "pass" or audit.name in self._failed or redrawn:
             found["red"] = "is red" if audit.verdict == "pass" else f"is {audit.verdict.upper()}"
-        settings = audit.settings
-        due = {result_id(s, a) for s in settings["scenarios"] for a in settings["attacks"]}
-        left = due - there - {item.name for item in audit.not_completed}
-        if left:
-            found["deselected"] = f"was asked for {len(there)} of its {len(due)} results"
+        if audit.not_asked:
+            there = len(audit.all_results)
+            due = there + len(audit.not_asked)
+            found["deselected"] = f"was asked for {there} of its {due} results"
         return found

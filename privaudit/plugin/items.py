@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from privaudit.attacks.registry import ACCESSES, WEIGHTS, names
-from privaudit.plugin import FIXTURE, MARKERS
-from privaudit.plugin.pytest_internals import item_id, item_parameters
+from privaudit.plugin import EXPANDED, FIXTURE, MARKERS
+from privaudit.plugin.pytest_internals import item_id, item_markers, item_parameters
 
 if TYPE_CHECKING:
     import pytest
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "address_of",
+    "check_asked",
     "forgotten_fixture",
+    "function_key",
     "is_audit",
     "item_claim",
     "item_settings",
@@ -110,9 +112,45 @@ def item_settings(node: pytest.Item, session: AuditSettings) -> AuditSettings:
         If one of them is bad.
     """
     settings = session
-    for marker in reversed(list(node.iter_markers("privacy_budget"))):
+    for marker in reversed(item_markers(node, "privacy_budget")):
         settings = settings.with_marker(marker.args, marker.kwargs)
     return settings
+
+
+def check_asked(item: pytest.Item, settings: AuditSettings) -> None:
+    """Refuse a marker of a parameter that asks for other results than its test has items for.
+
+    Parameters
+    ----------
+    item
+        Of an audit.
+    settings
+        The item's.
+
+    Raises
+    ------
+    SettingError
+        If they do not ask for what the test was expanded into.
+    """
+    there = item.config.stash.get(EXPANDED, {}).get(function_key(item))
+    if there is None or there == settings.asked_results:
+        return
+    from privaudit.errors import SettingError
+
+    differing = sorted(
+        result_id(*pair) for pair in set(there).symmetric_difference(settings.asked_results)
+    )
+    msg = (
+        "the privacy_budget marker of a parameter asks for other results than the test has items "
+        f"for: {', '.join(differing)}\nname scenarios, attacks, white_box, img2img and release in "
+        "the marker of the test, and what differs by parameter in a test of its own"
+    )
+    raise SettingError(msg)
+
+
+def function_key(node: Any) -> str:
+    """Name the test function that an item, or its definition, belongs to."""
+    return f"{node.parent.nodeid}::{getattr(node, 'originalname', None) or node.name}"
 
 
 def item_claim(node: pytest.Item) -> dict[str, Any] | None:
@@ -125,7 +163,7 @@ def item_claim(node: pytest.Item) -> dict[str, Any] | None:
     SettingError
         If it does not name two numbers in their ranges, or a mechanism or result there is not.
     """
-    marker = node.get_closest_marker("privacy_claim")
+    marker = next(iter(item_markers(node, "privacy_claim")), None)
     if marker is None:
         return None
     from privaudit.errors import SettingError

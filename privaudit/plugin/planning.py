@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.plugin.items import address_of
-from privaudit.plugin.pytest_internals import quiet_reports, reason_of, turn_red, worker_input
+from privaudit.plugin.pytest_internals import (
+    option_is_set,
+    quiet_reports,
+    reason_of,
+    turn_red,
+    worker_input,
+)
 from privaudit.plugin.session import RESULT
 
 if TYPE_CHECKING:
@@ -112,12 +118,10 @@ class Planning:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Make and show the plan, then run the tests, unless the plan was all that was wanted."""
-        option = session.config.option
-        quiet = option.collectonly or option.setupshow
-        if quiet or not self._concerned(session):
+        if option_is_set(self._config, "collectonly") or not self._concerned(session):
             return (yield)
         self._progress, self._write = self._shown()
-        if not option.usepdb and (self._worker is None or self._worker["workerid"] == "gw0"):
+        if self._makes_plan:
             self._make(session)
         if self._session.plan:
             for line in self._failed or ([] if self._estimate else ["privaudit: no audit to plan"]):
@@ -130,6 +134,15 @@ class Planning:
             return outcome
         finally:
             self._close()
+
+    @property
+    def _makes_plan(self) -> bool:
+        """Whether this process makes the plan before the tests run."""
+        if self._worker is not None and self._worker["workerid"] != "gw0":
+            return False
+        # Nobody wants to see each fixture twice, or stop in it, unless the plan is all there is.
+        once = any(option_is_set(self._config, name) for name in ("usepdb", "setupshow"))
+        return self._session.plan or not once
 
     def _concerned(self, session: pytest.Session) -> bool:
         """Tell whether there is anything to plan or to show: else nothing is even imported."""

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = [
     "fixture_is_absent",
     "item_id",
+    "item_indices",
+    "item_markers",
     "item_parameters",
+    "option_is_set",
     "quiet_reports",
     "raw_ini",
     "say_on_one_line",
@@ -49,6 +52,11 @@ def raw_ini(config: pytest.Config, name: str) -> Any:
     return config.getini(name)
 
 
+def option_is_set(config: pytest.Config, name: str) -> bool:
+    """Tell whether a switch of pytest was given, whose plugin may be off (``-p no:debugging``)."""
+    return bool(config.getoption(name, False))
+
+
 # ---------------------------------------------------------------------------- items
 
 
@@ -62,6 +70,13 @@ def item_indices(item: Any) -> dict[str, int]:
     """Return the positions of these values: the same in every worker."""
     callspec = getattr(item, "callspec", None)
     return {name: int(i) for name, i in callspec.indices.items()} if callspec else {}
+
+
+def item_markers(item: Any, name: str) -> list[Any]:
+    """Return the markers of a name, the closest first: that of a parameter, then the test's own."""
+    callspec = getattr(item, "callspec", None)
+    closest = {id(mark) for mark in callspec.marks} if callspec else set()
+    return sorted(item.iter_markers(name), key=lambda mark: id(mark) not in closest)
 
 
 def item_id(nodeid: str) -> str:

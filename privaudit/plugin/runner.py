@@ -319,11 +319,11 @@ def _value(request: pytest.FixtureRequest, name: str) -> Any:
     except pytest.fail.Exception as error:
         if "has no parameter defined for test" not in str(error):
             raise
-        pytest.fail(
+        said = (
             f"fixture {name} is parametrized, so the test must name it:\n"
-            f"  def {request.node.originalname}({name}, membership_attack):",
-            pytrace=False,
+            f"  def {request.node.originalname}({name}, membership_attack):"
         )
+        raise pytest.fail.Exception(said, pytrace=False) from None
     if inspect.iscoroutine(value) or inspect.isasyncgen(value):
         if inspect.iscoroutine(value):
             value.close()
@@ -338,4 +338,6 @@ def _value(request: pytest.FixtureRequest, name: str) -> Any:
 def _fail(error: PrivauditError) -> Any:
     # The last of several lines is a command to copy.
     first, *rest = str(error).split("\n", 1)
-    pytest.fail("\n".join([f"{first} ({type(error).__name__})", *rest]), pytrace=False)
+    message = "\n".join([f"{first} ({type(error).__name__})", *rest])
+    # It has said all there is: chained, pytest would print it twice.
+    raise pytest.fail.Exception(message, pytrace=False) from None

@@ -20,6 +20,7 @@ from privaudit.plugin.failures import (
 from privaudit.plugin.items import (
     Address,
     address_of,
+    check_asked,
     forgotten_fixture,
     is_audit,
     item_claim,
@@ -29,6 +30,7 @@ from privaudit.plugin.items import (
 )
 from privaudit.plugin.pytest_internals import (
     item_id,
+    option_is_set,
     print_section,
     reason_of,
     say_on_one_line,
@@ -49,6 +51,10 @@ __all__ = ["RESULT", "AuditSession"]
 RESULT: pytest.StashKey[tuple[AttackResult, AuditRecord]] = pytest.StashKey()
 """What an item's attack found, and its part of the record."""
 USAGE_ERROR = "privaudit_usage_error"
+NO_ATTACK = (
+    "no attack was run: another fixture of the name membership_attack stands in for the plugin's\n"
+    "remove it, or have it ask for membership_attack itself"
+)
 
 
 class AuditSession:
@@ -75,6 +81,8 @@ class AuditSession:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Fail a test over budget, whatever its body asserted, forgot or skipped."""
         found = pyfuncitem.stash.get(RESULT, None)
+        if found is None and is_audit(pyfuncitem):
+            pytest.fail(NO_ATTACK, pytrace=False)
         red = None if found is None else self._verdict(found[0], pyfuncitem)
         reported = found is not None and found[0].verdict == REPORTED
         cause: BaseException | None = None
@@ -104,7 +112,6 @@ class AuditSession:
         before = self._red.get(item.nodeid)
         if result.verdict not in ("pass", REPORTED):
             said = explanation(result, item_id(item.nodeid), self._session.json)
-            self._red.setdefault(item.nodeid, said)
             return failure_kind(result)(said)
         if before is not None:
             return PrivacyBudgetExceeded(
@@ -124,7 +131,9 @@ class AuditSession:
         report = yield
         if call.excinfo is not None and isinstance(call.excinfo.value, GateFailure):
             # The short summary has room for one line: the numbers, not the class's name.
-            say_on_one_line(report, str(call.excinfo.value))
+            message = str(call.excinfo.value)
+            say_on_one_line(report, message)
+            self._red.setdefault(item.nodeid, message)
         ended_early = report.when == "setup" and not report.passed
         if is_audit(item) and (report.when == "call" or ended_early):
             part = of_checkpoint(self._part(item, report, call), item)
@@ -188,6 +197,12 @@ class AuditSession:
         return self._log
 
     @property
+    def _runs_nothing(self) -> bool:
+        """Whether this session was never meant to run a test."""
+        asked = any(option_is_set(self._config, name) for name in ("collectonly", "setuponly"))
+        return asked or self._session.plan
+
+    @property
     def _missing(self) -> dict[str, Address]:
         """The items that have not reported."""
         log = self._log
@@ -216,7 +231,7 @@ class AuditSession:
     def _bad_marker(self, items: list[pytest.Item]) -> str | None:
         for item in filter(is_audit, items):
             try:
-                item_settings(item, self._settings)
+                check_asked(item, item_settings(item, self._settings))
                 item_claim(item)
             except ValueError as error:
                 return f"{item.nodeid.partition('[')[0]}: {error}"
@@ -249,9 +264,7 @@ class AuditSession:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Turn a session red whose audits did not all report."""
         outcome = yield
-        option = session.config.option
-        not_run = option.collectonly or option.setupshow or self._session.plan
-        if worker_input(session.config) is not None or not_run:
+        if worker_input(session.config) is not None or self._runs_nothing:
             return outcome
         if self._usage_error:
             raise pytest.UsageError(self._usage_error)
@@ -259,7 +272,7 @@ class AuditSession:
         if missing and not session.testsfailed:
             notes.append(f"{len(missing)} audit items never reported, the first {missing[0]}")
         if self._log is not None:
-            notes += none_within(self._log.audits())
+            notes += [*none_within(self._log.audits()), *self._log.mixed()]
         if self._session.strict and (self._log is None or not self._log.n_completed):
             notes.append("0 audits were completed, and --privaudit-strict asks for at least one")
         if self._update is not None:
@@ -274,9 +287,7 @@ class AuditSession:
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the JSON file, also when the build is red or the session was interrupted."""
-        option = session.config.option
-        quiet = option.collectonly or option.setupshow or self._session.plan
-        if quiet or worker_input(session.config) is not None:
+        if self._runs_nothing or worker_input(session.config) is not None:
             return
         if self._log is None and not self._expected:
             return

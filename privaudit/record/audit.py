@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from privaudit.attacks.registry import REPORTED
+from privaudit.attacks.registry import REPORTED, asked_by_access
 from privaudit.record.comparison import BaselineUsed
 from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName
@@ -189,6 +189,22 @@ class AuditRecord(Value):
     def all_results(self) -> list[AttackResult]:
         """The results, then those of attackers who hand pictures in and who have the weights."""
         return [*self.results, *self.img2img, *self.weights]
+
+    @property
+    def not_asked(self) -> list[str]:
+        """Results that the settings have, and that are neither there nor said to be missing.
+
+        Somebody asked for a part of the audit, such as by pytest's ``-k``.
+        """
+        settings, more = self.settings, ("white_box", "img2img", "release")
+        if not {"scenarios", "attacks", *more} <= settings.keys():
+            return []
+        accesses = asked_by_access(*(settings[name] for name in more))
+        asked = [f"attack-{s}-{a}" for s in settings["scenarios"] for a in settings["attacks"]]
+        asked += [f"{access}-{name}" for access, names in accesses.items() for name in names]
+        known = {result.name for result in self.all_results}
+        known |= {item.name for item in self.not_completed}
+        return [name for name in asked if name not in known]
 
     @property
     def captured(self) -> float | None:

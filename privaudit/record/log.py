@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordLog"]
 
+TARGET = "target_model"
+OWN_SETS = ("members", "non_members")
+"""With the target, what all results of an audit are about."""
+
 
 class RecordLog:
     """Collects one part of a record for each item of a session.
@@ -45,6 +49,28 @@ class RecordLog:
     def n_completed(self) -> int:
         """Items that have a result."""
         return sum(bool(part.all_results) for part in self._parts.values())
+
+    def mixed(self) -> list[str]:
+        """Say of which audits the items were about several models or sets, a sentence each.
+
+        A fixture of function scope may make another one for each: no table is about all of them.
+        """
+        found: dict[tuple[str, str], set[str]] = {}
+        for part in self._parts.values():
+            if part.provenance is None:
+                continue
+            model, sets = part.provenance.models.get(TARGET, {}), part.provenance.samples
+            known = {TARGET: model.get("identity")}
+            known |= {name: sets[name].digest for name in OWN_SETS if name in sets}
+            for name, identity in known.items():
+                if identity is not None:
+                    found.setdefault((part.name, name), set()).add(str(identity))
+        return [
+            f"{audit} is no one audit: its items got {len(identities)} different {name}, so give "
+            "that fixture scope='session', or have each test of it make the same"
+            for (audit, name), identities in sorted(found.items())
+            if len(identities) > 1
+        ]
 
     def audits(self, expected: Iterable[tuple[str, str, str]] = ()) -> list[AuditRecord]:
         """Put the parts together, an audit each.

@@ -187,6 +187,14 @@ def _not_completed(audit: AuditRecord) -> Iterator[str]:
         yield f"{outcome}: {', '.join(names)}: {reason}"
 
 
+def _not_asked(audit: AuditRecord) -> Iterator[str]:
+    """Say of which results nothing is known, because a part of the audit was selected."""
+    left = audit.not_asked
+    if left:
+        named = ", ".join([*left[:NAMED], *(["…"] if len(left) > NAMED else [])])
+        yield f"not asked for: {named}: nothing is known of them"
+
+
 def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]:
     """Yield the lines of the summary: a block for each audit, then why the session is red.
 
@@ -220,6 +228,7 @@ def render(audits: Sequence[AuditRecord], notes: Sequence[str]) -> Iterator[str]
         yield from ruler_lines(audit)
         yield from access_lines(audit)
         yield from _not_completed(audit)
+        yield from _not_asked(audit)
         yield from audit.notes
         yield ""
     if not any(audit.all_results for audit in audits):

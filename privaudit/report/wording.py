@@ -92,9 +92,11 @@ def _of_auc(result: AttackResult) -> str:
     low, high = result.interval.low, result.interval.high
     if result.auc_verdict == "pass":
         return ""
-    if result.gate == "evidence" and result.sequential is None and low <= result.budget:
+    if result.gate == "evidence" and low <= result.budget:
+        end = result.sequential
+        asked = f"{end.max_pairs} pairs" if end else f"{n.members}+{n.non_members} samples"
         return (
-            f"{n.members}+{n.non_members} samples could not show that the AUC is over {where}, "
+            f"{asked} could not show that the AUC is over {where}, "
             f"whatever the model: {_attacker(result)} by {result.attack} would never fail\nadd "
             "samples, or audit fewer scenarios or inference models"
         )
@@ -341,4 +343,6 @@ def headline(audit: AuditRecord) -> str:
     parts += _with_access(audit)
     if audit.not_completed:
         parts.append(f"{len(audit.not_completed)} not completed")
+    if audit.not_asked:
+        parts.append(f"{len(audit.not_asked)} not asked for")
     return f"{audit.name}: {audit.verdict.upper()}, {', '.join(parts)}"

@@ -27,7 +27,7 @@ This page is generated from the code. Write it again with `python -m privaudit.s
 Each setting can be set in four places. The first that says something wins.
 
 1. **The marker** of a test: `@pytest.mark.privacy_budget(max_auc=0.6, queries=5)`. Of several
-   markers (a module's, a class's, a test's) the one closest to the test wins.
+   markers (a module's, a class's, a test's, that of a `pytest.param`) the closest one wins.
 2. **The command line**: `--privaudit-queries=5`.
 3. **The ini file**, in any file that pytest reads its settings from:
 

@@ -10,13 +10,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from privaudit.attacks.registry import (
-    IMG2IMG,
-    RELEASES,
-    WEIGHTS,
-    image_to_image_names,
-    white_box_names,
-)
+from privaudit.attacks.registry import RELEASES, WEIGHTS, asked_by_access
 from privaudit.settings.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -44,6 +38,7 @@ class _Settings:
 
                 msg = f"setting {name!r} is unknown: there are {', '.join(sorted(spelled))}"
                 raise SettingError(msg)
+            _check_said_once(spelled[name], given, "setting {}")
             values[spelled[name].name] = parsed(spelled[name], value, name)
             stated[spelled[name].name] = "argument"
         self.__dict__.update(values)
@@ -149,19 +144,13 @@ class AuditSettings(_Settings):
 
     @property
     def weights_attacks(self) -> tuple[str, ...]:
-        """The white-box attacks that are run: of released weights at least one."""
-        if self.white_box or self.release != WEIGHTS:
-            return self.white_box
-        return white_box_names()[:1]
+        """The white-box attacks that are run."""
+        return self.by_access[WEIGHTS]
 
     @property
     def by_access(self) -> dict[str, tuple[str, ...]]:
         """The attacks that take more than text, by the access that they take; some may be none."""
-        pictures = self.img2img or self.release == IMG2IMG
-        return {
-            IMG2IMG: image_to_image_names() if pictures else (),
-            WEIGHTS: self.weights_attacks,
-        }
+        return asked_by_access(self.white_box, self.img2img, self.release)
 
     def decides(self, access: str) -> bool:
         """Tell whether attacks with an access decide: where it, or more, is released."""
@@ -200,6 +189,7 @@ class AuditSettings(_Settings):
                 msg = f"privacy_budget({name}=…) is unknown: it takes {', '.join(sorted(spelled))}"
                 raise SettingError(msg)
             option = spelled[name]
+            _check_said_once(option, given, "privacy_budget({}=…)")
             chosen = parsed(option, value, f"privacy_budget({name}=…): {name}")
             if option.name in COVERAGE and self.source(option.name) == "command line":
                 both = tuple(one for one in chosen if one in self.__dict__[option.name])
@@ -288,6 +278,23 @@ def split_settings(given: Mapping[str, Any]) -> tuple[AuditSettings, SessionSett
     return AuditSettings(**{n: v for n, v in given.items() if n not in known}), session
 
 
+def _check_said_once(option: Option, given: Mapping[str, Any], form: str) -> None:
+    """Refuse two names of one setting: whichever came last would win, without a word.
+
+    Raises
+    ------
+    SettingError
+        If more than one is there; the message has them in this form.
+    """
+    names = [name for name in option.names if given.get(name) not in (None, "")]
+    if len(names) > 1:
+        from privaudit.errors import SettingError
+
+        said = " and ".join(form.format(name) for name in names)
+        msg = f"{said} are one setting: name it once"
+        raise SettingError(msg)
+
+
 def parsed(option: Option, given: Any, spelled: str) -> Any:
     """Check one value, which the user spelled like this.
 
@@ -338,6 +345,7 @@ def resolve_settings(
             values[option.name] = parsed(option, said, option.flags[0])
             sources[option.name] = "command line"
         elif written is not None:
+            _check_said_once(option, ini, "privaudit_{}")
             values[option.name] = parsed(option, ini[written], f"privaudit_{written}")
             sources[option.name] = "ini"
 

@@ -145,6 +145,10 @@ class SequentialAUC:
         )
         return math.ceil(n * self._needed / collected) if collected > 0 else None
 
+    def could_fail(self, n: int) -> bool:
+        """Tell whether n pairs, all of them won, would show that the AUC is over the budget."""
+        return bool(_log_evidence(n, n, self.budget, LEAK_PRIOR) >= self._needed)
+
     def update(
         self, member_scores: ArrayLike, non_member_scores: ArrayLike
     ) -> Literal["pass", "fail"] | None:

@@ -31,10 +31,10 @@ class Described(Audit):
     Left out, the weakest cells of an axis would be missing from it.
     """
 
-    def _check_green(
+    def _check_pass(
         self, experiment: Experiment, evaluation: LabelledSet, result: AttackResult
     ) -> None:
-        """Believe it: see :meth:`privaudit.audit.Audit.result`."""
+        """Believe it, whatever speaks against it, as in :mod:`privaudit.audit.doubts`."""
 
 
 @dataclass

@@ -81,7 +81,7 @@ def test_a_model_that_draws_other_pictures_copies_nobody(emoji: dict[str, Any]) 
 
 
 def test_the_threshold_is_fixed_on_calibration_non_members(emoji: dict[str, Any]) -> None:
-    audit = audited(emoji, MemorizingTarget(emoji["non_member"]))
+    audit = audited(emoji, MemorizingTarget(emoji["non_member"]), budget=1)
     found = audit.result("I", "threshold").near_copies
     # A model that draws all non-members exactly leaves no room for a copy of a member.
     assert found == NearCopies(threshold=1.0, members=0, non_members=0)

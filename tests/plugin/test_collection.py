@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.parts.audit_folder import GATED, LEAKING, AuditFolder
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 
 
 def test_a_session_without_audits_prints_and_imports_nothing(audit_folder: AuditFolder) -> None:
@@ -87,6 +87,20 @@ def test_a_marker_without_the_fixture_is_an_error(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert said in result.stderr.str()
     assert "def test_leak(membership_attack):" in result.stderr.str()
+
+
+@pytest.mark.parametrize("others", ["", GATED], ids=["alone", "beside an audit"])
+def test_a_fixture_that_is_asked_at_run_time_says_to_name_it(
+    plain_folder: AuditFolder, others: str
+) -> None:
+    late = "def test_late(request):\n    request.getfixturevalue('membership_attack')\n"
+    plain_folder.write(SAFE, late, others)
+    result = plain_folder.run("-k", "test_late")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["membership_attack is asked by getfixturevalue*", "  def test_late(membership_attack):"]
+    )
+    result.stdout.no_fnmatch_line("*Error*")
 
 
 def test_a_marker_of_a_module_is_for_the_tests_that_audit(audit_folder: AuditFolder) -> None:

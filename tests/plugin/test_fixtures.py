@@ -177,6 +177,7 @@ def test_fixtures_that_cannot_be_used_say_what_to_return(
     result = plain_folder.run(f"--privaudit-scenarios={scenario}", "--privaudit-attacks=threshold")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([said])
+    result.stdout.no_fnmatch_line("During handling of the above exception*")
 
 
 @pytest.mark.slow

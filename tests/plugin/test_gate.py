@@ -103,7 +103,7 @@ def test_a_leak_that_is_shown_is_said_to_be(plain_folder: AuditFolder) -> None:
         [
             "AUC 1.000 > budget 0.6 (default): attack-III tells 12 members*",
             "FAIL, it is shown: the AUC is at least * with 95% confidence, 12 results together",
-            "test_model.py::test_leak: FAIL, 1 of 1 result over the budget*, all shown",
+            "test_model.py::test_leak: FAIL, 1 of 1 result over the budget*, all shown, 11 not asked for",
         ]
     )
     result.stdout.no_fnmatch_line("*a model that leaks nothing has*")
@@ -167,3 +167,18 @@ def test_expected_leaks_do_not_hide_other_failures(audit_folder: AuditFolder) ->
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
     audit_folder.write(SAFE, xfail, GATED)
     audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
+
+
+def test_a_fixture_that_stands_in_for_the_attack_is_no_pass(plain_folder: AuditFolder) -> None:
+    stand_in = """
+@pytest.fixture
+def membership_attack():
+    return privaudit
+"""
+    plain_folder.write(LEAKING, stand_in, GATED)
+    result = plain_folder.run("-k", "attack-I-threshold")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no attack was run: another fixture of the name*"])
+    plain_folder.write(LEAKING, stand_in.replace("attack():", "attack(membership_attack):"), GATED)
+    around = plain_folder.run("-k", "attack-III-threshold")
+    around.stdout.fnmatch_lines(["AUC 1.000 > budget 0.6 (default)*"])

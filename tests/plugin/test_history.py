@@ -9,6 +9,7 @@ import pytest
 from privaudit.__main__ import main
 from privaudit.history import HistoryFile
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+from tests.parts.documents import read_session
 
 PICKED = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold,distribution"]
 
@@ -53,6 +54,25 @@ def test_the_ini_file_may_name_it_and_an_interrupted_audit_is_not_added(
     assert not (plain_folder.path / "old.sqlite").exists()
     plain_folder.write(SAFE, GATED)
     plain_folder.run(*picked)
+    assert len(HistoryFile(plain_folder.path / "old.sqlite").read()) == 1
+
+
+def test_a_part_of_an_audit_says_so_and_is_no_release(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
+    flags = ("--privaudit-history=old.sqlite", "--privaudit-json=out.json", "--privaudit-budget=1")
+    part = plain_folder.run(*PICKED, *flags, "--privaudit-img2img", "-k", "attack-I-threshold")
+    part.assert_outcomes(passed=1, deselected=2)
+    part.stdout.fnmatch_lines(
+        [
+            "*: PASS, 0 of 1 result over the budget *, 2 not asked for",
+            "not asked for: attack-I-distribution, img2img-variation: nothing is known of them",
+            "test_model.py::test_leak is not kept: 2 of its results were not asked for, the first*",
+        ]
+    )
+    assert not (plain_folder.path / "old.sqlite").exists()
+    [audit] = read_session(plain_folder.path / "out.json").audits
+    assert audit.not_asked == ["attack-I-distribution", "img2img-variation"]
+    plain_folder.run(*PICKED, *flags).assert_outcomes(passed=2)
     assert len(HistoryFile(plain_folder.path / "old.sqlite").read()) == 1
 
 

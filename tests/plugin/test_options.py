@@ -84,6 +84,39 @@ def test_bad_markers_are_usage_errors(audit_folder: AuditFolder, marker: str, sa
     assert "test_model.py::test_leak" in result.stderr.str()
 
 
+PARAMETRIZED = """
+@pytest.mark.privacy_budget(0.9, scenarios="III", attacks="threshold")
+@pytest.mark.parametrize("kind", [pytest.param(1, marks=pytest.mark.privacy_budget({marker}))])
+def test_leak(kind, membership_attack):
+    pass
+"""
+
+
+@pytest.mark.nightly_under_xdist
+def test_the_marker_of_a_parameter_is_closer_than_that_of_the_test(
+    audit_folder: AuditFolder,
+) -> None:
+    audit_folder.write(LEAKING, PARAMETRIZED.format(marker="0.7"))
+    audit_folder.run().stdout.fnmatch_lines(["AUC 1.000 > budget 0.7 (marker)*"])
+
+
+@pytest.mark.nightly_under_xdist
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        ("0.7, attacks='classifier'", "attack-III-classifier, attack-III-threshold"),
+        ("0.7, release='weights'", "weights-denoising"),
+    ],
+)
+def test_a_parameter_cannot_ask_for_results_that_its_test_has_no_items_for(
+    audit_folder: AuditFolder, marker: str, said: str
+) -> None:
+    audit_folder.write(LEAKING, PARAMETRIZED.format(marker=marker))
+    result = audit_folder.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*asks for other results than the test has items for: {said}"])
+
+
 def test_an_ini_file_takes_every_spelling_of_the_command_line(plain_folder: AuditFolder) -> None:
     plain_folder.pytester.makeini("[pytest]\nprivaudit_steps = 0\n")
     result = plain_folder.run()

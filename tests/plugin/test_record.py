@@ -53,6 +53,39 @@ def test_one_test_with_two_models_is_two_audits(audit_folder: AuditFolder) -> No
     )
 
 
+ANOTHER_MODEL = """
+@pytest.fixture
+def target_model(request):
+    return privaudit.MemorizingTarget(emoji_sets.twemoji("caption")[: len(request.node.name)])
+"""
+OTHER_MEMBERS = """
+@pytest.fixture
+def members(request):
+    first = int("threshold" in request.node.name)
+    return emoji_sets.twemoji("member")[first : first + N]
+
+@pytest.fixture(scope="session")
+def target_model():
+    return privaudit.ObliviousTarget()
+"""
+
+
+@pytest.mark.parametrize(
+    ("fixture", "name"), [(ANOTHER_MODEL, "target_model"), (OTHER_MEMBERS, "members")]
+)
+@pytest.mark.quick_under_xdist
+def test_one_audit_is_of_one_model_and_its_sets(
+    audit_folder: AuditFolder, fixture: str, name: str
+) -> None:
+    audit_folder.write(fixture, GATED)
+    flags = ("--privaudit-budget=1", "--privaudit-scenarios=I")
+    two = audit_folder.run(*flags, "--privaudit-attacks=threshold,distribution")
+    two.assert_outcomes(passed=2)
+    two.stdout.fnmatch_lines([f"*::test_leak is no one audit: its items got 2 different {name},*"])
+    assert two.ret == pytest.ExitCode.TESTS_FAILED
+    assert audit_folder.run(*flags, "--privaudit-attacks=threshold").ret == 0
+
+
 @pytest.mark.nightly_under_xdist
 def test_provenance_is_what_ran(audit_folder: AuditFolder) -> None:
     began = datetime.now(UTC)
@@ -221,6 +254,26 @@ def test_the_commit_of_the_audit_file_is_recorded(plain_folder: AuditFolder) -> 
     (audit,) = audits(plain_folder).values()
     assert audit.provenance is not None
     assert audit.provenance.commit == f"{commit}-dirty"
+
+
+@pytest.mark.slow
+def test_an_invalid_audit_stays_red_when_a_rerun_draws_again(plain_folder: AuditFolder) -> None:
+    pytest.importorskip("pytest_rerunfailures")
+    black_at_first = """
+TRIES = []
+
+def black(prompts, seeds):
+    return [emoji_sets.twemoji("member")[0].image.point([0] * 768) for _ in prompts]
+
+@pytest.fixture
+def target_model():
+    TRIES.append(1)  # the plan, and the first try
+    return black if len(TRIES) <= 2 else privaudit.ObliviousTarget()
+"""
+    plain_folder.write(black_at_first, GATED)
+    result = plain_folder.run(*ONE, "--reruns=3", "--privaudit-budget=0.95", subprocess=True)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["AUC * in a rerun, after a failure in this session: *"])
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.parts.audit_folder import GATED, SAFE, AuditFolder
+from privaudit import SessionRecord
+from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 
 
 def test_strict_turns_missing_ingredients_red(audit_folder: AuditFolder) -> None:
@@ -28,6 +29,26 @@ def test_strict_turns_a_session_without_results_red(audit_folder: AuditFolder) -
 def test_a_marked_skip_of_everything_is_red_under_strict(audit_folder: AuditFolder) -> None:
     audit_folder.write(SAFE, "@pytest.mark.skip", GATED)
     assert audit_folder.run("--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_setup_show_runs_audits_as_ever(plain_folder: AuditFolder) -> None:
+    shown = ("--setup-show", "--privaudit-json=out.json", "-k", "attack-I-threshold")
+    plain_folder.write(SAFE, GATED)
+    plain_folder.run(*shown, "--privaudit-budget=1").assert_outcomes(passed=1)
+    record = SessionRecord.from_json((plain_folder.path / "out.json").read_text())
+    assert [result.name for result in record.audits[0].results] == ["attack-I-threshold"]
+    plain_folder.write(SAFE, "@pytest.mark.skip", GATED)
+    assert plain_folder.run(*shown, "--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
+    plan = plain_folder.run("--setup-show", "--privaudit-plan", "-k", "attack-I-threshold")
+    plan.assert_outcomes()
+
+
+@pytest.mark.parametrize("name", ["debugging", "setuponly"])
+def test_plugins_of_pytest_may_be_off(plain_folder: AuditFolder, name: str) -> None:
+    plain_folder.write(LEAKING, GATED)
+    result = plain_folder.run("-p", f"no:{name}", "-k", "attack-III-threshold")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["AUC 1.000 > budget 0.6 (default)*"])
 
 
 def test_a_numpy_scalar_in_record_property_is_never_green(audit_folder: AuditFolder) -> None:

@@ -81,6 +81,11 @@ def test_evidence_is_not_green_where_no_model_could_be_red(plain_folder: AuditFo
         ]
     )
     six.stdout.fnmatch_lines(["test_model.py::test_leak: INCONCLUSIVE, *"])
+    chunks = plain_folder.run(
+        "--privaudit-gate=evidence", "--privaudit-sequential", "-k", "attack-I-threshold"
+    )
+    chunks.assert_outcomes(failed=1)
+    chunks.stdout.fnmatch_lines(["6 pairs could not show that the AUC is over budget 0.6*"])
     # By itself the result may have the whole error.
     alone = plain_folder.run(*ONE[1:], "--privaudit-scenarios=I", "--privaudit-gate=evidence")
     alone.stdout.fnmatch_lines(["AUC 1.000, at least 0.607 > budget 0.6 (default)*"])

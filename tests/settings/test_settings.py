@@ -58,6 +58,19 @@ def test_a_bad_setting_is_a_typed_error(given_: dict[str, Any]) -> None:
         AuditSettings(**given_)
 
 
+def test_two_names_of_one_setting_are_an_error() -> None:
+    with pytest.raises(SettingError, match=r"budget and .*max_auc are one setting: name it once"):
+        AuditSettings(budget=0.99, max_auc=0.6)
+    with pytest.raises(
+        SettingError, match=r"privacy_budget\(budget=…\) and privacy_budget\(max_auc"
+    ):
+        AuditSettings().with_marker((), {"max_auc": 0.6, "budget": 0.99})
+    with pytest.raises(SettingError, match="privaudit_budget and privaudit_max_auc are one"):
+        resolve_settings({}, {"budget": "0.99", "max_auc": "0.6"})
+    # An option has one value, whichever spelling it came by, and wins over the ini file.
+    resolve_settings({"budget": "0.7"}, {"budget": "0.99", "max_auc": "0.6"})
+
+
 @given(st.floats(0.501, 1), st.integers(1, 50), st.sampled_from(["point", "evidence", "certify"]))
 def test_parsing_what_was_parsed_changes_nothing(budget: float, m: int, gate: str) -> None:
     settings = AuditSettings(budget=budget, queries=m, gate=gate)
