@@ -46,9 +46,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "doctor", help="what is missing on this machine, and what the audits will cost"
     )
-    parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("audits"), help="of audits (default: audits)"
-    )
+    parser.add_argument("folder", nargs="?", type=Path, help="of audits (default: audits)")
     parser.set_defaults(run=_run)
 
 
@@ -57,12 +55,14 @@ def _run(given: argparse.Namespace) -> int:
     for one in findings:
         print(f"{'MISSING' if one.missing else 'ok':8}{one.what}: {one.found}")
     missing = sum(one.missing for one in findings)
-    if not given.folder.exists():
-        print(f"cost: {given.folder} does not exist; privaudit init writes an audit")
-        return int(bool(missing))
-    status = _cost(given.folder)
+    folder = given.folder or Path("audits")
+    if not folder.exists():
+        print(f"cost: {folder} does not exist; privaudit init writes an audit")
+        # Before the first audit there is no folder; one that was named is a mistake.
+        return int(bool(missing or given.folder))
+    status = _cost(folder)
     if status:
-        print(f"MISSING the plan: pytest {given.folder} --privaudit-plan ended with {status}")
+        print(f"MISSING the plan: pytest {folder} --privaudit-plan ended with {status}")
     return int(bool(missing or status))
 
 

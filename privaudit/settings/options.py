@@ -176,7 +176,7 @@ OPTIONS: tuple[Option, ...] = (
         DEFAULT_ENCODER,
         "image encoder: a transformers, open_clip:… or timm:… model, by hub name or folder",
     ),
-    Option("clip", parsers.text, None, "CLIP that fsca needs and combined reads", unset="none"),
+    Option("clip", parsers.text_or_none, None, "CLIP of fsca and combined", unset="none"),
     Option(
         "batch_size",
         parsers.batch_size,

@@ -125,6 +125,11 @@ def text(given: Any) -> str:
     return given
 
 
+def text_or_none(given: Any) -> str | None:
+    """Read a text that is not blank; the word ``none`` is nothing."""
+    return None if given == "none" else text(given)
+
+
 def path(given: Any) -> Path:
     """Read a path, whose ~ is the home folder."""
     return Path(text(str(given))).expanduser()

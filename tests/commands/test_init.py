@@ -203,6 +203,15 @@ def test_the_doctor_names_what_is_missing_and_the_cost(
     assert "cost: no-such-folder does not exist; privaudit init writes an audit" in said
 
 
+def test_a_folder_that_was_named_has_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "in_cache", lambda name: True)
+    assert main(["doctor"]) == 0  # before the first audit
+    assert main(["doctor", "audist"]) == 1
+
+
 def test_every_extra_says_what_it_is_for() -> None:
     assert set(EXTRAS.values()) <= set(doctor.FOR)
 

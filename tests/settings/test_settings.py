@@ -25,6 +25,13 @@ def test_defaults_are_those_of_the_list() -> None:
     assert values == {option.name: option.default for option in OPTIONS}
 
 
+def test_the_default_of_each_setting_may_be_named() -> None:
+    named = {option.name: option.unset for option in OPTIONS if option.unset == "none"}
+    assert "clip" in named
+    audit, _ = resolve_settings(named, {})
+    assert audit.clip is None
+
+
 def test_settings_are_frozen_and_equal_by_value() -> None:
     settings = AuditSettings(max_auc=0.7)
     with pytest.raises(AttributeError, match="replace"):
