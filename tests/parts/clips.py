@@ -19,24 +19,30 @@ SMALL: dict[str, Any] = {
 }
 
 
-def tiny_clip(folder: Path, seed: int = 0) -> Path:
-    """Save a CLIPModel of transformers with its processor: 32 px, the audits' tokenizer."""
-    from transformers import (
-        AutoTokenizer,
-        CLIPConfig,
-        CLIPImageProcessor,
-        CLIPModel,
-        CLIPProcessor,
-    )
+def _texts() -> tuple[Any, dict[str, Any]]:
+    """Load the audits' tokenizer, and say what a small text tower for it is."""
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(AUDITS / "models" / "base" / "tokenizer")
-    words = {
+    return tokenizer, {
         "vocab_size": len(tokenizer),
         "max_position_embeddings": 16,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
+
+
+def tiny_clip(folder: Path, seed: int = 0) -> Path:
+    """Save a CLIPModel of transformers with its processor: 32 px, the audits' tokenizer."""
+    from transformers import (
+        CLIPConfig,
+        CLIPImageProcessor,
+        CLIPModel,
+        CLIPProcessor,
+    )
+
+    tokenizer, words = _texts()
     config = CLIPConfig(
         text_config={**SMALL, **words},
         vision_config={**SMALL, "image_size": 32, "patch_size": 8},
@@ -55,21 +61,13 @@ def tiny_clip(folder: Path, seed: int = 0) -> Path:
 def tiny_siglip(folder: Path, seed: int = 0) -> Path:
     """Save a SiglipModel of transformers with its processor: 32 px, the audits' tokenizer."""
     from transformers import (
-        AutoTokenizer,
         SiglipConfig,
         SiglipImageProcessor,
         SiglipModel,
         SiglipProcessor,
     )
 
-    tokenizer = AutoTokenizer.from_pretrained(AUDITS / "models" / "base" / "tokenizer")
-    words = {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 16,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    tokenizer, words = _texts()
     config = SiglipConfig(
         text_config={**SMALL, **words},
         vision_config={**SMALL, "image_size": 32, "patch_size": 8},
@@ -86,15 +84,13 @@ def tiny_siglip(folder: Path, seed: int = 0) -> Path:
 def tiny_siglip_of_any_shape(folder: Path) -> Path:
     """Save a Siglip2Model, which reads pictures of any shape, with its processor."""
     from transformers import (
-        AutoTokenizer,
         Siglip2Config,
         Siglip2ImageProcessor,
         Siglip2Model,
         Siglip2Processor,
     )
 
-    tokenizer = AutoTokenizer.from_pretrained(AUDITS / "models" / "base" / "tokenizer")
-    words = {"vocab_size": len(tokenizer), "max_position_embeddings": 16}
+    tokenizer, words = _texts()
     config = Siglip2Config(
         text_config={**SMALL, **words},
         vision_config={**SMALL, "num_patches": 16, "patch_size": 8},
