@@ -20,10 +20,15 @@ from strength_grid import answer_similarity, read_arguments
 from privaudit import load_encoder
 from privaudit.attacks import make_attack
 from privaudit.attacks.registry import default_names, strongest
+from privaudit.audit.pools import beside_cells
+from privaudit.measurements.liveness import answer_facts
+from privaudit.samples import as_rgb
 from privaudit.statistics import auc_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from strength_targets import Asked
 
     from privaudit.measurements import Features
     from privaudit.statistics import AucInterval
@@ -32,7 +37,7 @@ BUDGET, LEVEL = 0.6, 0.9
 """An audit's default budget, and the confidence of both bounds of the ruler."""
 DRAWS, COINS = 10, 50
 METHOD = "combined: own answers"
-"""What the ruler reads."""
+"""What the ruler reads, beside everybody's answers by the small pictures that are kept of them."""
 
 
 def bounds(
@@ -46,18 +51,25 @@ def bounds(
         yield auc_interval(scores[of], scores[~of], LEVEL)
 
 
-def greens(features: Features, members: int) -> tuple[int, int]:
-    """Count the draws that the three pass, and those of them that are refused."""
+def read_by_ruler(features: Features, asked: Asked) -> Features:
+    """Return what ``privaudit.audit.ruler`` has its attack read."""
     read = strength.chosen(features, METHOD)
+    cells = [answer_facts(as_rgb(sample.image))[1:] for sample in asked.samples]
+    both = beside_cells((read, read), [np.stack(cells)] * 2, one_model=False)
+    return both[0]
+
+
+def greens(features: Features, read: Features, members: int) -> tuple[int, int]:
+    """Count the draws that the three pass, and those of them that are refused."""
     seen = [one.low for one in bounds(strongest(), read, members, DRAWS)]
     three = [bounds(attack, features, members, DRAWS) for attack in default_names()]
     passed = [max(one.auc for one in each) <= BUDGET for each in zip(*three, strict=True)]
     return sum(passed), sum(g and low > BUDGET for g, low in zip(passed, seen, strict=True))
 
 
-def refused(features: Features) -> int:
+def refused(read: Features) -> int:
     """Count the coins by which a model that leaks nothing would be refused."""
-    read, found = strength.chosen(features, METHOD), 0
+    found = 0
     for seed in range(COINS):
         order = np.random.default_rng(5000 + seed).permutation(len(read))
         dealt = bounds(strongest(), strength.part(read, order), len(read) // 2, 1, seed)
@@ -82,10 +94,12 @@ def main() -> None:
             features = told.features(measurement)
             if features is None or white is None:
                 continue
+            read = read_by_ruler(features, told)
             if yard.recipe in ("none", "dp"):
-                null.append([yard.name, words, refused(features)])
+                null.append([yard.name, words, refused(read)])
             elif white >= strength.LEAKS:
-                leaking.append([yard.name, words, f"{white:.3f}", *greens(features, told.members)])
+                found = greens(features, read, told.members)
+                leaking.append([yard.name, words, f"{white:.3f}", *found])
     show(leaking, ["target", "asked by", "white-box", f"green by three, of {DRAWS}", "refused"])
     print()
     show(null, ["target", "asked by", f"refused, of {COINS} coins"])

@@ -33,11 +33,12 @@ def seen_by_stronger(
 ) -> Validity:
     """Say why a pass is not to be believed: the registry's strongest attack shows a leak.
 
-    It reads the answers that were given and measured anyway, each sample's own, so nothing is
-    generated or measured. Its lower bound must be over the budget, whatever the gate: one bound at
-    the audit's confidence, a scenario at a time. A model that leaks nothing is hardly ever that
-    far over a budget (0.70 with 40 + 40 evaluated and a budget of 0.6), so what is said of false
-    reds stays true. An audit that chose the attack decides by it, and is not asked.
+    It reads the answers that were given and measured anyway: each sample's own, and everybody's by
+    the small picture that is kept of each, so nothing is generated. Its lower bound must be over
+    the budget, whatever the gate: one bound at the audit's confidence, a scenario at a time. A
+    model that leaks nothing is hardly ever that far over a budget (0.70 with 40 + 40 evaluated and
+    a budget of 0.6), so what is said of false reds stays true. An audit that chose the attack
+    decides by it, and is not asked.
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ def seen_by_stronger(
     attack = strongest()
     if result.verdict != "pass" or attack in scorer.settings.attacks:
         return Validity()
-    known = _some(experiment.calibration, MOST_KNOWN)
+    known, some = _some(experiment.calibration, MOST_KNOWN), _some(evaluation, MOST_EVALUATED)
     try:
-        scores = scorer.scores(attack, known, _some(evaluation, MOST_EVALUATED))
+        scores = scorer.scores(attack, known, some, by_cells=True)
     except ScoreError:  # too few samples to fit it, or answers that differ by rounding
         return Validity()
     level = 2 * scorer.settings.confidence - 1  # of both bounds; of the lower, the audit's own

@@ -9,14 +9,15 @@ import numpy as np
 
 from privaudit.attacks import make_attack
 from privaudit.attacks.registry import registered
-from privaudit.audit.pools import beside_pool, in_one_pool
+from privaudit.audit.pools import beside_cells, beside_pool, in_one_pool
 from privaudit.engines.task import Task
 from privaudit.errors import SettingError, StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import Features
 from privaudit.measurements.copies import best_structure, copy_threshold
-from privaudit.measurements.liveness import count_flat, count_repeated
+from privaudit.measurements.liveness import answer_facts, count_flat, count_repeated
 from privaudit.record import Answers, NearCopies
+from privaudit.samples import as_rgb
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
@@ -162,8 +163,38 @@ class Scorer:
         one_target = len({labelled.target.fingerprint for labelled in sets}) == 1
         return in_one_pool(*found) if one_target else found
 
-    def scores(self, attack: str, calibration: LabelledSet, evaluation: LabelledSet) -> Scores:
-        """Fit on one set and score the other; what an earlier run found is not fitted again."""
+    def _cells(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """Return the mean colours of 4 × 4 cells of each sample, in levels, shape (n, 48)."""
+        keys = [fingerprint_values(cells=sample.digest) for sample in samples]
+        known = self.store.arrays(keys)
+        new = {
+            key: answer_facts(as_rgb(sample.image))[1:]
+            for key, sample in zip(keys, samples, strict=True)
+            if key not in known
+        }
+        self.store.put_arrays(new)
+        known = {**known, **new}
+        return np.stack([known[key] for key in keys])
+
+    def scores(
+        self,
+        attack: str,
+        calibration: LabelledSet,
+        evaluation: LabelledSet,
+        *,
+        by_cells: bool = False,
+    ) -> Scores:
+        """Fit on one set and score the other; what an earlier run found is not fitted again.
+
+        Parameters
+        ----------
+        attack
+            The inference model.
+        calibration, evaluation
+            The two sets.
+        by_cells
+            Add the block :data:`privaudit.audit.pools.CELLS` to what it reads.
+        """
         self._check_sees_all(attack)
         sets = (calibration, evaluation)
         models = [*(s.target for s in sets), *([] if self.base is None else [self.base])]
@@ -175,6 +206,7 @@ class Scorer:
             m=self.m,
             aggregation=self.settings.aggregation,
             attack=attack,
+            by_cells=by_cells,
             seed=self.settings.seed,
             code=fingerprint_code(),
         )
@@ -185,6 +217,10 @@ class Scorer:
             entry = registered(attack)
             if entry.reads_pool and not entry.needs_pool:
                 known, asked = beside_pool(known), beside_pool(asked)
+            if by_cells:
+                cells = [self._cells(labelled.samples) for labelled in sets]
+                one_model = calibration.target.fingerprint == evaluation.target.fingerprint
+                known, asked = beside_cells((known, asked), cells, one_model=one_model)
             model = self._fitted(attack, known, len(calibration.members))
             scores = model.score(asked)
             n = len(evaluation.members)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
+from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget, Sample
 from privaudit.audit.experiment import LabelledSet
 from privaudit.audit.ruler import MOST_KNOWN, _some
 from privaudit.engines.local import LocalEngine
@@ -14,7 +15,7 @@ from privaudit.errors import InvalidAuditError
 from privaudit.store import Store
 from privaudit.study.axes.main import Main
 from privaudit.study.owner import Owner
-from tests.parts.encoders import BrittleEncoder
+from tests.parts.encoders import BrittleEncoder, PixelEncoder
 from tests.parts.reminded import Reminded
 
 SETTINGS = AuditSettings(
@@ -57,6 +58,27 @@ def test_a_green_is_not_believed_where_the_same_pictures_show_a_leak(
     seen = validity.stronger["attack-I-combined"]
     assert seen.interval.low > audit.settings.budget
     assert len(validity.reasons) == 2
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_captions_that_were_joined_to_other_pictures_hide_nothing(
+    emoji: dict[str, Any], joined: bool
+) -> None:
+    """Who asks for one member gets another: each is compared with the answers to all."""
+    members = emoji["member"][:N]
+    target = Reminded(members if joined else [], emoji["caption"][:50], 0.9)
+    captions = [sample.caption for sample in members]
+    moved = [
+        Sample(sample.image, caption, id=sample.id)
+        for sample, caption in zip(members, captions[1:] + captions[:1], strict=True)
+    ]
+    inputs = replace(inputs_of(emoji, target), members=moved, image_encoder=PixelEncoder())
+    audit = Audit(inputs, SETTINGS.replace(attacks="threshold"), Store(None))
+    if not joined:
+        assert audit.result("I", "threshold").verdict == "pass"
+        return
+    with pytest.raises(InvalidAuditError, match="in which combined sees"):
+        audit.result("I", "threshold")
 
 
 def test_a_study_writes_it_down_all_the_same(emoji: dict[str, Any]) -> None:
