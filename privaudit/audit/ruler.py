@@ -65,7 +65,8 @@ def seen_by_stronger(
         scores = scorer.scores(attack, known, some, by_cells=True)
     except ScoreError:  # too few samples to fit it, or answers that differ by rounding
         return Validity()
-    level = 2 * scorer.settings.confidence - 1  # of both bounds; of the lower, the audit's own
+    # Of both bounds; of the lower by itself it is the audit's.
+    level = round(2 * scorer.settings.confidence - 1, 12)
     found = auc_interval(scores.members, scores.non_members, level)
     interval = Interval(low=found.low, high=found.high, confidence=level)
     name = f"{experiment.scenario.name}-{attack}"
