@@ -51,29 +51,34 @@ def bounds(
         yield auc_interval(scores[of], scores[~of], LEVEL)
 
 
-def read_by_ruler(features: Features, asked: Asked) -> Features:
-    """Return what ``privaudit.audit.ruler`` has its attack read."""
-    read = strength.chosen(features, METHOD)
+def read_by_ruler(features: Features, asked: Asked) -> tuple[Features, Features]:
+    """Return what ``privaudit.audit.ruler`` has its attack read, by one and then the other."""
+    own = strength.chosen(features, METHOD)
     cells = [answer_facts(as_rgb(sample.image))[1:] for sample in asked.samples]
-    both = beside_cells((read, read), [np.stack(cells)] * 2, one_model=False)
-    return both[0]
+    beside = beside_cells((own, own), [np.stack(cells)] * 2, one_model=False)
+    return own, beside[0]
 
 
-def greens(features: Features, read: Features, members: int) -> tuple[int, int]:
+def shown(read: tuple[Features, ...], members: int, draws: int, seed: int = 0) -> list[bool]:
+    """Tell of each draw whether one of the two shows an AUC over the budget."""
+    looks = [bounds(strongest(), one, members, draws, seed) for one in read]
+    return [max(one.low for one in each) > BUDGET for each in zip(*looks, strict=True)]
+
+
+def greens(features: Features, read: tuple[Features, ...], members: int) -> tuple[int, int]:
     """Count the draws that the three pass, and those of them that are refused."""
-    seen = [one.low for one in bounds(strongest(), read, members, DRAWS)]
     three = [bounds(attack, features, members, DRAWS) for attack in default_names()]
     passed = [max(one.auc for one in each) <= BUDGET for each in zip(*three, strict=True)]
-    return sum(passed), sum(g and low > BUDGET for g, low in zip(passed, seen, strict=True))
+    both = zip(passed, shown(read, members, DRAWS), strict=True)
+    return sum(passed), sum(passes and refused for passes, refused in both)
 
 
-def refused(read: Features) -> int:
+def refused(read: tuple[Features, ...]) -> int:
     """Count the coins by which a model that leaks nothing would be refused."""
-    found = 0
+    found, n = 0, len(read[0])
     for seed in range(COINS):
-        order = np.random.default_rng(5000 + seed).permutation(len(read))
-        dealt = bounds(strongest(), strength.part(read, order), len(read) // 2, 1, seed)
-        found += sum(one.low > BUDGET for one in dealt)
+        order = np.random.default_rng(5000 + seed).permutation(n)
+        found += sum(shown(tuple(strength.part(one, order) for one in read), n // 2, 1, seed))
     return found
 
 

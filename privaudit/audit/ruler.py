@@ -33,8 +33,9 @@ def seen_by_stronger(
 ) -> Validity:
     """Say why a pass is not to be believed: the registry's strongest attack shows a leak.
 
-    It reads the answers that were given and measured anyway: each sample's own, and everybody's by
-    the small picture that is kept of each, so nothing is generated. Its lower bound must be over
+    It reads the answers that were given and measured anyway: each sample's own, and with them
+    everybody's by the small picture that is kept of each, whichever tells more. So nothing is
+    generated. Its lower bound must be over
     the budget, whatever the gate: one bound at the audit's confidence, a scenario at a time. A
     model that leaks nothing is hardly ever that far over a budget (0.70 with 40 + 40 evaluated and
     a budget of 0.6), so what is said of false reds stays true. An audit that chose the attack
@@ -61,13 +62,15 @@ def seen_by_stronger(
     if result.verdict != "pass" or attack in scorer.settings.attacks:
         return Validity()
     known, some = _some(experiment.calibration, MOST_KNOWN), _some(evaluation, MOST_EVALUATED)
-    try:
-        scores = scorer.scores(attack, known, some, by_cells=True)
-    except ScoreError:  # too few samples to fit it, or answers that differ by rounding
-        return Validity()
     # Of both bounds; of the lower by itself it is the audit's.
     level = round(2 * scorer.settings.confidence - 1, 12)
-    found = auc_interval(scores.members, scores.non_members, level)
+    try:
+        # What everybody was answered helps where it is telling, and is in the way where it is not.
+        both = [scorer.scores(attack, known, some, by_cells=cells) for cells in (False, True)]
+    except ScoreError:  # too few samples to fit it, or answers that differ by rounding
+        return Validity()
+    bounds = [auc_interval(one.members, one.non_members, level) for one in both]
+    found = max(bounds, key=lambda one: one.low)
     interval = Interval(low=found.low, high=found.high, confidence=level)
     name = f"{experiment.scenario.name}-{attack}"
     reasons = []
