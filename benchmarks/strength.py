@@ -204,19 +204,23 @@ def split_known(
         yield known, np.concatenate([side[KNOWN:] for side in sides])
 
 
+def scored(
+    features: Features, members: int, attack: str, splits: int, seed: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what an inference model says of the evaluated members and others, in each split."""
+    labels = np.arange(len(features)) < members
+    for known, others in split_known(members, len(labels), splits, seed):
+        model = make_attack(attack, 0).fit(part(features, known), labels[known])
+        scores, of = model.score(part(features, others)), labels[others]
+        yield scores[of], scores[~of]
+
+
 def known_members(
     features: Features, members: int, method: str, splits: int = SPLITS, seed: int = 0
 ) -> list[float]:
     """AUC of scenario I in each of the splits."""
-    attack, _ = METHODS[method]
-    labels = np.arange(len(features)) < members
-    found = []
     n = min(splits, SPLITS_OF.get(method, splits))
-    for known, others in split_known(members, len(labels), n, seed):
-        model = make_attack(attack, 0).fit(part(features, known), labels[known])
-        scores, of = model.score(part(features, others)), labels[others]
-        found.append(auc(scores[of], scores[~of]))
-    return found
+    return [auc(*sides) for sides in scored(features, members, METHODS[method][0], n, seed)]
 
 
 def shadow(on: Features, n_on: int, of: Features, n_of: int, method: str) -> float:

@@ -18,7 +18,6 @@ from common import show
 from strength_grid import answer_similarity, read_arguments
 
 from privaudit import load_encoder
-from privaudit.attacks import make_attack
 from privaudit.attacks.registry import default_names, strongest
 from privaudit.audit.pools import beside_cells
 from privaudit.measurements.liveness import answer_facts
@@ -44,11 +43,8 @@ def bounds(
     attack: str, features: Features, members: int, draws: int, seed: int = 0
 ) -> Iterator[AucInterval]:
     """Yield what an attack sees in each draw of known samples."""
-    labels = np.arange(len(features)) < members
-    for known, others in strength.split_known(members, len(labels), draws, seed):
-        model = make_attack(attack, 0).fit(strength.part(features, known), labels[known])
-        scores, of = model.score(strength.part(features, others)), labels[others]
-        yield auc_interval(scores[of], scores[~of], LEVEL)
+    for sides in strength.scored(features, members, attack, draws, seed):
+        yield auc_interval(*sides, LEVEL)
 
 
 def read_by_ruler(features: Features, asked: Asked) -> tuple[Features, Features]:

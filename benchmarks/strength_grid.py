@@ -22,7 +22,6 @@ import strength_targets as targets
 from common import show
 
 from privaudit import load_encoder
-from privaudit.attacks import make_attack
 from privaudit.audit.pools import beside_pool
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
@@ -41,14 +40,11 @@ BUDGET, CONFIDENCE = 0.6, 0.95
 
 def draws(features: Features, members: int, method: str) -> list[tuple[float, float]]:
     """Return the AUC, and its lower bound, in each draw of known samples."""
-    attack, labels, found = strength.METHODS[method][0], np.arange(len(features)) < members, []
+    attack = strength.METHODS[method][0]
     n = strength.SPLITS_OF.get(attack, strength.SPLITS)
-    for known, others in strength.split_known(members, len(labels), n):
-        model = make_attack(attack, 0).fit(strength.part(features, known), labels[known])
-        scores, of = model.score(strength.part(features, others)), labels[others]
-        bounds = auc_interval(scores[of], scores[~of], CONFIDENCE)
-        found.append((bounds.auc, bounds.low))
-    return found
+    sides = strength.scored(features, members, attack, n)
+    bounds = [auc_interval(*each, CONFIDENCE) for each in sides]
+    return [(one.auc, one.low) for one in bounds]
 
 
 def cell(asked: Asked, m: int, measurement: Any, name: str, at: list[float]) -> list[str] | None:

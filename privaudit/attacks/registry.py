@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from privaudit.attacks.base import InferenceModel
 
@@ -34,6 +34,7 @@ __all__ = [
     "similarity_names",
     "strongest",
     "white_box_names",
+    "with_strongest",
 ]
 
 
@@ -152,6 +153,19 @@ def strongest() -> str:
     docs/strength.md has how much, and on what it was chosen.
     """
     return next(entry.name for entry in REGISTRY if entry.reads_base)
+
+
+def with_strongest(attacks: Iterable[str]) -> str:
+    """Return the option that adds the strongest to those of an audit, in order.
+
+    Examples
+    --------
+    >>> from privaudit.attacks import registry
+    >>> registry.with_strongest(["classifier", "threshold"])
+    '--privaudit-attacks=threshold,classifier,combined'
+    """
+    chosen = {*attacks, strongest()}
+    return f"--privaudit-attacks={','.join(name for name in names() if name in chosen)}"
 
 
 def position(name: str) -> int:

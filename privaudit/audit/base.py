@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.audit.validity import judge_base
-from privaudit.record import BlindBaseline, Interval, Validity
-from privaudit.statistics import auc_interval
+from privaudit.audit.validity import judge_base, told_apart
+from privaudit.record import Validity
 
 if TYPE_CHECKING:
     from privaudit.audit.experiment import Experiment, LabelledSet
@@ -40,7 +39,5 @@ def told_by_base(
     """
     name = f"{experiment.scenario.name}-{called or attack}"
     scores = scorer.on_base(attack, experiment.calibration, evaluation)
-    bounds = auc_interval(scores.members, scores.non_members, level)
-    interval = Interval(low=bounds.low, high=bounds.high, confidence=level)
-    found = BlindBaseline(auc=bounds.auc, interval=interval)
+    found = told_apart(scores.members, scores.non_members, level)
     return Validity(base={name: found}, reasons=judge_base(name, found))

@@ -1,22 +1,24 @@
-"""Passes that are none: of exchanged sets, and of an attack that its prompts left blind."""
+"""Passes that are none: of exchanged sets, and of attacks that see less than the pictures show."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import registered, strongest
+import numpy as np
+
+from privaudit.attacks.registry import registered, strongest, with_strongest
 from privaudit.audit.ruler import seen_by_stronger
-from privaudit.audit.validity import judge_copies
 from privaudit.record import Validity
+from privaudit.statistics import auc_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from privaudit.audit.experiment import Experiment, LabelledSet
     from privaudit.audit.scoring import Scorer
     from privaudit.record import AttackResult
 
-__all__ = ["doubts", "judge_exchanged", "judge_pass"]
+__all__ = ["doubts", "judge_copies", "judge_exchanged", "judge_pass"]
 
 LEAST_DISTINCT = 0.5
 """Share of different prompts below which a sample's own answers are anybody's."""
@@ -76,9 +78,58 @@ def judge_pass(
             f"{len(prompts)} evaluated samples are asked with {distinct} different prompts: a "
             f"member that is given back is given to any who shares its prompt, and {result.name} "
             f"compares each with its own answers alone\nadd {strongest()}, which compares with all "
-            f"answers: --privaudit-attacks={result.attack},{strongest()}, and not in sequence"
+            f"answers: {with_strongest([result.attack])}, and not in sequence"
         )
     return reasons
+
+
+def judge_copies(result: AttackResult, confidence: float, attacks: Sequence[str] = ()) -> list[str]:
+    """Say why a result that passes is not to be believed: the pictures show more than it saw.
+
+    Who calls those members that a model redraws nearly exactly has an AUC of (1 + TPR − FPR) / 2,
+    whatever the encoder sees. Where that is over the budget, an inference model that is within it
+    is a weak ruler, and its green is wrong.
+
+    Parameters
+    ----------
+    result
+        One that was decided. Under the gate ``"evidence"`` it must be shown that the copies are
+        over the budget, as of any AUC.
+    confidence
+        Of the bound that then shows it.
+    attacks
+        Inference models of the audit, among which one may see more.
+    """
+    copies, n = result.near_copies, result.evaluation
+    if copies is None or result.verdict != "pass":
+        return []
+    members, non_members = (
+        np.where(np.arange(of) < number, 1.0, 0.0)
+        for number, of in (
+            (copies.members, n.members),
+            (copies.non_members, n.non_members),
+        )
+    )
+    found = auc_interval(members, non_members, confidence)
+    told = found.low if result.gate == "evidence" else found.auc
+    if told <= result.budget:
+        return []
+    return [
+        f"{copies.members} of {n.members} members were redrawn nearly exactly "
+        f"({copies.non_members} of {n.non_members} non-members): that alone is an AUC of "
+        f"{found.auc:.3f}, over the budget of {result.budget:g}, and {result.name} saw "
+        f"{result.auc:.3f}\n{_stronger_than(result.attack, attacks)}"
+    ]
+
+
+def _stronger_than(attack: str, attacks: Sequence[str]) -> str:
+    """Say what to do about an attack that sees less than the eye."""
+    best = strongest()
+    if attack == best:
+        return "it reads pixels too, and has learned too little: give it more samples"
+    if best in attacks:
+        return f"leave {attack} out of --privaudit-attacks: {best}, which reads pixels too, stays"
+    return f"take --privaudit-attacks={best}, which reads pixels too, or another encoder"
 
 
 def doubts(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import strongest
+from privaudit.attacks.registry import strongest, with_strongest
+from privaudit.audit.validity import told_apart
 from privaudit.errors import ScoreError
 from privaudit.fingerprint import fingerprint_values
-from privaudit.record import BlindBaseline, Interval, Validity
-from privaudit.statistics import auc_interval
+from privaudit.record import Validity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +35,10 @@ def seen_by_stronger(
 
     It reads the answers that were given and measured anyway: each sample's own, and with them
     everybody's by the small picture that is kept of each, whichever tells more. So nothing is
-    generated. Its lower bound must be over
-    the budget, whatever the gate: one bound at the audit's confidence, a scenario at a time. A
-    model that leaks nothing is hardly ever that far over a budget (0.70 with 40 + 40 evaluated and
-    a budget of 0.6), so what is said of false reds stays true. An audit that chose the attack
-    decides by it, and is not asked.
+    generated. Its lower bound must be over the budget, whatever the gate: one bound at the audit's
+    confidence, a scenario at a time. A model that leaks nothing is hardly ever that far over a
+    budget (0.70 with 40 + 40 evaluated and a budget of 0.6), so what is said of false reds stays
+    true. An audit that chose the attack decides by it, and is not asked.
 
     Parameters
     ----------
@@ -69,22 +68,17 @@ def seen_by_stronger(
         both = [scorer.scores(attack, known, some, by_cells=cells) for cells in (False, True)]
     except ScoreError:  # too few samples to fit it, or answers that differ by rounding
         return Validity()
-    bounds = [auc_interval(one.members, one.non_members, level) for one in both]
-    found = max(bounds, key=lambda one: one.low)
-    interval = Interval(low=found.low, high=found.high, confidence=level)
-    name = f"{experiment.scenario.name}-{attack}"
-    reasons = []
-    if found.low > result.budget:
-        beside = ",".join((*scorer.settings.attacks, attack))
+    looks = [told_apart(one.members, one.non_members, level) for one in both]
+    found = max(looks, key=lambda one: one.interval.low)
+    low, reasons = found.interval.low, []
+    if low > result.budget:
         reasons = [
             f"AUC {result.auc:.3f} by {result.attack}, in pictures in which {attack} sees "
-            f"{found.auc:.3f}, at least {found.low:.3f}: over the budget of {result.budget:g}, so "
+            f"{found.auc:.3f}, at least {low:.3f}: over the budget of {result.budget:g}, so "
             f"{result.attack} is too weak a ruler here\n"
-            f"let {attack} decide: --privaudit-attacks={beside}"
+            f"let {attack} decide: {with_strongest(scorer.settings.attacks)}"
         ]
-    return Validity(
-        stronger={name: BlindBaseline(auc=found.auc, interval=interval)}, reasons=reasons
-    )
+    return Validity(stronger={f"{experiment.scenario.name}-{attack}": found}, reasons=reasons)
 
 
 def _some(labelled: LabelledSet, most: int) -> LabelledSet:

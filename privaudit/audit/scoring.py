@@ -157,10 +157,13 @@ class Scorer:
             )
             raise SettingError(msg)
 
-    def _both(self, *sets: LabelledSet) -> list[Features]:
+    def _both(self, *sets: LabelledSet, by_cells: bool = False) -> list[Features]:
         """Measure two labelled sets; those of one target have all of its answers for a pool."""
         found = [self.features(labelled.target, labelled.samples) for labelled in sets]
         one_target = len({labelled.target.fingerprint for labelled in sets}) == 1
+        if by_cells:
+            cells = [self._cells(labelled.samples) for labelled in sets]
+            found = beside_cells(found, cells, one_model=one_target)
         return in_one_pool(*found) if one_target else found
 
     def _cells(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
@@ -213,14 +216,10 @@ class Scorer:
 
         def score() -> dict[str, Any]:
             self.prefetch(sets)
-            known, asked = self._both(*sets)
+            known, asked = self._both(*sets, by_cells=by_cells)
             entry = registered(attack)
             if entry.reads_pool and not entry.needs_pool:
                 known, asked = beside_pool(known), beside_pool(asked)
-            if by_cells:
-                cells = [self._cells(labelled.samples) for labelled in sets]
-                one_model = calibration.target.fingerprint == evaluation.target.fingerprint
-                known, asked = beside_cells((known, asked), cells, one_model=one_model)
             model = self._fitted(attack, known, len(calibration.members))
             scores = model.score(asked)
             n = len(evaluation.members)

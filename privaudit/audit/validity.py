@@ -18,7 +18,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from privaudit.attacks.registry import strongest
 from privaudit.record import Answers, BlindBaseline, Interval, NearDuplicate, Validity
 from privaudit.statistics import auc_interval
 from privaudit.targets.graded import ROUND_TRIP
@@ -26,9 +25,9 @@ from privaudit.targets.graded import ROUND_TRIP
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from privaudit.record import AttackResult, BlindFinding
+    from privaudit.record import BlindFinding
 
 __all__ = [
     "blind_baseline",
@@ -37,6 +36,7 @@ __all__ = [
     "judge_answers",
     "judge_base",
     "near_duplicates",
+    "told_apart",
 ]
 
 FOLDS = 5
@@ -63,11 +63,22 @@ def _cross_validated(
     cv = StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32)
     with threadpool_limits(limits=1):
         scores = cross_val_predict(model, inputs, labels, cv=cv, method="decision_function")
-    bounds = auc_interval(scores[labels], scores[~labels], confidence)
-    return BlindBaseline(
-        auc=bounds.auc,
-        interval=Interval(low=bounds.low, high=bounds.high, confidence=confidence),
-    )
+    return told_apart(scores[labels], scores[~labels], confidence)
+
+
+def told_apart(members: ArrayLike, non_members: ArrayLike, confidence: float) -> BlindBaseline:
+    """Return how well scores tell members from non-members.
+
+    Parameters
+    ----------
+    members, non_members
+        Their scores.
+    confidence
+        Of both bounds together.
+    """
+    bounds = auc_interval(members, non_members, confidence)
+    interval = Interval(low=bounds.low, high=bounds.high, confidence=confidence)
+    return BlindBaseline(auc=bounds.auc, interval=interval)
 
 
 def blind_baseline(
@@ -233,55 +244,6 @@ def judge_answers(role: str, answers: Answers) -> list[str]:
         for what, (count, way_out) in kinds.items()
         if count > LARGEST_DEAD_SHARE * answers.n
     ]
-
-
-def judge_copies(result: AttackResult, confidence: float, attacks: Sequence[str] = ()) -> list[str]:
-    """Say why a result that passes is not to be believed: the pictures show more than it saw.
-
-    Who calls those members that a model redraws nearly exactly has an AUC of (1 + TPR − FPR) / 2,
-    whatever the encoder sees. Where that is over the budget, an inference model that is within it
-    is a weak ruler, and its green is wrong.
-
-    Parameters
-    ----------
-    result
-        One that was decided. Under the gate ``"evidence"`` it must be shown that the copies are
-        over the budget, as of any AUC.
-    confidence
-        Of the bound that then shows it.
-    attacks
-        Inference models of the audit, among which one may see more.
-    """
-    copies, n = result.near_copies, result.evaluation
-    if copies is None or result.verdict != "pass":
-        return []
-    members, non_members = (
-        np.where(np.arange(of) < number, 1.0, 0.0)
-        for number, of in (
-            (copies.members, n.members),
-            (copies.non_members, n.non_members),
-        )
-    )
-    found = auc_interval(members, non_members, confidence)
-    told = found.low if result.gate == "evidence" else found.auc
-    if told <= result.budget:
-        return []
-    return [
-        f"{copies.members} of {n.members} members were redrawn nearly exactly "
-        f"({copies.non_members} of {n.non_members} non-members): that alone is an AUC of "
-        f"{found.auc:.3f}, over the budget of {result.budget:g}, and {result.name} saw "
-        f"{result.auc:.3f}\n{_stronger_than(result.attack, attacks)}"
-    ]
-
-
-def _stronger_than(attack: str, attacks: Sequence[str]) -> str:
-    """Say what to do about an attack that sees less than the eye."""
-    best = strongest()
-    if attack == best:
-        return "it reads pixels too, and has learned too little: give it more samples"
-    if best in attacks:
-        return f"leave {attack} out of --privaudit-attacks: {best}, which reads pixels too, stays"
-    return f"take --privaudit-attacks={best}, which reads pixels too, or another encoder"
 
 
 def _told_by(found: BlindFinding | None, limit: float) -> list[str]:

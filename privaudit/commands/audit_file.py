@@ -138,13 +138,7 @@ def test_file(found: Found, folder: Path) -> str:
         base = f", base={_code(found.model['base'], folder)}" if len(found.model) > 1 else ""
         model = RUN.format(run=_code(found.run, folder), base=base)
         decorator = '@pytest.mark.parametrize("target_model", CHECKPOINTS)\n'
-        return (
-            head
-            + model
-            + TEST.format(
-                attacks=_attacks(), more=more, decorator=decorator, argument="target_model, "
-            )
-        )
+        return head + model + TEST.format(**marked, decorator=decorator, argument="target_model, ")
     ordered = ["base", *sorted(set(found.model) - {"base"})]
     arguments = [_code(found.model[name], folder) for name in ordered]
     named = [arguments[0], *(f"{n}={a}" for n, a in zip(ordered[1:], arguments[1:], strict=True))]

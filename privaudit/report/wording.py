@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.registry import IMG2IMG, REPORTED, WEIGHTS, names, strongest
+from privaudit.attacks.registry import IMG2IMG, REPORTED, WEIGHTS, strongest, with_strongest
 from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
@@ -266,12 +266,12 @@ def ruler_lines(audit: AuditRecord) -> Iterator[str]:
     seen = audit.validity.stronger if audit.validity else {}
     if audit.verdict != "pass" or not seen:
         return
-    attack, chosen = strongest(), {result.attack for result in audit.results}
+    attack = strongest()
     found = [f"{name.removesuffix(f'-{attack}')} {one.auc:.3f}" for name, one in seen.items()]
     yield (
         f"{attack}, which reads pixels and structure too, in these pictures: "
-        f"AUC {', '.join(found)}, none shown to be over the budget; --privaudit-attacks="
-        f"{','.join(n for n in names() if n in {*chosen, attack})} lets it decide"
+        f"AUC {', '.join(found)}, none shown to be over the budget; "
+        f"{with_strongest(result.attack for result in audit.results)} lets it decide"
     )
 
 

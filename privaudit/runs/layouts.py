@@ -201,14 +201,11 @@ def _header(file: Path) -> tuple[dict[str, str], dict[str, Path], str]:
     except (SafetensorError, OSError) as error:
         return {}, adapter, f"{file.name} cannot be read ({error}): was the training interrupted?"
     if any(map(WHOLE.match, names)):
-        return (
-            {},
-            adapter,
-            (
-                f"{file.name} is a whole model in one file: privaudit.load_pipeline(FILE, "
-                "config=FOLDER) loads it, with the folder of a pipeline of the same architecture"
-            ),
+        problem = (
+            f"{file.name} is a whole model in one file: privaudit.load_pipeline(FILE, "
+            "config=FOLDER) loads it, with the folder of a pipeline of the same architecture"
         )
+        return {}, adapter, problem
     if any(word in name.lower() for name in names for word in ADAPTERS):
         return metadata, adapter, ""
     is_unet = any(word in name for name in names for word in UNETS)
