@@ -166,8 +166,8 @@ def base(noto: Path, steps: int = 3000) -> None:
     )
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from privaudit.diffusion.fine_tuning import finetune
     from privaudit.samples import Sample
+    from privaudit.training.fine_tuning import finetune
 
     torch.manual_seed(SEED)
     samples = [Sample(image, caption) for image, caption in emoji_sets.noto(noto)]
@@ -240,7 +240,7 @@ def overfit() -> None:
 def fine_tune_whole(role: str, steps: int = STEPS) -> Any:
     """Fine-tune the base's U-Net on the Twemoji of one role, without any protection."""
     from privaudit import load_pipeline
-    from privaudit.diffusion.fine_tuning import finetune
+    from privaudit.training.fine_tuning import finetune
 
     return finetune(
         load_pipeline(BASE, device="cpu"),
@@ -257,7 +257,7 @@ def fine_tune_whole(role: str, steps: int = STEPS) -> Any:
 def shadow() -> None:
     """Fine-tune the attacker's shadow: an adapter on the shadow members."""
     from privaudit import load_pipeline
-    from privaudit.diffusion.fine_tuning import finetune
+    from privaudit.training.fine_tuning import finetune
 
     tuned = finetune(
         load_pipeline(BASE, device="cpu"),
@@ -282,7 +282,7 @@ def dp() -> None:
 def fine_tune_biases(*, private: bool) -> Any:
     """Fine-tune the base's bias terms on the members, with DP-SGD or, to compare, without."""
     from privaudit import DifferentialPrivacy, load_pipeline
-    from privaudit.diffusion.fine_tuning import finetune
+    from privaudit.training.fine_tuning import finetune
 
     return finetune(
         load_pipeline(BASE, device="cpu"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privaudit import AuditRecord, Canaries
-    from privaudit.diffusion.dp_wiring import WiringFault
+    from privaudit.training.dp_wiring import WiringFault
 
 __all__ = ["MODELS_MADE", "Recipe", "check_wiring", "make", "report"]
 
@@ -266,8 +266,8 @@ def wiring(recipe: Recipe, *, forgotten: bool) -> tuple[WiringFault, ...]:
 
     from emoji_sets import MODELS, twemoji
     from privaudit import DifferentialPrivacy, check_dp_sgd, load_pipeline
-    from privaudit.diffusion.dp_sgd import PrivateOptimizer
     from privaudit.diffusion.families import family_of
+    from privaudit.training.dp_sgd import PrivateOptimizer
 
     family = family_of(load_pipeline(MODELS / "base", device="cpu"))
     samples = twemoji("member")[: recipe.members]

@@ -12,13 +12,13 @@ import torch
 
 from privaudit import DifferentialPrivacy, Sample, SavedPipeline, load_pipeline
 from privaudit.diffusion.families import family_of
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
 from privaudit.store import Store
 from privaudit.targets import as_target
 from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.queries import plan_queries
+from privaudit.training.fine_tuning import finetune
 
 if TYPE_CHECKING:
     from pathlib import Path

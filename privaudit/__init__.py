@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from privaudit.audit import Audit, AuditInputs, compare, run_audit
     from privaudit.captioners import RetrievalCaptioner, finetune_captioner, load_captioner
-    from privaudit.diffusion.dp_sgd import DifferentialPrivacy
-    from privaudit.diffusion.dp_wiring import check_dp_sgd
-    from privaudit.diffusion.fine_tuning import finetune
     from privaudit.encoders import load_encoder
     from privaudit.errors import PrivauditError
     from privaudit.plugin.failures import (
@@ -46,6 +43,7 @@ if TYPE_CHECKING:
     )
     from privaudit.targets.dialects import Automatic1111, ComfyUI, JSONTemplate, OpenAIImages
     from privaudit.targets.endpoint import Endpoint
+    from privaudit.training import DifferentialPrivacy, check_dp_sgd, finetune
 
 __all__ = [
     "AttackResult",
@@ -109,7 +107,7 @@ _HOMES = {
     "Canaries": "privaudit.samples",
     "Checkpoint": "privaudit.runs",
     "CoinSplit": "privaudit.samples",
-    "DifferentialPrivacy": "privaudit.diffusion.dp_sgd",
+    "DifferentialPrivacy": "privaudit.training",
     "MemorizingTarget": "privaudit.targets",
     "ObliviousTarget": "privaudit.targets",
     "PictureFolder": "privaudit.targets",
@@ -122,10 +120,10 @@ _HOMES = {
     "Sample": "privaudit.samples",
     "SavedPipeline": "privaudit.targets",
     "SessionRecord": "privaudit.record",
-    "check_dp_sgd": "privaudit.diffusion.dp_wiring",
+    "check_dp_sgd": "privaudit.training",
     "checkpoints": "privaudit.runs",
     "compare": "privaudit.audit",
-    "finetune": "privaudit.diffusion.fine_tuning",
+    "finetune": "privaudit.training",
     "finetune_captioner": "privaudit.captioners",
     "load_captioner": "privaudit.captioners",
     "load_encoder": "privaudit.encoders",

@@ -229,7 +229,7 @@ class _Reading:
         return None
 
     def _model(self, value: Any, where: str) -> Any:
-        tuning = sys.modules.get("privaudit.diffusion.fine_tuning")
+        tuning = sys.modules.get("privaudit.diffusion.fine_tuned")
         if tuning is not None and isinstance(value, tuning.FineTuned):
             return self.of(value.pipeline, where)
         diffusers, torch = sys.modules.get("diffusers"), sys.modules.get("torch")

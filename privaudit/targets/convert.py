@@ -166,6 +166,6 @@ def is_pipeline(given: Any) -> bool:
 
 def untuned(given: Any) -> Any:
     """Take the pipeline out of what ``finetune`` returned; anything else is returned as it is."""
-    tuning = sys.modules.get("privaudit.diffusion.fine_tuning")
+    tuning = sys.modules.get("privaudit.diffusion.fine_tuned")
     tuned = tuning is not None and isinstance(given, tuning.FineTuned)
     return given.pipeline if tuned else given

@@ -61,7 +61,7 @@ def load_pipeline(
     textual_inversion
         File of a textual inversion, or several: its token must be in the captions to be drawn.
     biases
-        Folder that ``FineTuned.save_biases`` of :mod:`privaudit.diffusion.fine_tuning` wrote.
+        Folder that ``save_biases`` of the result of :func:`privaudit.finetune` wrote.
     device
         Where to run; by default a GPU when there is one.
     **from_pretrained

@@ -12,9 +12,9 @@ import pytest
 
 from privaudit import MemorizingTarget, PipelineTarget, SavedPipeline
 from privaudit.audit.shadow import ShadowRecipe
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.store import Store
 from privaudit.targets import as_target
+from privaudit.training.fine_tuning import finetune
 from tests.parts.pipelines import tiny_pipeline
 
 STEPS: dict[str, Any] = {"steps": 2, "learning_rate": 1e-2, "progress": False, "batch_size": 2}

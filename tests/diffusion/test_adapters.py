@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from privaudit import PipelineTarget, SavedPipeline
 from privaudit.diffusion.adapters import adapters_of
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.errors import FineTuneError, GeneratorError
 from privaudit.fingerprint import fingerprint_module
 from privaudit.targets import as_target, load_pipeline
+from privaudit.training.fine_tuning import finetune
 from tests.parts.pipelines import tiny_pipeline
 
 FILE = "pytorch_lora_weights.safetensors"

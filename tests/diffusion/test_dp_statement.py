@@ -10,9 +10,9 @@ import pytest
 
 import privaudit
 from privaudit.diffusion.dp_statement import STATEMENT, read_statement
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.errors import StatementError
 from privaudit.targets.statement import statement_of
+from privaudit.training.fine_tuning import finetune
 from tests.parts.pipelines import tiny_pipeline
 
 pytestmark = pytest.mark.slow  # the noise for an ε is searched for, which takes half a minute

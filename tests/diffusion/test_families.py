@@ -20,14 +20,14 @@ from privaudit import (
 )
 from privaudit.attacks import registry
 from privaudit.diffusion.adapters import fuse_adapter
-from privaudit.diffusion.dp_sgd import PrivateOptimizer
 from privaudit.diffusion.families import family_of
 from privaudit.diffusion.fine_tuned import FineTuned, with_parts
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.errors import FineTuneError, SettingError
 from privaudit.fingerprint import fingerprint_module
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.targets.queries import plan_queries
+from privaudit.training.dp_sgd import PrivateOptimizer
+from privaudit.training.fine_tuning import finetune
 from tests.diffusion.scripts import LOSSES
 from tests.parts.encoders import PixelEncoder
 from tests.zoo.pixart import sana_transformer

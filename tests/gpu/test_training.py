@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from privaudit import DifferentialPrivacy, PipelineTarget, Sample, statistics
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.targets.queries import plan_queries
+from privaudit.training.fine_tuning import finetune
 from tests.diffusion.test_families import (
     FAMILIES,
     quick,

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import privaudit
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.record import SessionRecord
 from privaudit.store import Store
+from privaudit.training.fine_tuning import finetune
 from tests.parts import AUDITS
 from tests.parts.audit_folder import AuditFolder
 from tests.parts.documents import read_session

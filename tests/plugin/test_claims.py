@@ -10,7 +10,7 @@ import pytest
 
 import privaudit
 from privaudit.diffusion.dp_statement import STATEMENT, read_statement
-from privaudit.diffusion.fine_tuning import finetune
+from privaudit.training.fine_tuning import finetune
 from tests.parts.audit_folder import AuditFolder
 from tests.parts.documents import results
 from tests.parts.pipelines import tiny_pipeline

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from privaudit import DifferentialPrivacy, check_dp_sgd
-from privaudit.diffusion.dp_sgd import PrivateOptimizer
 from privaudit.errors import SettingError
+from privaudit.training.dp_sgd import PrivateOptimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

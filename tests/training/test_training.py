@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from privaudit import DifferentialPrivacy, PipelineTarget
-from privaudit.diffusion import fine_tuning
-from privaudit.diffusion.dp_sgd import PrivateOptimizer
 from privaudit.diffusion.families import family_of
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.diffusion.objective import denoising_loss
-from privaudit.diffusion.recipe import Recipe
-from privaudit.diffusion.resuming import STATE_FILE
-from privaudit.diffusion.training import ShuffledBatches, Training
 from privaudit.errors import FineTuneError, SettingError
 from privaudit.fingerprint import fingerprint_module
+from privaudit.training import fine_tuning
+from privaudit.training.dp_sgd import PrivateOptimizer
+from privaudit.training.fine_tuning import finetune
+from privaudit.training.loop import ShuffledBatches, Training
+from privaudit.training.recipe import Recipe
+from privaudit.training.resuming import STATE_FILE
 from tests.parts.pipelines import tiny_pipeline
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from diffusers import (
 )
 
 from privaudit import DifferentialPrivacy, PipelineTarget, Sample
-from privaudit.diffusion.fine_tuning import finetune
 from privaudit.diffusion.objective import denoising_loss
 from privaudit.errors import FineTuneError, GeneratorError, SettingError
 from privaudit.fingerprint import fingerprint_module
 from privaudit.targets import load_pipeline
+from privaudit.training.fine_tuning import finetune
 from tests.parts.pipelines import tiny_flux, tiny_pipeline
 
 if TYPE_CHECKING:

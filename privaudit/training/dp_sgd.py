@@ -1,4 +1,4 @@
-"""DP-SGD (Abadi et al. 2016) for :mod:`privaudit.diffusion.fine_tuning`, by Opacus."""
+"""DP-SGD (Abadi et al. 2016) for :mod:`privaudit.training.fine_tuning`, by Opacus."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from privaudit.diffusion.fine_tuned import FineTuned, with_parts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from privaudit.diffusion.dp_sgd import PrivateOptimizer
     from privaudit.diffusion.families import Family, Size
-    from privaudit.diffusion.recipe import Recipe
     from privaudit.samples import Sample
+    from privaudit.training.dp_sgd import PrivateOptimizer
+    from privaudit.training.recipe import Recipe
 
 __all__ = ["ShuffledBatches", "Training", "TrainingLoss"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from privaudit.diffusion.dp_sgd import DifferentialPrivacy
+    from privaudit.training.dp_sgd import DifferentialPrivacy
 
 __all__ = ["Recipe"]
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privaudit.diffusion.families import Family
-    from privaudit.diffusion.recipe import Recipe
     from privaudit.samples import Sample
+    from privaudit.training.recipe import Recipe
 
 __all__ = ["check_checkpoints", "check_loss", "check_recipe", "check_trained"]
 

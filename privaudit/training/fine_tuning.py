@@ -18,20 +18,20 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from privaudit.diffusion.dp_sgd import DifferentialPrivacy, PrivateOptimizer
 from privaudit.diffusion.families import StableDiffusion, family_of
 from privaudit.diffusion.fine_tuned import FineTuned
-from privaudit.diffusion.recipe import Recipe
-from privaudit.diffusion.resuming import Progress
-from privaudit.diffusion.training import ShuffledBatches, Training, TrainingLoss
-from privaudit.diffusion.training_checks import (
+from privaudit.errors import FineTuneError, MissingExtraError, first_line
+from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.training.checks import (
     check_checkpoints,
     check_loss,
     check_recipe,
     check_trained,
 )
-from privaudit.errors import FineTuneError, MissingExtraError, first_line
-from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.training.dp_sgd import DifferentialPrivacy, PrivateOptimizer
+from privaudit.training.loop import ShuffledBatches, Training, TrainingLoss
+from privaudit.training.recipe import Recipe
+from privaudit.training.resuming import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from privaudit.diffusion.training import ShuffledBatches
 from privaudit.errors import FineTuneError
+from privaudit.training.loop import ShuffledBatches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from privaudit.diffusion.training import Training
+    from privaudit.training.loop import Training
 
 __all__ = ["Progress"]
 
