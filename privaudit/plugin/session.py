@@ -137,6 +137,10 @@ class AuditSession:
         ended_early = report.when == "setup" and not report.passed
         if is_audit(item) and (report.when == "call" or ended_early):
             part = of_checkpoint(self._part(item, report, call), item)
+            address = address_of(item.nodeid)
+            if report.skipped and hasattr(report, "wasxfail") and address is not None:
+                name = f"{address.scenario}-{address.attack}"
+                part = part.model_copy(update={"expected": [name]})
             report.privaudit = part.to_dict()  # type: ignore[attr-defined]
         elif not is_audit(item) and address_of(item.nodeid) is not None:
             report.privaudit_looks_alike = True  # type: ignore[attr-defined]

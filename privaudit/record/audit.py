@@ -144,6 +144,8 @@ class AuditRecord(Value):
         Results that are missing.
     notes
         What else a reader should know, one sentence each.
+    expected
+        Names of results that are not green, and whose own test expects that (pytest's ``xfail``).
     complete
         Whether every result that was asked for is there, or said why it is not; false after an
         interruption.
@@ -162,6 +164,7 @@ class AuditRecord(Value):
     weights: list[AttackResult] = []
     not_completed: list[NotCompleted] = []
     notes: list[str] = []
+    expected: list[str] = []
     complete: bool = True
 
     @property
@@ -179,6 +182,13 @@ class AuditRecord(Value):
         if missing:
             return "invalid" if "invalid" in missing else "unknown"
         return "pass" if found else "unknown"
+
+    @property
+    def unexpected(self) -> list[str]:
+        """Names of results that did not pass, or are missing, and whose tests did not expect it."""
+        red = [one.name for one in self.all_results if one.verdict not in ("pass", REPORTED)]
+        red += [item.name for item in self.not_completed if item.outcome != "skipped"]
+        return [name for name in red if name not in self.expected]
 
     @property
     def n_over(self) -> int:
@@ -255,6 +265,7 @@ class AuditRecord(Value):
                 "weights": list(weights.values()),
                 "not_completed": list(missing.values()),
                 "notes": list(dict.fromkeys((*self.notes, *other.notes))),
+                "expected": sorted({*self.expected, *other.expected}),
                 "complete": self.complete and other.complete,
             }
         )
