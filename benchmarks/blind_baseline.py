@@ -24,13 +24,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
 from privaudit import AuditSettings, Sample, load_encoder
-from privaudit.audit.blind import blind_test, sample_features
-from privaudit.audit.validity import (
+from privaudit.audit.checks.controls import judge
+from privaudit.audit.checks.samples import (
     BLIND_ERROR,
     BLIND_QUESTIONS,
     blind_baseline,
     blind_caption_baseline,
-    judge,
+    blind_test,
+    sample_features,
 )
 from privaudit.encoders.base import encode_in_batches
 

@@ -16,9 +16,8 @@ from common import show
 from scipy.stats import norm
 
 from privaudit import AuditSettings
-from privaudit.audit.conclusions import decide_fixed
-from privaudit.audit.multiplicity import together
 from privaudit.audit.scoring import Scores
+from privaudit.audit.verdict import decide_fixed, together
 from privaudit.record import Answers
 from privaudit.statistics import (
     ResultScores,

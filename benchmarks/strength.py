@@ -28,7 +28,7 @@ from common import show
 
 from privaudit import RetrievalCaptioner, Sample, load_encoder
 from privaudit.attacks import make_attack
-from privaudit.audit.pools import beside_pool
+from privaudit.audit.scoring import beside_pool
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSimilarity
 from privaudit.measurements.denoising import DenoisingLoss

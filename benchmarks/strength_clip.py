@@ -24,7 +24,7 @@ from common import show
 
 from privaudit import load_encoder
 from privaudit.attacks import make_attack
-from privaudit.audit.pools import beside_pool
+from privaudit.audit.scoring import beside_pool
 from privaudit.encoders.clip import load_clip
 from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
 from privaudit.measurements.captions import BLOCK, CaptionSimilarity

@@ -17,7 +17,7 @@ import strength_targets as targets
 from common import show
 from strength_grid import answer_similarity, read_arguments
 
-from privaudit.audit.pools import beside_pool
+from privaudit.audit.scoring import beside_pool
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.measurements.pixels import PixelSimilarity
 from privaudit.measurements.variation import VariationFidelity

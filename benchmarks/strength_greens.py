@@ -19,7 +19,7 @@ from strength_grid import answer_similarity, read_arguments
 
 from privaudit import load_encoder
 from privaudit.attacks.registry import default_names, strongest
-from privaudit.audit.pools import beside_cells
+from privaudit.audit.scoring import beside_cells
 from privaudit.measurements.liveness import answer_facts
 from privaudit.samples import as_rgb
 from privaudit.statistics import auc_interval

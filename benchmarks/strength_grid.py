@@ -22,7 +22,7 @@ import strength_targets as targets
 from common import show
 
 from privaudit import load_encoder
-from privaudit.audit.pools import beside_pool
+from privaudit.audit.scoring import beside_pool
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
 from privaudit.measurements.pixels import PixelSimilarity

@@ -11,24 +11,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from privaudit.attacks.registry import REPORTED, make_with_access, similarity_names
-from privaudit.audit.base import told_by_base
-from privaudit.audit.conclusions import decide_fixed
-from privaudit.audit.doubts import judge_exchanged
-from privaudit.audit.experiment import Experiment, LabelledSet
-from privaudit.audit.multiplicity import together
+from privaudit.audit.checks.passes import judge_exchanged, told_by_base
 from privaudit.audit.results import by_id, written_result
-from privaudit.audit.scenarios import ATTACKERS
 from privaudit.audit.scoring import Scorer
+from privaudit.audit.sets import Experiment, LabelledSet
+from privaudit.audit.threat_models import ATTACKERS
+from privaudit.audit.verdict import decide_fixed, together
 from privaudit.record import Validity
 from privaudit.samples import check_set
 from privaudit.statistics import ResultScores
 
 if TYPE_CHECKING:
-    from privaudit.audit.estimate import Estimate
-    from privaudit.audit.multiplicity import Multiplicity
-    from privaudit.audit.preflight import Preflight
+    from privaudit.audit.checks.controls import Preflight
+    from privaudit.audit.models import Setup
+    from privaudit.audit.plan import Estimate
     from privaudit.audit.scoring import Scores
-    from privaudit.audit.setup import Setup
+    from privaudit.audit.verdict import Multiplicity
     from privaudit.engines import Engine
     from privaudit.record import AttackResult
     from privaudit.store import Store

@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.attacks.registry import ACCESSES, IMG2IMG, WEIGHTS, registered
 from privaudit.audit.access import AccessAttacker
-from privaudit.audit.base import told_by_base
-from privaudit.audit.baselines import Comparer
-from privaudit.audit.conclusions import decide_fixed, decide_sequential
-from privaudit.audit.conduct import conduct_of, judge_conduct
-from privaudit.audit.doubts import doubts
-from privaudit.audit.estimate import Estimate
-from privaudit.audit.experiment import count_asked
-from privaudit.audit.multiplicity import Multiplicity, together
-from privaudit.audit.preflight import Preflight
+from privaudit.audit.baseline import Comparer
+from privaudit.audit.checks.controls import Preflight
+from privaudit.audit.checks.passes import doubts, told_by_base
+from privaudit.audit.checks.target import (
+    LeftOut,
+    check_none_refused,
+    conduct_of,
+    judge_answers,
+    judge_conduct,
+    may_refuse,
+    without_refused,
+)
+from privaudit.audit.models import Setup
+from privaudit.audit.plan import Estimate
 from privaudit.audit.provenance import provenance_of
-from privaudit.audit.refusals import LeftOut, check_none_refused, may_refuse, without_refused
 from privaudit.audit.results import by_id, written_result
 from privaudit.audit.scoring import Scorer
 from privaudit.audit.sequential import score_in_chunks
-from privaudit.audit.setup import Setup
-from privaudit.audit.validity import judge_answers
+from privaudit.audit.sets import count_asked
+from privaudit.audit.verdict import Multiplicity, decide_fixed, decide_sequential, together
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import AttackResult, AuditRecord, Images, Validity
@@ -35,11 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from privaudit.audit.baselines import Against
-    from privaudit.audit.conclusions import Decision
-    from privaudit.audit.experiment import Experiment, LabelledSet
+    from privaudit.audit.baseline import Against
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.scoring import Scores
+    from privaudit.audit.sets import Experiment, LabelledSet
+    from privaudit.audit.verdict import Decision
     from privaudit.engines import Engine
     from privaudit.record import Chance, SequentialPath
     from privaudit.settings import AuditSettings

@@ -8,19 +8,18 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from privaudit.fingerprint import fingerprint_values, library_versions
-from privaudit.record import Provenance, SampleSet
+from privaudit.fingerprint import library_versions
+from privaudit.record import Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
-    from privaudit.audit.setup import Setup
+    from privaudit.audit.models import Setup
     from privaudit.record import Images
-    from privaudit.samples import Sample
 
-__all__ = ["commit_of", "described", "machine", "provenance_of", "sample_set", "versions"]
+__all__ = ["commit_of", "described", "machine", "provenance_of", "versions"]
+
 
 LIBRARIES = (
     "privaudit",
@@ -90,12 +89,6 @@ def provenance_of(
         started=started,
         ended=ended,
     )
-
-
-def sample_set(samples: Iterable[Sample]) -> SampleSet:
-    """Count a set of samples, and hash their ids, captions and pixels, in whatever order."""
-    rows = sorted((sample.id, sample.caption, sample.digest) for sample in samples)
-    return SampleSet(count=len(rows), digest=fingerprint_values(samples=rows))
 
 
 @functools.cache

@@ -1,25 +1,27 @@
-"""One result, written down: what was scored and decided, with what so many samples can tell."""
+"""One result as a record has it, with the members and groups that stand out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from privaudit import statistics
 from privaudit.attacks.registry import names, registered
-from privaudit.audit.conclusions import bound_epsilon
-from privaudit.audit.exposure import exposed, group_aucs
-from privaudit.audit.rates import judge_tpr, rates
-from privaudit.audit.verdict import worst
-from privaudit.record import AttackResult, Counts, DetectableAUC, Interval
+from privaudit.audit.verdict import bound_epsilon, judge_tpr, rates, worst
+from privaudit.record import AttackResult, Counts, DetectableAUC, ExposedMember, GroupAUC, Interval
 from privaudit.statistics import detectable_auc
 
 if TYPE_CHECKING:
-    from privaudit.audit.conclusions import Decision
-    from privaudit.audit.experiment import Experiment, LabelledSet
+    from collections.abc import Mapping
+
+    from privaudit.audit.models import Setup
     from privaudit.audit.scoring import Scores
-    from privaudit.audit.setup import Setup
+    from privaudit.audit.sets import Experiment, LabelledSet
+    from privaudit.audit.verdict import Decision
     from privaudit.record import SequentialPath
 
-__all__ = ["by_id", "written_result"]
+__all__ = ["by_id", "exposed", "group_aucs", "written_result"]
 
 
 def written_result(
@@ -120,3 +122,83 @@ def _detectable(m: int, n: int, budget: float, level: float) -> DetectableAUC:
 def by_id(samples: Any, scores: Any) -> dict[str, float]:
     """Return a sample's score by its id."""
     return {sample.id: float(score) for sample, score in zip(samples, scores, strict=True)}
+
+
+LEAST = 2
+"""Samples of each class from which a group has an AUC with an interval."""
+
+
+def exposed(
+    members: Mapping[str, float], non_members: Mapping[str, float], confidence: float
+) -> list[ExposedMember]:
+    """Name the members who stand out, the highest score first.
+
+    Parameters
+    ----------
+    members, non_members
+        Scores by id.
+    confidence
+        One less the expected share of those named by chance.
+    """
+    scores = list(members.values())
+    others = list(non_members.values())
+    p_values = statistics.member_p_values(scores, others)
+    named = statistics.exposed_members(scores, others, 1 - confidence)
+    found = [
+        ExposedMember(id=name, score=score, p_value=float(p))
+        for (name, score), p, is_named in zip(members.items(), p_values, named, strict=True)
+        if is_named
+    ]
+    return sorted(found, key=lambda one: (-one.score, one.id))
+
+
+def group_aucs(
+    members: Mapping[str, float],
+    non_members: Mapping[str, float],
+    groups: Mapping[str, str],
+    confidence: float,
+) -> list[GroupAUC]:
+    """Compute the AUC within each group of samples.
+
+    Parameters
+    ----------
+    members, non_members
+        Scores by id.
+    groups
+        The group of each sample, by id; a sample without one is in none.
+    confidence
+        Of the intervals of all groups together (Bonferroni).
+
+    Returns
+    -------
+    list of GroupAUC
+        In the order of their names; of a group with fewer than two members or two non-members
+        there is no AUC.
+    """
+    names = sorted(set(groups.values()), key=lambda name: (len(name), name))
+    sides = [
+        {
+            name: [s for key, s in side.items() if groups.get(key) == name]
+            for name in groups.values()
+        }
+        for side in (members, non_members)
+    ]
+    enough = [name for name in names if min(len(side[name]) for side in sides) >= LEAST]
+    found = []
+    for name in names:
+        inside, outside = (np.asarray(side[name], dtype=np.float64) for side in sides)
+        bounds = None
+        if name in enough:
+            level = 1 - (1 - confidence) / len(enough)
+            bounds = statistics.auc_interval(inside, outside, level)
+        found.append(
+            GroupAUC(
+                group=name,
+                evaluation=Counts(members=len(inside), non_members=len(outside)),
+                auc=None if bounds is None else bounds.auc,
+                interval=None
+                if bounds is None
+                else Interval(low=bounds.low, high=bounds.high, confidence=confidence),
+            )
+        )
+    return found

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from privaudit import statistics
-from privaudit.audit.experiment import LabelledSet
 from privaudit.audit.scoring import Scores
+from privaudit.audit.sets import LabelledSet
 from privaudit.measurements import Features
 from privaudit.record import SequentialPath, SequentialStep
 

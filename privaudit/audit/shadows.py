@@ -6,17 +6,17 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any, cast
 
-from privaudit.audit.estimate import Unmade
-from privaudit.audit.experiment import LabelledSet, split_auxiliary
-from privaudit.audit.scenarios import PAPER_SHADOW_MODEL, SHADOW_MODEL
+from privaudit.audit.plan import Unmade
+from privaudit.audit.sets import LabelledSet, split_auxiliary
 from privaudit.audit.shadow import ShadowRecipe
+from privaudit.audit.threat_models import PAPER_SHADOW_MODEL, SHADOW_MODEL
 from privaudit.errors import SampleError
 from privaudit.samples import as_samples, check_disjoint, check_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from privaudit.audit.setup import Setup
+    from privaudit.audit.models import Setup
     from privaudit.samples import Sample
     from privaudit.store import Store
 

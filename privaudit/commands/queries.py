@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from privaudit.audit.lists import QueryLists
+    from privaudit.audit.plan import QueryLists
     from privaudit.errors import PrivauditError
 
     lists = QueryLists()

@@ -13,7 +13,7 @@ from privaudit.plugin.pytest_internals import uses_workers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from privaudit.audit.baselines import Against
+    from privaudit.audit.baseline import Against
     from privaudit.record import AuditRecord
     from privaudit.settings import AuditSettings, SessionSettings
 
@@ -53,7 +53,7 @@ def against(
     """
     if settings.baseline is None:
         return None
-    from privaudit.audit.baselines import baseline_key, load_reference
+    from privaudit.audit.baseline import baseline_key, load_reference
 
     return load_reference(
         place_of(config, settings.baseline, settings.source("baseline")),
@@ -124,8 +124,8 @@ class BaselineUpdate:
 
     def _written(self, audit: AuditRecord, others: Sequence[AuditRecord]) -> str:
         """Write one, or say why not."""
-        from privaudit.audit.baselines import baseline_key
-        from privaudit.audit.releases import record_facts
+        from privaudit.audit.baseline import baseline_key
+        from privaudit.audit.run import record_facts
         from privaudit.errors import BaselineError
         from privaudit.record import Baseline, write_json
 
@@ -154,7 +154,7 @@ class BaselineUpdate:
         return ""
 
     def _file(self, audit: AuditRecord) -> Path:
-        from privaudit.audit.baselines import baseline_file
+        from privaudit.audit.baseline import baseline_file
 
         settings: Mapping[str, Any] = audit.settings
         source = settings["sources"]["baseline"]

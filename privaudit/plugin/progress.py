@@ -52,7 +52,7 @@ class Lines:
         self._made += n
         if now - self._said < EVERY:
             return
-        from privaudit.audit.estimate import duration
+        from privaudit.audit.plan import duration
 
         self._said = now
         rate = self._made / (now - self._started)

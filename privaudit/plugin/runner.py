@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from privaudit.audit import Audit, Estimate
     from privaudit.audit.inputs import AuditInputs
-    from privaudit.audit.scenarios import Scenario
+    from privaudit.audit.threat_models import Scenario
     from privaudit.engines import Engine
     from privaudit.record import AttackResult, AuditRecord
     from privaudit.settings import AuditSettings, SessionSettings
@@ -248,7 +248,7 @@ class Runner:
     def _decidable(item: pytest.Item, settings: AuditSettings) -> tuple[str, ...]:
         """Name the scenarios whose fixtures somebody wrote: the others will be skipped."""
         from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
-        from privaudit.audit.scenarios import SCENARIOS
+        from privaudit.audit.threat_models import SCENARIOS
 
         there_anyway = item_parameters(item)  # what a test is parametrized with needs no fixture
         written = {
@@ -266,9 +266,8 @@ class Runner:
         self, request: pytest.FixtureRequest, scenario: str, settings: AuditSettings
     ) -> AuditInputs:
         """Ask the fixtures that a scenario needs."""
-        from privaudit.audit.claims import check_claim
-        from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
-        from privaudit.audit.scenarios import SHADOW_MODEL, attacker
+        from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs, check_claim
+        from privaudit.audit.threat_models import SHADOW_MODEL, attacker
 
         what = attacker(scenario)
         shadow = what.shadow(settings.protocol)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from privaudit.audit.rates import rates
-from privaudit.audit.validity import judge_answers
+from privaudit.audit.checks.target import judge_answers
+from privaudit.audit.verdict import rates
 from privaudit.errors import EngineError, InvalidAuditError, PrivauditError, StoreError
 from privaudit.statistics import auc_interval
 from privaudit.study.table import AT_FPR, CONFIDENCE, Row, Table, make_row, row_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from privaudit.audit import Audit
-    from privaudit.audit.experiment import Experiment
+    from privaudit.audit.sets import Experiment
 
 __all__ = ["Cell", "LeftOut", "add_rows"]
 

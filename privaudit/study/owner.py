@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from privaudit.audit import Audit
-from privaudit.audit.scenarios import SCENARIOS
 from privaudit.audit.shadow import ShadowRecipe
+from privaudit.audit.threat_models import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from privaudit.audit import AuditInputs
-    from privaudit.audit.experiment import Experiment, LabelledSet
+    from privaudit.audit.sets import Experiment, LabelledSet
     from privaudit.engines import Engine
     from privaudit.record import AttackResult
     from privaudit.runs import Checkpoint

@@ -21,8 +21,8 @@ from privaudit import (
     split_by_coin,
 )
 from privaudit.audit import Audit
-from privaudit.audit.estimate import Estimate
 from privaudit.audit.inputs import AuditInputs
+from privaudit.audit.plan import Estimate
 from privaudit.errors import GeneratorError, SettingError
 from privaudit.measurements.variation import STRENGTHS
 from privaudit.record import (

@@ -19,7 +19,7 @@ from privaudit import (
     Sample,
 )
 from privaudit.attacks.registry import names, registered
-from privaudit.audit.experiment import split_auxiliary
+from privaudit.audit.sets import split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
 from privaudit.encoders import as_encoder
 from privaudit.engines.local import LocalEngine

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, SavedPipeline
-from privaudit.audit.setup import Setup
-from privaudit.audit.validity import judge_base
+from privaudit.audit.checks.passes import judge_base
+from privaudit.audit.models import Setup
 from privaudit.errors import InvalidAuditError
 from privaudit.record import BlindBaseline, Interval
 from privaudit.store import Store

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from privaudit.audit.blind import blind_test, caption_features, file_features, sample_features
+from privaudit.audit.checks.samples import (
+    blind_test,
+    caption_features,
+    file_features,
+    sample_features,
+)
 from privaudit.errors import SampleError
 from privaudit.samples import FileFacts, Sample
 

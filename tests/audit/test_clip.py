@@ -11,8 +11,8 @@ import pytest
 
 from privaudit import Audit, AuditInputs, AuditSettings
 from privaudit.attacks import registry
-from privaudit.audit import clips
-from privaudit.audit.facts import needed
+from privaudit.audit import models
+from privaudit.audit.baseline import needed
 from privaudit.errors import SettingError
 from privaudit.samples import split_by_coin
 from privaudit.store import Store
@@ -79,7 +79,7 @@ def test_where_nothing_reads_it_it_is_not_loaded_and_said() -> None:
     plain = audited(FIRST, clip=None)
     assert audit.result("I", FIRST).member_scores == plain.result("I", FIRST).member_scores
     assert audit.setup.measurement.identity == plain.setup.measurement.identity
-    assert any(clips.IDLE in note for note in audit.setup.notes())
+    assert any(models.IDLE in note for note in audit.setup.notes())
     assert audit.record().settings["clip"] is None
     assert "clip" in audit.record().settings["without_effect"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import privaudit
-from privaudit.audit.comparison import Terms
+from privaudit.audit.baseline import Terms
 from privaudit.errors import BaselineError, SettingError
 from privaudit.record import AuditRecord, Comparison
 from privaudit.statistics import AucChange

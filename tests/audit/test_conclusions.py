@@ -9,9 +9,8 @@ import pytest
 from scipy.stats import norm
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
-from privaudit.audit.conclusions import decide_fixed
-from privaudit.audit.multiplicity import Multiplicity, clean_rate, together
 from privaudit.audit.scoring import Scores
+from privaudit.audit.verdict import Multiplicity, clean_rate, decide_fixed, together
 from privaudit.record import Answers, AuditRecord, Counts, NotCompleted
 from privaudit.report.wording import explanation
 from privaudit.statistics import ResultScores

@@ -19,7 +19,7 @@ from privaudit import (
     ObliviousTarget,
     PipelineTarget,
 )
-from privaudit.audit.conduct import conduct_of, judge_conduct
+from privaudit.audit.checks.target import conduct_of, judge_conduct
 from privaudit.engines.missing import Missing
 from privaudit.engines.task import files
 from privaudit.errors import InvalidAuditError, StoreError
@@ -100,7 +100,7 @@ def test_another_model_is_told_from_seeds_that_are_not_honoured(
 ) -> None:
     """What was found of seeds is asked anew after an update of this package; pictures are kept."""
     audit(emoji, Asked(honest, "v1"), Store(tmp_path)).result("I", "threshold")
-    monkeypatch.setattr("privaudit.audit.conduct.fingerprint_code", lambda: "another release")
+    monkeypatch.setattr("privaudit.audit.checks.target.fingerprint_code", lambda: "another release")
     other = Asked(lambda prompt, seed: picture("other", prompt, seed), "v1")
     with pytest.raises(StoreError, match="another picture"):
         audit(emoji, other, Store(tmp_path)).result("I", "threshold")

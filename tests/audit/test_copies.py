@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
-from privaudit.audit.doubts import judge_copies
+from privaudit.audit.checks.passes import judge_copies
 from privaudit.errors import InvalidAuditError
 from privaudit.measurements.copies import copy_threshold
 from privaudit.record import Counts, NearCopies

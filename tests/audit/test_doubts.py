@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget, ObliviousTarget, Sample
-from privaudit.audit.doubts import judge_exchanged
+from privaudit.audit.checks.passes import judge_exchanged
 from privaudit.errors import InvalidAuditError
 from privaudit.store import Store
 from tests.parts.encoders import PixelEncoder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from privaudit import AuditInputs, AuditSettings, MemorizingTarget, make_canaries
-from privaudit.audit.exposure import exposed, group_aucs
+from privaudit.audit.results import exposed, group_aucs
 from privaudit.errors import SampleError, SettingError
 from privaudit.statistics import exposed_members
 from privaudit.store import Store

@@ -11,7 +11,7 @@ import pytest
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
 from privaudit.attacks import make_attack, registry
-from privaudit.audit.facts import facts_of, needed
+from privaudit.audit.baseline import facts_of, needed
 from privaudit.errors import SettingError
 from privaudit.record import SampleSet
 from privaudit.statistics import auc

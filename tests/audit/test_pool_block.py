@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 from privaudit import Audit, AuditInputs, AuditSettings
 from privaudit.attacks import make_attack
 from privaudit.attacks.pool import SAME, nearness
-from privaudit.audit.experiment import LabelledSet
-from privaudit.audit.pools import beside_pool, in_one_pool
+from privaudit.audit.scoring import beside_pool, in_one_pool
+from privaudit.audit.sets import LabelledSet
 from privaudit.measurements.pool import Appearance, Pool
 from privaudit.statistics import auc
 from privaudit.store import Store

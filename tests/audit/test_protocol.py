@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import privaudit
 from privaudit import Audit, AuditInputs, AuditSettings, statistics
-from privaudit.audit.facts import differences, needed
-from privaudit.audit.setup import Setup
+from privaudit.audit.baseline import differences, needed
+from privaudit.audit.models import Setup
 from privaudit.errors import BaselineError, SampleError, SettingError
 from privaudit.record import AuditRecord
 from privaudit.report.terminal import render

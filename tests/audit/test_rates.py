@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from privaudit import AuditSettings
-from privaudit.audit.rates import judge_tpr
 from privaudit.audit.scoring import Scores
+from privaudit.audit.verdict import judge_tpr
 from privaudit.record import Answers, TprBudget
 
 N = 200

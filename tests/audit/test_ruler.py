@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget, Sample
-from privaudit.audit.experiment import LabelledSet
-from privaudit.audit.ruler import MOST_KNOWN, _some
+from privaudit.audit.checks.passes import MOST_KNOWN, _some
+from privaudit.audit.sets import LabelledSet
 from privaudit.engines.local import LocalEngine
 from privaudit.errors import InvalidAuditError
 from privaudit.store import Store

@@ -16,7 +16,7 @@ from privaudit import (
     PipelineTarget,
     load_pipeline,
 )
-from privaudit.audit.validity import judge
+from privaudit.audit.checks.controls import judge
 from privaudit.measurements.pixels import structural_similarities
 from privaudit.report.terminal import render
 from privaudit.store import Store

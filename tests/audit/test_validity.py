@@ -20,7 +20,8 @@ from privaudit import (
     load_encoder,
     split_by_coin,
 )
-from privaudit.audit.validity import blind_baseline, blind_caption_baseline, judge, near_duplicates
+from privaudit.audit.checks.controls import judge
+from privaudit.audit.checks.samples import blind_baseline, blind_caption_baseline, near_duplicates
 from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import InvalidAuditError, SampleError, ScoreError
 from privaudit.record import BlindBaseline, Interval

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from privaudit.audit.estimate import Estimate, duration
+from privaudit.audit.plan import Estimate, duration
 from privaudit.batching import is_out_of_memory
 from privaudit.encoders.cache import FeatureCache
 from privaudit.engines import make_engine, missing

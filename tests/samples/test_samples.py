@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from privaudit import Sample, load_samples, split_by_coin
-from privaudit.audit.scenarios import split_calibration
+from privaudit.audit.sets import split_calibration
 from privaudit.errors import SampleError
 from privaudit.fingerprint import fingerprint_pixels
 from privaudit.samples import as_samples, check_disjoint, check_set

@@ -15,7 +15,7 @@ from PIL import Image
 import privaudit
 from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, PictureFolder, Sample
 from privaudit.__main__ import main
-from privaudit.audit.lists import QueryLists
+from privaudit.audit.plan import QueryLists
 from privaudit.errors import GeneratorError, InvalidAuditError
 from privaudit.targets.queries import plan_queries
 from privaudit.targets.query_list import listed, read_list, write_lists

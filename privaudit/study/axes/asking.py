@@ -11,7 +11,7 @@ from privaudit.study.cells import Cell, LeftOut
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from privaudit.audit.experiment import Experiment
+    from privaudit.audit.sets import Experiment
     from privaudit.study.owner import Owner
 
 __all__ = ["Prompts", "Queries"]

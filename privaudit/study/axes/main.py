@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.audit.scenarios import SCENARIOS
+from privaudit.audit.threat_models import SCENARIOS
 from privaudit.study.axes.base import Axis
 from privaudit.study.cells import Cell
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from privaudit.audit.scenarios import SHADOW_MODEL
+from privaudit.audit.threat_models import SHADOW_MODEL
 from privaudit.errors import GeneratorError, PrivauditError, ScoreError
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.study.axes.base import Axis

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from privaudit.audit.experiment import LabelledSet
+from privaudit.audit.sets import LabelledSet
 from privaudit.statistics import detectable_auc
 from privaudit.study.axes.base import Axis
 from privaudit.study.cells import Cell, LeftOut, add_rows
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from privaudit.audit.experiment import Experiment
+    from privaudit.audit.sets import Experiment
     from privaudit.samples import Sample
     from privaudit.study.owner import Owner
 

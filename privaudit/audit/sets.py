@@ -1,35 +1,43 @@
-"""One scenario of an audit: who calibrates, who is evaluated, on which model, in which words."""
+"""The sets of one scenario: who calibrates, who is evaluated, on which model, in which words."""
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import CaptionerError, SampleError
 from privaudit.fingerprint import fingerprint_values
-from privaudit.samples import check_disjoint, check_set, split_by_coin
+from privaudit.record import SampleSet
+from privaudit.samples import Canaries, check_disjoint, check_set, split_by_coin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from privaudit.audit.estimate import Unmade
-    from privaudit.audit.scenarios import Scenario
+    from privaudit.audit.plan import Unmade
+    from privaudit.audit.threat_models import Scenario
     from privaudit.captioners import Captioner
     from privaudit.samples import Sample
     from privaudit.store import Store
     from privaudit.targets import Target
-
-CAPTIONED_AT_ONCE = 16
 
 __all__ = [
     "Experiment",
     "LabelledSet",
     "check_sets",
     "count_asked",
+    "groups_of",
+    "n_evaluated",
+    "sample_set",
     "split_auxiliary",
+    "split_calibration",
     "write_captions",
 ]
+
+
+CAPTIONED_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -224,3 +232,103 @@ def split_auxiliary(
         )
         raise SampleError(msg)
     return heads, tails
+
+
+def _n_known(n_members: int, calibration: float) -> int:
+    return round(calibration * n_members) if calibration < 1 else int(calibration)
+
+
+def n_evaluated(
+    what: Scenario, n_members: int, n_non_members: int, calibration: float
+) -> tuple[int, int]:
+    """Count the members and non-members that are left to evaluate.
+
+    Parameters
+    ----------
+    what
+        The scenario.
+    n_members, n_non_members
+        All samples of the audit.
+    calibration
+        As of :func:`split_calibration`.
+    """
+    known = _n_known(n_members, calibration) if what.knows_members else 0
+    return max(0, n_members - known), max(0, n_non_members - known)
+
+
+def split_calibration(
+    members: Sequence[Sample], non_members: Sequence[Sample], calibration: float, seed: int
+) -> tuple[list[Sample], list[Sample], list[Sample], list[Sample]]:
+    """Choose which samples the attacker of scenarios I and II calibrates on.
+
+    Parameters
+    ----------
+    members, non_members
+        All samples of the audit.
+    calibration
+        How many members the attacker knows: a share below 1, or a whole number from 1. As many
+        non-members join them.
+    seed
+        Seed of the choice, which depends on the ids only.
+
+    Returns
+    -------
+    calibration members, calibration non-members, evaluation members, evaluation non-members
+
+    Raises
+    ------
+    SampleError
+        If nothing would be left to evaluate, or nothing to calibrate on.
+    """
+    known = _n_known(len(members), calibration)
+    least = min(len(members), len(non_members))
+    if not 0 < known < least:
+        msg = (
+            f"{len(members)} members and {len(non_members)} non-members cannot be split: "
+            f"calibrating on {known} of each leaves none to evaluate or none to calibrate on; "
+            "add samples or change --privaudit-calibration"
+        )
+        raise SampleError(msg)
+    parts: list[list[Sample]] = []
+    for name, samples in (("members", members), ("non-members", non_members)):
+        ids = sorted(sample.id for sample in samples)
+        chosen = set(random.Random(f"{seed}/{name}").sample(ids, known))  # noqa: S311
+        parts.append([sample for sample in samples if sample.id in chosen])
+        parts.append([sample for sample in samples if sample.id not in chosen])
+    return parts[0], parts[2], parts[1], parts[3]
+
+
+def sample_set(samples: Iterable[Sample]) -> SampleSet:
+    """Count a set of samples, and hash their ids, captions and pixels, in whatever order."""
+    rows = sorted((sample.id, sample.caption, sample.digest) for sample in samples)
+    return SampleSet(count=len(rows), digest=fingerprint_values(samples=rows))
+
+
+def groups_of(given: Any, samples: Sequence[Sample], coin_split: Any) -> dict[str, str]:
+    """Return the group of each sample, by id.
+
+    Parameters
+    ----------
+    given
+        What the user says: a mapping from ids; ``None`` for nothing.
+    samples
+        The audit's members and non-members.
+    coin_split
+        Canaries are grouped by their exposure, if nothing else was said.
+
+    Raises
+    ------
+    SampleError
+        If it is no mapping, or knows no sample of the audit.
+    """
+    if given is None:
+        exposures = coin_split.exposures if isinstance(coin_split, Canaries) else {}
+        return {name: f"exposure {times}" for name, times in exposures.items()}
+    ids = {sample.id for sample in samples}
+    if not isinstance(given, Mapping) or not ids & set(given):
+        msg = (
+            f"sample_groups is a {type(given).__name__} that knows none of {len(ids)} samples: "
+            "return a dictionary from the id of each sample to its group"
+        )
+        raise SampleError(msg)
+    return {str(name): str(group) for name, group in given.items() if group is not None}

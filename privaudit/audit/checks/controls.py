@@ -1,9 +1,10 @@
-"""What an audit is asked before it generates anything, see :mod:`privaudit.audit.validity`."""
+"""Checks that need no answer of the target: positive control, sensitivity, is it the base."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,17 @@ import numpy as np
 
 from privaudit import statistics
 from privaudit.attacks.registry import registered
-from privaudit.audit import validity
-from privaudit.audit.blind import blind_test, sample_features
-from privaudit.audit.experiment import LabelledSet
+from privaudit.audit.checks.samples import (
+    BLIND_ERROR,
+    BLIND_QUESTIONS,
+    blind_baseline,
+    blind_caption_baseline,
+    blind_test,
+    near_duplicates,
+    sample_features,
+)
 from privaudit.audit.scoring import Scorer
+from privaudit.audit.sets import LabelledSet
 from privaudit.encoders.base import encoder_identity
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.missing import Missing, refusal_key
@@ -25,21 +33,15 @@ from privaudit.measurements.pixels import structural_similarities
 from privaudit.record import BlindBaseline, BlindFinding, NearDuplicate, Validity
 from privaudit.samples import ImagesByDigest, as_rgb
 from privaudit.targets import CopyingTarget
-from privaudit.targets.graded import (
-    COPIED_AT_ONCE,
-    GRADES,
-    ROUND_TRIP,
-    GradedTarget,
-    round_trip,
-)
+from privaudit.targets.graded import COPIED_AT_ONCE, GRADES, ROUND_TRIP, GradedTarget, round_trip
 from privaudit.targets.queries import plan_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from privaudit.audit.experiment import Experiment
+    from privaudit.audit.sets import Experiment
     from privaudit.encoders import Encoder
     from privaudit.encoders.cache import FeatureCache
     from privaudit.measurements import Measurement
@@ -48,7 +50,8 @@ if TYPE_CHECKING:
     from privaudit.store import Store
     from privaudit.targets import Query, Target
 
-__all__ = ["Preflight"]
+__all__ = ["Preflight", "judge"]
+
 
 POOLED_AT_ONCE = 64
 LADDER = 48
@@ -99,7 +102,7 @@ class Preflight:
         return self._judged(experiment, sensitivity={}, controls={})
 
     def _judged(self, experiment: Experiment, **graded: Any) -> Validity:
-        return validity.judge(
+        return judge(
             budget=self.settings.budget,
             blind_image=self.blind_image,
             blind_caption=self.blind_caption,
@@ -162,7 +165,7 @@ class Preflight:
 
         def ask(confidence: float, seed: int) -> BlindBaseline | None:
             sides = (self._pooled(side) for side in (self.members, self.non_members))
-            return validity.blind_baseline(*sides, confidence=confidence, seed=seed)
+            return blind_baseline(*sides, confidence=confidence, seed=seed)
 
         sides = [[s.digest for s in side] for side in (self.members, self.non_members)]
         return self._blind("blind images", sides, ask)
@@ -173,7 +176,7 @@ class Preflight:
         sides = [[s.caption for s in side] for side in (self.members, self.non_members)]
 
         def ask(confidence: float, seed: int) -> BlindBaseline | None:
-            return validity.blind_caption_baseline(*sides, confidence=confidence, seed=seed)
+            return blind_caption_baseline(*sides, confidence=confidence, seed=seed)
 
         return self._blind("blind captions", sides, ask)
 
@@ -201,7 +204,7 @@ class Preflight:
     ) -> BlindBaseline | None:
         # The questions share the error, so that two equal sets are called different in 5 % at
         # most.
-        level = 1 - (1 - self.settings.confidence) / validity.BLIND_QUESTIONS
+        level = 1 - (1 - self.settings.confidence) / BLIND_QUESTIONS
 
         def make() -> dict[str, Any] | None:
             baseline = ask(level, self.settings.seed)
@@ -229,7 +232,7 @@ class Preflight:
                 name: ([sample.id for sample in samples], self._pooled(samples))
                 for name, samples in sets.items()
             }
-            pairs = validity.near_duplicates(rows, self.settings.duplicate_limit)
+            pairs = near_duplicates(rows, self.settings.duplicate_limit)
             return [pair.to_dict() for pair in pairs]
 
         found = self._remembered(
@@ -345,3 +348,119 @@ class Preflight:
             )
         found = self.store.arrays(list(keys.values()))
         return np.stack([found[keys[sample.digest]] for sample in samples])
+
+
+LARGEST_SHARE = 0.05
+"""Share of the evaluation set that may have a near-duplicate elsewhere."""
+CONTROL_AUC = 0.95
+"""What the attack must reach on a model that returns its training images."""
+
+
+def _told_by(found: BlindFinding | None, limit: float) -> list[str]:
+    """Say which fact of captions and files tells members from non-members, if one does."""
+    if found is None or found.p_value > BLIND_ERROR / BLIND_QUESTIONS or found.auc <= limit:
+        return []
+    return [
+        f"blind AUC {found.auc:.3f} > {limit:g}: members are told from non-members by one fact "
+        f"alone, {found.feature!r} (chance finds one of {found.n_features} facts as telling with "
+        f"p = {found.p_value:.3f}), without the model\nmake captions and files of both by the same "
+        "steps, and decide membership by privaudit.split_by_coin"
+    ]
+
+
+def _too_weak(graded: Mapping[str, Mapping[str, float]], budget: float) -> list[str]:
+    """Say which attacks do not see what a model's own autoencoder makes of its members."""
+    return [
+        f"sensitivity control AUC {aucs[ROUND_TRIP]:.3f} <= {budget:g} by {name}: this audit "
+        "would pass a model that returns its training images as its own autoencoder draws them\n"
+        "use another --privaudit-encoder, or more samples"
+        for name, aucs in graded.items()
+        if ROUND_TRIP in aucs and not aucs[ROUND_TRIP] > budget
+    ]
+
+
+def judge(
+    *,
+    blind_image: BlindBaseline | None,
+    blind_caption: BlindBaseline | None,
+    blind_facts: BlindFinding | None,
+    blind_limit: float,
+    duplicates: Sequence[NearDuplicate],
+    evaluation_ids: Sequence[str],
+    is_base: bool,
+    controls: Mapping[str, float],
+    sensitivity: Mapping[str, Mapping[str, float]] | None = None,
+    budget: float = CONTROL_AUC,
+) -> Validity:
+    """Decide whether an audit may conclude anything.
+
+    Parameters
+    ----------
+    blind_image, blind_caption
+        The blind baselines.
+    blind_facts
+        The most telling fact of captions and files.
+    blind_limit
+        The largest AUC that the lower bound of a baseline, or such a fact, may have.
+    duplicates
+        All near-duplicates across sets, the most alike first.
+    evaluation_ids
+        Who is evaluated.
+    is_base
+        Whether the target draws exactly what its base model draws.
+    controls
+        AUC of the positive control, by the name of the attack.
+    sensitivity
+        AUC on changed copies, by the name of the attack and what was done to them.
+    budget
+        The largest AUC that is accepted of a model.
+    """
+    reasons = []
+    if is_base:
+        reasons.append(
+            "the target draws exactly what its base model draws: it is no fine-tune, or what was "
+            "fine-tuned was not loaded, and nothing is known of the model you mean to release\n"
+            "check the adapter or weights that target_model loads, and that they are active"
+        )
+    for what, blind in (("images", blind_image), ("captions", blind_caption)):
+        # Written so that NaN is a reason.
+        if blind is not None and not blind.interval.low <= blind_limit:
+            reasons.append(
+                f"blind AUC {blind.auc:.3f} (at least {blind.interval.low:.3f}) > "
+                f"{blind_limit:g}: members are told from non-members by their {what} alone, "
+                "without the model\ntake both from one source, and decide membership by "
+                "privaudit.split_by_coin"
+            )
+    reasons += _told_by(blind_facts, blind_limit)
+    evaluated = set(evaluation_ids)
+    doubled = {s for pair in duplicates for s in (pair.first, pair.second) if s in evaluated}
+    if len(doubled) > LARGEST_SHARE * len(evaluated):
+        first = duplicates[0]
+        reasons.append(
+            f"{len(doubled)} of {len(evaluated)} evaluated samples have a near-duplicate in "
+            f"another set, such as {first.first!r} of {first.first_set} and {first.second!r} of "
+            f"{first.second_set} (cosine {first.cosine:.3f})\nremove one of each pair"
+        )
+    for name, auc in controls.items():
+        if not auc >= CONTROL_AUC:
+            reasons.append(
+                f"positive control AUC {auc:.3f} < {CONTROL_AUC:g} by {name}: this encoder and "
+                "similarity do not see even an exact copy\nuse another --privaudit-encoder or "
+                "--privaudit-similarity"
+            )
+    graded = {name: dict(aucs) for name, aucs in (sensitivity or {}).items()}
+    reasons += _too_weak(graded, budget)
+    return Validity(
+        sensitivity={
+            name: {grade: auc if math.isfinite(auc) else None for grade, auc in aucs.items()}
+            for name, aucs in graded.items()
+        },
+        blind_image=blind_image,
+        blind_caption=blind_caption,
+        blind_facts=blind_facts,
+        near_duplicates=list(duplicates[:10]),
+        n_near_duplicates=len(doubled),
+        # JSON has no word for NaN.
+        controls={name: auc if math.isfinite(auc) else None for name, auc in controls.items()},
+        reasons=reasons,
+    )

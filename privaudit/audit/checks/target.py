@@ -1,22 +1,19 @@
-"""How a target takes what it is asked: whether the seed decides what it draws, and the prompt.
-
-A target that answers one query with two pictures is asked no second time: its answers are draws.
-One that draws the same whatever the prompt was never asked what its owner believes. One that is
-known by what its owner states is asked again for something that it answered before.
-"""
+"""Checks of the target: how it takes seeds and prompts, refusals, answers that are no pictures."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from privaudit.engines.missing import Missing, refusal_key
 from privaudit.engines.task import generate
-from privaudit.errors import StoreError
+from privaudit.errors import InvalidAuditError, StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements.liveness import is_flat
-from privaudit.record import Conduct
+from privaudit.record import Answers, Conduct, Validity
 from privaudit.targets.pictures import largest_difference, mean_difference
 
 if TYPE_CHECKING:
@@ -24,12 +21,22 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from privaudit.audit.experiment import LabelledSet
     from privaudit.audit.scoring import Scorer
+    from privaudit.audit.sets import Experiment, LabelledSet
     from privaudit.engines.task import Task
+    from privaudit.samples import Sample
     from privaudit.targets import Query
 
-__all__ = ["conduct_of", "judge_conduct"]
+__all__ = [
+    "LeftOut",
+    "check_none_refused",
+    "conduct_of",
+    "judge_answers",
+    "judge_conduct",
+    "may_refuse",
+    "without_refused",
+]
+
 
 PAIRS = 20
 """Pairs of prompts that are asked with one seed, once a first pair gave one picture."""
@@ -213,3 +220,158 @@ def _drawn(task: Task, queries: Sequence[Query]) -> list[Image.Image]:
     made: dict[int, Image.Image] = {}
     generate(task.target, dict(enumerate(queries)), AT_ONCE, made)
     return [made[i] for i in range(len(queries))]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A scenario without the samples that somebody will not draw.
+
+    Attributes
+    ----------
+    experiment
+        What is left of it.
+    validity
+        What was counted, and why nothing can be concluded if it is too much.
+    notes
+        A sentence for each model that refused.
+    """
+
+    experiment: Experiment
+    validity: Validity
+    notes: list[str]
+
+
+def may_refuse(scorer: Scorer, experiment: Experiment) -> bool:
+    """Tell whether any model of a scenario is one that may have a policy."""
+    models = [experiment.calibration.target, experiment.evaluation.target, scorer.base]
+    return any(getattr(model, "may_refuse", False) for model in models)
+
+
+def without_refused(scorer: Scorer, experiment: Experiment) -> LeftOut:
+    """Ask all of a scenario's queries, and leave out the samples that one of them was refused for.
+
+    Parameters
+    ----------
+    scorer
+        Asks.
+    experiment
+        Whom, about whom.
+    """
+    sets = (experiment.calibration, experiment.evaluation)
+    scorer.prefetch(sets)
+    found: dict[str, dict[str, list[str]]] = collections.defaultdict(dict)
+    asked: dict[str, int] = collections.Counter()
+    for labelled in sets:
+        models = {labelled.role: labelled.target}
+        if scorer.base is not None:
+            models["base_model"] = scorer.base
+        for name, model in models.items():
+            found[name] |= _refused_in(scorer, model, labelled.samples)
+            asked[name] += scorer.m * len(labelled.samples)
+    gone = {sample for refusals in found.values() for sample in refusals}
+    left = [_kept(labelled, gone) for labelled in sets]
+    reasons, notes, counted = [], [], {}
+    for name, refusals in found.items():
+        n = sum(map(len, refusals.values()))
+        if not n:
+            continue
+        counted[f"{name} by {experiment.scenario.words}, refusals"] = Answers(
+            n=asked[name], refused=n
+        )
+        code = collections.Counter(c for codes in refusals.values() for c in codes)
+        said = (
+            f"{name} refused {n} of {asked[name]} queries by a policy of its own "
+            f"({code.most_common(1)[0][0]})"
+        )
+        members = sum(sample.id in refusals for one in sets for sample in one.members)
+        others = len(refusals) - members
+        notes.append(f"{said}: {members} members and {others} non-members are left out")
+        if n > LARGEST_DEAD_SHARE * asked[name]:
+            reasons.append(
+                f"{said}, and a model that will not draw what it knows hides whatever it "
+                "memorised\nhave the filter turned off for the audit, or audit other samples"
+            )
+    if not reasons and not all(side for s in left for side in (s.members, s.non_members)):
+        reasons.append("after refusals, a set of members or non-members is empty: add samples")
+    experiment = replace(experiment, calibration=left[0], evaluation=left[1])
+    return LeftOut(experiment, Validity(answers=counted, reasons=reasons), notes)
+
+
+def _refused_in(scorer: Scorer, model: object, samples: Sequence[Sample]) -> dict[str, list[str]]:
+    """Return the codes by which a model refused, by the id of the sample."""
+    queries = scorer.queries(samples)
+    keys = [refusal_key(image) for image in scorer.task(model).keys(queries)[0]]
+    said = scorer.store.texts(keys)
+    found: dict[str, list[str]] = collections.defaultdict(list)
+    for query, key in zip(queries, keys, strict=True):
+        if key in said:
+            found[query.sample.id].append(said[key])
+    return dict(found)
+
+
+def check_none_refused(scorer: Scorer, *sets: LabelledSet) -> None:
+    """Refuse to conclude anything from a sequential audit that was refused a picture.
+
+    It cannot leave samples out: it asks pair by pair, and stops by what it saw.
+
+    Raises
+    ------
+    InvalidAuditError
+        If there was a refusal.
+    """
+    models = [(labelled.target, labelled.samples) for labelled in sets]
+    if scorer.base is not None:
+        models += [(scorer.base, labelled.samples) for labelled in sets]
+    n = sum(
+        len(codes)
+        for model, samples in models
+        if getattr(model, "may_refuse", False)
+        for codes in _refused_in(scorer, model, samples).values()
+    )
+    if n:
+        msg = (
+            f"{n} queries were refused by a policy of the service's own, and a sequential audit "
+            "cannot leave samples out: run it without --privaudit-sequential, which asks nothing "
+            "again"
+        )
+        raise InvalidAuditError(msg)
+
+
+def _kept(labelled: LabelledSet, gone: set[str]) -> LabelledSet:
+    members, others = (
+        [sample for sample in side if sample.id not in gone]
+        for side in (labelled.members, labelled.non_members)
+    )
+    return replace(labelled, members=members, non_members=others)
+
+
+LARGEST_DEAD_SHARE = 0.05
+"""Share of the answers that may be of one colour, or the same for several prompts."""
+
+
+def judge_answers(role: str, answers: Answers) -> list[str]:
+    """Say why nothing can be concluded from answers, if too many of them are no pictures.
+
+    Parameters
+    ----------
+    role
+        Who answered, such as ``"target_model"``.
+    answers
+        What was counted.
+    """
+    kinds = {
+        "of one colour": (
+            answers.flat,
+            "a safety filter, or a float16 overflow, hides whatever was memorised: turn the filter "
+            "off, or load the model in float32",
+        ),
+        "the same picture as the answer to another prompt": (
+            answers.repeated,
+            "a model that ignores its prompt cannot give anything away: look at what it draws",
+        ),
+    }
+    return [
+        f"{count} of {answers.n} answers of {role} are {what}\n{way_out}"
+        for what, (count, way_out) in kinds.items()
+        if count > LARGEST_DEAD_SHARE * answers.n
+    ]

@@ -1,4 +1,4 @@
-"""What an audit is made of: its models and its labelled sets, each made once, when it is needed."""
+"""The models of one audit, made once from what a user supplied."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from privaudit.attacks.registry import registered
-from privaudit.audit.clips import IDLE, captions_of, check_clip, is_idle
-from privaudit.audit.estimate import Unmade
-from privaudit.audit.experiment import (
+from privaudit.audit.plan import Unmade
+from privaudit.audit.sets import (
     Experiment,
     LabelledSet,
     check_sets,
+    groups_of,
+    n_evaluated,
+    sample_set,
+    split_calibration,
     write_captions,
 )
-from privaudit.audit.exposure import groups_of
-from privaudit.audit.multiplicity import chance
-from privaudit.audit.provenance import sample_set
-from privaudit.audit.scenarios import SCENARIOS, n_evaluated, split_calibration
 from privaudit.audit.shadows import Shadows
+from privaudit.audit.threat_models import SCENARIOS
+from privaudit.audit.verdict import chance
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
+from privaudit.encoders.clip import load_clip
 from privaudit.errors import SampleError, SettingError
 from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
+from privaudit.measurements.captions import CaptionSimilarity
 from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
 from privaudit.targets import as_target, base_of, without_effect
 from privaudit.targets.acceleration import Acceleration
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from privaudit.audit.inputs import AuditInputs
-    from privaudit.audit.scenarios import Scenario
+    from privaudit.audit.threat_models import Scenario
     from privaudit.captioners import Captioner
     from privaudit.encoders import Encoder
     from privaudit.record import Chance, SampleSet
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
     from privaudit.store import Store
     from privaudit.targets import Target
 
-__all__ = ["Setup"]
+__all__ = ["IDLE", "Setup", "captions_of", "check_clip", "is_idle"]
+
 
 PIPELINE = (
     "num_inference_steps",
@@ -52,7 +56,6 @@ PIPELINE = (
     "compile",
 )
 """What a diffusers pipeline is called with, and how it is changed."""
-
 named_encoder = functools.lru_cache(maxsize=1)(load_encoder)
 """Several audits of a session have one encoder, and load it once."""
 
@@ -398,3 +401,40 @@ class Setup:
             "members": sample_set(self.members),
             "non_members": sample_set(self.non_members),
         }
+
+
+IDLE = "no inference model of this audit reads what a CLIP sees"
+named_clip = functools.lru_cache(maxsize=1)(load_clip)
+"""Several audits of a session have one, and load it once."""
+
+
+def check_clip(settings: AuditSettings) -> None:
+    """Refuse inference models that lack a CLIP.
+
+    Raises
+    ------
+    SettingError
+        If there is one, and none is named.
+    """
+    lacking = [name for name in settings.attacks if registered(name).needs_clip]
+    if lacking and settings.clip is None:
+        msg = (
+            f"{', '.join(lacking)} compares pictures and texts by a CLIP, and none is named: "
+            "set --privaudit-clip=open_clip:MODEL/PRETRAINED, or a folder with one, or leave "
+            "it out with --privaudit-attacks"
+        )
+        raise SettingError(msg)
+
+
+def is_idle(settings: AuditSettings) -> bool:
+    """Tell whether a CLIP is named that nothing reads: it is not even loaded."""
+    return settings.clip is not None and not any(
+        registered(name).reads_clip for name in settings.attacks
+    )
+
+
+def captions_of(settings: AuditSettings) -> CaptionSimilarity | None:
+    """Return the measurement by the CLIP that is named and read, if there is one."""
+    if settings.clip is None or is_idle(settings):
+        return None
+    return CaptionSimilarity(named_clip(settings.clip))
