@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from privaudit.targets.dialects import Automatic1111, ComfyUI, JSONTemplate, OpenAIImages
     from privaudit.targets.endpoint import Endpoint
-    from privaudit.training import DifferentialPrivacy, check_dp_sgd, finetune
+    from privaudit.training import DifferentialPrivacy, FineTune, check_dp_sgd, finetune
 
 __all__ = [
     "AttackResult",
@@ -61,6 +61,7 @@ __all__ = [
     "ComfyUI",
     "DifferentialPrivacy",
     "Endpoint",
+    "FineTune",
     "JSONTemplate",
     "MemorizingTarget",
     "ObliviousTarget",
@@ -104,6 +105,7 @@ _HOMES = {
     "AuditRecord": "privaudit.record",
     "AuditSettings": "privaudit.settings",
     "Claim": "privaudit.record",
+    "FineTune": "privaudit.training",
     "Canaries": "privaudit.samples",
     "Checkpoint": "privaudit.runs",
     "CoinSplit": "privaudit.samples",

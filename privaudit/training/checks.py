@@ -1,4 +1,4 @@
-"""What a fine-tune refuses: before it begins, and at each step."""
+"""What a fine-tune refuses of a model, a folder of checkpoints and a loss."""
 
 from __future__ import annotations
 
@@ -14,41 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privaudit.diffusion.families import Family
-    from privaudit.samples import Sample
     from privaudit.training.recipe import Recipe
 
-__all__ = ["check_checkpoints", "check_loss", "check_recipe", "check_trained"]
-
-
-def check_recipe(recipe: Recipe, samples: Sequence[Sample]) -> None:
-    """Refuse what cannot be trained, before anything is.
-
-    Raises
-    ------
-    FineTuneError, SettingError
-        As of :func:`privaudit.finetune`, whose arguments these are.
-    """
-    if not samples:
-        msg = "0 samples to fine-tune on: pass at least one image with its caption"
-        raise FineTuneError(msg)
-    if recipe.method not in ("lora", "full", "bias"):
-        msg = f"method={recipe.method!r} is unknown: use 'lora', 'full' or 'bias'"
-        raise SettingError(msg)
-    for name in ("steps", "batch_size", "gradient_accumulation_steps"):
-        value = getattr(recipe, name)
-        if value < 1:
-            msg = f"{name}={value} is below 1: give a positive whole number"
-            raise SettingError(msg)
-    if not 0 <= recipe.caption_dropout < 1:
-        msg = f"caption_dropout={recipe.caption_dropout} is outside [0, 1)"
-        raise SettingError(msg)
-    if recipe.differential_privacy is not None and recipe.gradient_accumulation_steps > 1:
-        msg = (
-            f"gradient_accumulation_steps={recipe.gradient_accumulation_steps} under DP-SGD: a "
-            "step is one Poisson sample there; give batch_size the samples of a whole step, and "
-            "DifferentialPrivacy a max_physical_batch_size to save memory"
-        )
-        raise SettingError(msg)
+__all__ = ["check_checkpoints", "check_loss", "check_trained"]
 
 
 def check_checkpoints(
@@ -92,9 +60,6 @@ def check_trained(family: Family, recipe: Recipe) -> None:
             "pipeline.unload_lora_weights() first"
         )
         raise FineTuneError(msg)
-    if train_text_encoder and method != "full":
-        msg = "train_text_encoder=True goes with method='full' only"
-        raise SettingError(msg)
     if train_text_encoder and not family.trains_text:
         msg = f"train_text_encoder=True: the text encoders of {family.name} are not trained here"
         raise SettingError(msg)

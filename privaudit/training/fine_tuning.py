@@ -10,25 +10,32 @@ draw comes from one recorded seed, and DP-SGD is a setting.
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from privaudit.diffusion.families import StableDiffusion, family_of
-from privaudit.diffusion.fine_tuned import FineTuned
 from privaudit.errors import FineTuneError, MissingExtraError, first_line
-from privaudit.fingerprint import fingerprint_module, fingerprint_values
+from privaudit.fingerprint import (
+    fingerprint_code,
+    fingerprint_module,
+    fingerprint_values,
+    library_versions,
+)
+from privaudit.targets import PipelineTarget, SavedPipeline
 from privaudit.training.checks import (
     check_checkpoints,
     check_loss,
-    check_recipe,
     check_trained,
 )
-from privaudit.training.dp_sgd import DifferentialPrivacy, PrivateOptimizer
+from privaudit.training.dp_sgd import PrivateOptimizer
 from privaudit.training.loop import ShuffledBatches, Training, TrainingLoss
 from privaudit.training.recipe import Recipe
 from privaudit.training.resuming import Progress
@@ -37,44 +44,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from privaudit.diffusion.families import Family
+    from privaudit.diffusion.fine_tuned import FineTuned
     from privaudit.samples import Sample
 
-__all__ = ["DifferentialPrivacy", "FineTuned", "finetune"]
+__all__ = ["FineTune", "finetune"]
+
+LIBRARIES = ("torch", "diffusers", "transformers", "peft", "opacus")
+"""Whose versions decide what a fine-tune makes."""
+PROBE_STEPS = 2
+"""Of the pictures by which a base in memory is known."""
 
 
-def finetune(
-    pipeline: Any,
-    samples: Sequence[Sample],
-    *,
-    method: Literal["lora", "full", "bias"] = "lora",
-    steps: int = 1000,
-    batch_size: int = 4,
-    gradient_accumulation_steps: int = 1,
-    learning_rate: float = 1e-4,
-    lr_scheduler: str = "constant",
-    lora_rank: int = 16,
-    lora_targets: Sequence[str] | None = None,
-    resolution: int | tuple[int, int] | None = None,
-    gradient_checkpointing: bool = False,
-    train_text_encoder: bool = False,
-    caption_dropout: float = 0.1,
-    ema_decay: float | None = None,
-    differential_privacy: DifferentialPrivacy | None = None,
-    seed: int = 0,
-    checkpoints: tuple[str | Path, int] | None = None,
-    resume: bool = False,
-    progress: bool = True,
-) -> FineTuned:
-    """Fine-tune a text-to-image latent diffusion pipeline on images and their captions.
+@dataclass(frozen=True)
+class FineTune(Recipe):
+    """How a text-to-image latent diffusion pipeline is fine-tuned: a recipe, called with samples.
+
+    Its fields are its key: what a ``fine_tune`` fixture returns, so that the shadow model is kept
+    in the store, and made once.
 
     Parameters
     ----------
-    pipeline
+    base
         A diffusers pipeline of Stable Diffusion 1.x, 2.x, XL, 3 or 3.5, Flux, Sana, PixArt or
-        Qwen-Image. It is left as it was; training runs on its device. In float16 or bfloat16,
-        what is not trained stays so, and what is trained is float32 until the end.
-    samples
-        Images and captions. Images are resized to ``resolution``.
+        Qwen-Image, a :class:`privaudit.SavedPipeline`, or the folder of one, which is loaded when
+        it is first needed. It is left as it was; training runs on its device. In float16 or
+        bfloat16, what is not trained stays so, and what is trained is float32 until the end.
     method
         ``"lora"`` trains low-rank adapters of the denoiser (the U-Net or the transformer);
         ``"full"`` trains all of it; ``"bias"`` trains its bias terms alone (Ben Zaken et
@@ -111,14 +105,145 @@ def finetune(
         Train with DP-SGD to this target, by Opacus.
     seed
         Seed of every draw: order, noise, timesteps, dropout and the adapters' initialisation.
-    checkpoints
-        A folder and a number of steps: after each so many, what was trained until then is
-        written to ``checkpoint-N`` in it, as diffusers' scripts do.
-    resume
-        Go on from the newest of these checkpoints, if there is one: the result is the same as
-        without the stop. Under DP-SGD what was spent is counted, and batches and noise are new.
-    progress
-        Show a progress bar.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range, or does not go with another.
+    GeneratorError
+        If ``base`` is a name, and there is no such folder or file.
+
+    Examples
+    --------
+    In the folder of this repository:
+
+    >>> import privaudit
+    >>> from PIL import Image
+    >>> recipe = FineTune("audits/models/base", method="bias", steps=2, batch_size=2)
+    >>> colours = ("red", "green")
+    >>> samples = [privaudit.Sample(Image.new("RGB", (32, 32), c), c) for c in colours]
+    >>> len(recipe(samples, progress=False).losses)
+    2
+    >>> recipe.fingerprint == dataclasses.replace(recipe, steps=3).fingerprint
+    False
+    """
+
+    base: Any
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained, and name a folder as a pipeline."""
+        super().__post_init__()
+        if isinstance(self.base, (str, Path)):
+            object.__setattr__(self, "base", SavedPipeline(self.base))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the base, the settings, and the versions of the code that trains."""
+        base = self.base
+        if not isinstance(base, SavedPipeline):
+            # Two pictures tell what no file of weights does, such as a hook.
+            base = PipelineTarget(
+                base, num_inference_steps=PROBE_STEPS, allow_inactive_adapters=True
+            )
+        return fingerprint_values(
+            base=base.fingerprint,
+            settings=_settings(self),
+            code=fingerprint_code(),
+            libraries=library_versions(*LIBRARIES),
+        )
+
+    def __call__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        checkpoints: tuple[str | Path, int] | None = None,
+        resume: bool = False,
+        progress: bool = True,
+    ) -> FineTuned:
+        """Fine-tune the base on images and their captions.
+
+        Parameters
+        ----------
+        samples
+            Images and captions. Images are resized to ``resolution``.
+        checkpoints
+            A folder and a number of steps: after each so many, what was trained until then is
+            written to ``checkpoint-N`` in it, as diffusers' scripts do.
+        resume
+            Go on from the newest of these checkpoints, if there is one: the result is the same as
+            without the stop. Under DP-SGD what was spent is counted, and batches and noise are new.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        FineTuned
+            The new pipeline, in evaluation mode, and what its training cost.
+
+        Raises
+        ------
+        FineTuneError
+            If the pipeline is of no known family or lacks a part, there are no samples, no layer
+            has a name of ``lora_targets``, the loss is no longer finite, or the checkpoint is of
+            another training.
+        SettingError
+            If a setting does not go with a model of this family.
+        MissingExtraError
+            If ``method="lora"`` and ``peft`` is missing, or DP-SGD and ``opacus`` is.
+        """
+        pipeline = self.base.pipeline if isinstance(self.base, SavedPipeline) else self.base
+        family = family_of(pipeline)
+        if not samples:
+            msg = "0 samples to fine-tune on: pass at least one image with its caption"
+            raise FineTuneError(msg)
+        check_trained(family, self)
+        check_checkpoints(family, self.method, checkpoints, resume=resume)
+        training, loss_of, batches = _begun(family, samples, self)
+        kept: Progress | None = None
+        if checkpoints is not None:
+            identity = _identity(family, samples, self)
+            kept = Progress(Path(checkpoints[0]), checkpoints[1], identity, training, batches)
+            if resume:
+                kept.restore()
+        done = len(training.losses)
+        with tqdm(
+            total=self.steps, initial=done, desc="fine-tuning", unit="step", disable=not progress
+        ) as bar:
+            for _ in range(done, self.steps):
+                together = list(itertools.islice(batches, self.gradient_accumulation_steps))
+                training.step(loss_of, together)
+                check_loss(training.losses, sum(map(len, together)), self.learning_rate)
+                if kept is not None:
+                    kept.took_step()
+                bar.update()
+                recent = float(np.nanmean(training.losses[-50:]))
+                bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
+        return training.finished()
+
+
+def finetune(
+    base: Any,
+    samples: Sequence[Sample],
+    *,
+    checkpoints: tuple[str | Path, int] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> FineTuned:
+    """Fine-tune a text-to-image latent diffusion pipeline on images and their captions.
+
+    It is ``FineTune(base, **settings)(samples, …)``.
+
+    Parameters
+    ----------
+    base
+        The pipeline, which is left as it was.
+    samples
+        Images and captions.
+    checkpoints, resume, progress
+        As of a call of :class:`privaudit.FineTune`.
+    **settings
+        As of :class:`privaudit.FineTune`, such as ``steps`` and ``method``.
 
     Returns
     -------
@@ -127,14 +252,8 @@ def finetune(
 
     Raises
     ------
-    SettingError
-        If a setting is out of range.
-    FineTuneError
-        If the pipeline is of no known family or lacks a part, there are no samples, no layer has
-        a name of ``lora_targets``, the loss is no longer finite, or the checkpoint is of another
-        training.
-    MissingExtraError
-        If LoRA is asked for without ``peft``, or DP-SGD without ``opacus``.
+    FineTuneError, SettingError, MissingExtraError
+        As of :class:`privaudit.FineTune` and its call.
 
     Examples
     --------
@@ -149,48 +268,13 @@ def finetune(
     >>> len(tuned.losses), tuned.pipeline is base
     (2, False)
     """
-    recipe = Recipe(
-        method=method,
-        steps=steps,
-        batch_size=batch_size,
-        gradient_accumulation_steps=gradient_accumulation_steps,
-        learning_rate=learning_rate,
-        lr_scheduler=lr_scheduler,
-        lora_rank=lora_rank,
-        lora_targets=lora_targets,
-        resolution=resolution,
-        gradient_checkpointing=gradient_checkpointing,
-        train_text_encoder=train_text_encoder,
-        caption_dropout=caption_dropout,
-        ema_decay=ema_decay,
-        differential_privacy=differential_privacy,
-        seed=seed,
-    )
-    family = family_of(pipeline)
-    check_recipe(recipe, samples)
-    check_trained(family, recipe)
-    check_checkpoints(family, method, checkpoints, resume=resume)
-    training, loss_of, batches = _begun(family, samples, recipe)
-    kept: Progress | None = None
-    if checkpoints is not None:
-        identity = _identity(family, samples, recipe)
-        kept = Progress(Path(checkpoints[0]), checkpoints[1], identity, training, batches)
-        if resume:
-            kept.restore()
-    done = len(training.losses)
-    with tqdm(
-        total=steps, initial=done, desc="fine-tuning", unit="step", disable=not progress
-    ) as bar:
-        for _ in range(done, steps):
-            together = list(itertools.islice(batches, gradient_accumulation_steps))
-            training.step(loss_of, together)
-            check_loss(training.losses, sum(map(len, together)), learning_rate)
-            if kept is not None:
-                kept.took_step()
-            bar.update()
-            recent = float(np.nanmean(training.losses[-50:]))
-            bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
-    return training.finished()
+    recipe = FineTune(base, **settings)
+    return recipe(samples, checkpoints=checkpoints, resume=resume, progress=progress)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings by name, without the base."""
+    return {field.name: getattr(recipe, field.name) for field in dataclasses.fields(Recipe)}
 
 
 def _begun(
@@ -226,7 +310,7 @@ def _identity(family: Family, samples: Sequence[Sample], recipe: Recipe) -> str:
             if isinstance(part, torch.nn.Module)
         },
         samples=[[sample.digest, sample.caption] for sample in samples],
-        recipe=recipe,
+        recipe=_settings(recipe),
     )
 
 
