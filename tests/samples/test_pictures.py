@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 import privaudit
 from privaudit import Sample, load_samples
 from privaudit.errors import GeneratorError, PictureError, SampleError
-from privaudit.samples import FileFacts, as_rgb
+from privaudit.samples import PICTURE_FORMATS, FileFacts, as_rgb, open_picture
 from privaudit.targets import as_target
 
 ORIENTATION = 0x0112
@@ -207,3 +209,95 @@ def test_a_picture_of_no_file_is_turned_where_somebody_wrote_that_into_it() -> N
     assert as_rgb(lying) is lying
     lying.getexif()[ORIENTATION] = 6
     assert as_rgb(lying).size == (2, 3)
+
+
+def header(width: int, height: int, bits: int = 8, kind: int = 6) -> bytes:
+    """Return a PNG that states its size and holds hardly a pixel."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        body = name + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    stated = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" * 9))
+    return b"\x89PNG\r\n\x1a\n" + stated + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", PICTURE_FORMATS)
+def test_the_formats_that_users_have_are_opened(kind: str, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    picture().save(file, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    (tmp_path / "a").write_bytes(file.getvalue())
+    for source in (file.getvalue(), tmp_path / "a", str(tmp_path / "a")):
+        opened = open_picture(source)
+        assert opened.size == (4, 6)
+        assert opened.format == kind
+        assert as_rgb(opened).size == (4, 6)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "ICO", "TGA", "PCX", "JPEG2000", "PDF"])
+def test_no_other_format_is_opened(kind: str, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    picture().save(file, kind)
+    with pytest.raises(PictureError, match=r"not a PNG, .* or BMP picture: save it as PNG"):
+        open_picture(file.getvalue())
+
+
+@pytest.mark.parametrize("size", [(8193, 8192), (60_000, 60_000), (2**31 - 1, 1)])
+def test_a_size_is_refused_before_anything_is_decoded(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[object] = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    (tmp_path / "a.png").write_bytes(header(*size))
+    for source in (header(*size), tmp_path / "a.png"):
+        with pytest.raises(PictureError, match=r"make it smaller"):
+            open_picture(source)
+    if size[0] < 9000:
+        with pytest.raises(PictureError, match="8193×8192 pixels, and at most 67,108,864 are dec"):
+            as_rgb(Image.open(io.BytesIO(header(*size))))
+    assert not decoded
+
+
+def test_a_caller_may_want_fewer_pixels_and_a_cut_file_is_one_error() -> None:
+    file = io.BytesIO()
+    picture().save(file, "PNG")
+    with pytest.raises(PictureError, match="4×6 pixels, and at most 23 are decoded"):
+        open_picture(file.getvalue(), max_pixels=23)
+    for content, message in (
+        (file.getvalue()[:50], "damaged"),
+        (header(8, 8), "damaged"),
+        (b"", "not a PNG"),
+    ):
+        with pytest.raises(PictureError, match=message):
+            open_picture(content)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16", "I", "F"])
+def test_a_picture_of_many_rows_is_seen_as_its_rows_are(mode: str) -> None:
+    """Tall pictures are flattened and scaled a part at a time."""
+    draws = np.random.default_rng(0)
+    if mode in ("I;16", "I"):
+        values = draws.integers(300, 65536, (1100, 3)).astype(
+            np.uint16 if ";" in mode else np.int32
+        )
+        tall = Image.fromarray(values)
+    elif mode == "F":
+        tall = Image.fromarray(draws.random((1100, 3), dtype=np.float32))
+    else:
+        channels = {"RGBA": 4, "LA": 2, "P": 3}[mode]
+        tall = Image.fromarray(draws.integers(0, 256, (1100, 3, channels), dtype=np.uint8))
+        tall = tall.quantize(200) if mode == "P" else tall
+        if mode == "P":
+            tall.info["transparency"] = 5
+    assert tall.mode == mode
+    whole = np.asarray(as_rgb(tall))
+    for top in (0, 511, 512, 1023, 1024, 1099):
+        row = tall.crop((0, top, 3, top + 1))
+        row.info = dict(tall.info)
+        if mode in ("I", "I;16", "F"):
+            scale = 255 if mode == "F" else 1 / 257
+            expected = np.rint(np.asarray(row, np.float64) * scale).astype(int)
+            assert np.abs(whole[top, :, 0].astype(int) - expected[0]).max() <= 1
+        else:
+            assert (whole[top] == np.asarray(as_rgb(row))[0]).all()
