@@ -6,16 +6,21 @@ import doctest
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import privaudit
+from privaudit.commands import COMMANDS
+from privaudit.settings import OPTIONS
 from privaudit.settings.page import page
 from tests.parts import ROOT
 from tests.parts.shipped import write_shipped
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+NOTES = sorted((ROOT / "benchmarks" / "notes").rglob("*.md"))
 PACKAGE = Path(privaudit.__file__).parent
 MODULES = sorted(
     ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
@@ -24,8 +29,8 @@ MODULES = sorted(
 )
 SHIPS = ("what-can-be-loaded.md",)
 """Pages whose code loads models of each family, which takes a while to write."""
-RUNNABLE = re.compile(r"^```python run\n(.*?)^```$", re.M | re.S)
-"""A block of code that begins with "```python run" is run, after those above it on its page."""
+CODE = re.compile(r"(<!-- not run: .+ -->\n)?^```python\n(.*?)^```$", re.M | re.S)
+"""A block of code is run, after those above it on its page, unless a comment says why it is not."""
 
 
 def of(pages: list[Path]) -> pytest.MarkDecorator:
@@ -45,11 +50,11 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:
-    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert written == page(), "run python -m privaudit.settings.page"
 
 
-@of(PAGES)
+@of([*PAGES, *NOTES])
 def test_relative_links_lead_somewhere(file: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", file.read_text(encoding="utf-8"), flags=re.M | re.S)
     targets = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)", text)
@@ -62,12 +67,24 @@ def test_relative_links_lead_somewhere(file: Path) -> None:
             assert anchor in slugs, f"{file.name} links to {path}#{anchor}"
 
 
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for file in (ROOT / "docs").rglob("*.md"):
+        name = file.relative_to(ROOT / "docs").with_suffix("")
+        folder = name.parent if name.name == "index" else name
+        assert (tmp_path / folder / "index.html").is_file()
+    api = (tmp_path / "reference" / "api" / "index.html").read_text(encoding="utf-8")
+    assert 'id="privaudit.run_audit"' in api
+
+
 @pytest.mark.parametrize(
     "file",
     [
         pytest.param(file, marks=[pytest.mark.slow] if file.name in SHIPS else [])
         for file in PAGES
-        if RUNNABLE.search(file.read_text(encoding="utf-8"))
+        if CODE.search(file.read_text(encoding="utf-8"))
     ],
     ids=lambda file: str(file.relative_to(ROOT)),
 )
@@ -77,10 +94,24 @@ def test_code_on_a_page_runs(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     if file.name in SHIPS:
         write_shipped(tmp_path)
     text = file.read_text(encoding="utf-8")
-    names = {"__name__": file.stem}
-    for block in RUNNABLE.finditer(text):
-        line = text[: block.start(1)].count("\n")
-        exec(compile("\n" * line + block[1], str(file), "exec"), names)
+    names = {"__name__": file.stem, "pytest": pytest, "privaudit": privaudit}
+    for block in CODE.finditer(text):
+        if not block[1]:
+            line = text[: block.start(2)].count("\n")
+            exec(compile("\n" * line + block[2], str(file), "exec"), names)
+
+
+@of(PAGES)
+def test_options_and_commands_that_a_page_names_exist(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    flags = {flag for option in OPTIONS for flag in option.flags}
+    assert set(re.findall(r"--privaudit(?:-[a-z0-9]+)+", text)) <= flags
+    names = {f"privaudit_{name}" for option in OPTIONS for name in option.names}
+    assert set(re.findall(r"^(privaudit_[a-z_]+) =", text, re.M)) <= names
+    commands = {one.__name__.rsplit(".", 1)[1] for one in COMMANDS}
+    for block in re.findall(r"^```(?:bash|console)\n(.*?)^```$", text, re.M | re.S):
+        assert set(re.findall(r"^(?:\$ )?privaudit ([a-z]+)", block, re.M)) <= commands
+    assert set(re.findall(r"`privaudit ([a-z]+)", text)) <= commands
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Writes ``docs/settings.md`` from the list of settings: ``python -m privaudit.settings.page``."""
+"""Writes ``docs/reference/settings.md`` from the list of settings: ``python -m privaudit.settings.page``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["page"]
 
-FILE = Path(__file__).parents[2] / "docs" / "settings.md"
+FILE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 HEAD = """\
 # Settings

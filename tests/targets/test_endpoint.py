@@ -23,7 +23,7 @@ from tests.parts.documents import read_session
 from tests.parts.endpoints import EXTRA, ONE, code, endpoint, fixture, queries
 from tests.parts.services import DIALECTS, WORKFLOW, Service
 
-RUNNABLE = re.compile(r"^```python run\n(.*?)^```$", re.M | re.S)
+RUNNABLE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
 
 # -- each dialect
@@ -99,7 +99,7 @@ def test_the_plan_says_what_it_costs_and_asks_nothing(
 
 
 def test_the_pages_code_draws(quick: Service) -> None:
-    page = (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "endpoints.md").read_text(encoding="utf-8")
     blocks = [b for b in RUNNABLE.findall(page) if "Endpoint(" in b]
     names: dict[str, Any] = {"privaudit": privaudit}
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Writes docs/what-can-be-audited.md from what the zoo shows: ``python -m tests.zoo.page``."""
+"""Writes docs/reference/what-can-be-audited.md from what the zoo shows: ``python -m tests.zoo.page``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.zoo.looks import PROMPTS, SEEDS, pixels, target_of
 from tests.zoo.others import UNBUILT, others
 from tests.zoo.registry import Kind
 
-FILE = ROOT / "docs" / "what-can-be-audited.md"
+FILE = ROOT / "docs" / "reference" / "what-can-be-audited.md"
 HEAD = """# What can be audited
 
 Any callable `generate(prompts, seeds)` can be, whatever is behind it. A diffusers pipeline can be
