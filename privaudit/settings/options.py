@@ -331,6 +331,14 @@ OPTIONS: tuple[Option, ...] = (
         in_audit=False,
     ),
     Option(
+        "store_shared",
+        parsers.flag,
+        default=False,
+        help="the store's folder may be others' or writable to them: who can write decides verdicts",
+        in_audit=False,
+        switch=True,
+    ),
+    Option(
         "engine",
         parsers.choice("local", "ray"),
         "local",

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from privaudit.store.claims import Claims
 
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
 from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import Sample
 from privaudit.store import Store
-from privaudit.store.claims import Claims
 from privaudit.targets.base import CallableTarget
 from privaudit.targets.queries import Query
 

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from privaudit.store.claims import Claims
 
 from privaudit.errors import StoreError
 from privaudit.store import Store, as_file
-from privaudit.store.claims import Claims
 from tests.store.hammer import hammer, hold
 
 KEY, OTHER = "ab" * 16, "cd" * 16
