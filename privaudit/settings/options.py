@@ -334,7 +334,7 @@ OPTIONS: tuple[Option, ...] = (
         "store_shared",
         parsers.flag,
         default=False,
-        help="the store's folder may be others' or writable to them: who can write decides verdicts",
+        help="let others own the store or write to it: whoever can decides verdicts",
         in_audit=False,
         switch=True,
     ),

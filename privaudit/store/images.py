@@ -187,7 +187,8 @@ class ImageFolder:
                 path.unlink(missing_ok=True)
         except OSError as error:
             end = f"cannot be removed ({error}); it {end}"
-        warnings.warn(f"{path} is damaged ({why}) and {end}", stacklevel=3)
+        # Without the name of the file: of thousands, pytest shows one line.
+        warnings.warn(f"an image in {self.folder} is damaged ({why}) and {end}", stacklevel=3)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.png"

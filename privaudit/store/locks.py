@@ -66,7 +66,7 @@ class Locks:
             lock = self._locks.setdefault(
                 name, FileLock(self.folder / f"{name}.lock", mode=self._mode & 0o666)
             )
-            _wait(lock, holder, say)
+            _wait(lock, holder, self._mode & 0o666, say)
         except OSError as error:
             raise not_writable(self.folder, error) from error
         try:
@@ -95,7 +95,7 @@ class Locks:
             self.folder.rmdir()
 
 
-def _wait(lock: FileLock, holder: Path, say: Callable[[str], None]) -> None:
+def _wait(lock: FileLock, holder: Path, mode: int, say: Callable[[str], None]) -> None:
     started = time.monotonic()
     while True:
         try:
@@ -111,6 +111,7 @@ def _wait(lock: FileLock, holder: Path, say: Callable[[str], None]) -> None:
     with contextlib.suppress(OSError):
         holder.unlink(missing_ok=True)  # a dead process's, or what was put in its place
         who = {"process": os.getpid(), "machine": platform.node()}
+        holder.touch(mode=mode)
         holder.write_text(json.dumps(who), encoding="utf-8")
 
 

@@ -33,12 +33,11 @@ IMPATIENCE = 1.0
 """Seconds to wait from then on, until the file is free again."""
 SCHEMA_VERSION = 2
 """SQLite's ``user_version`` of our files."""
-COLUMNS = ("id", "key", "seal", "content")
-OLDER = ("id", "key", "checksum", "content")
-"""Columns of versions 0 and 1, whose rows had no seal."""
+COLUMNS = ("id", "key", "checksum", "content")
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS value "
-    "(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, seal BLOB NOT NULL, content BLOB NOT NULL)"
+    "(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, checksum BLOB NOT NULL, "
+    "content BLOB NOT NULL)"
 )
 
 
@@ -74,7 +73,7 @@ class Table:
         """Return what there is, by key; a row whose seal does not fit is removed."""
         found: dict[str, bytes] = {}
         damaged = []
-        for row, key, seal, content in self._select("id, key, seal, content", keys):
+        for row, key, seal, content in self._select("id, key, checksum, content", keys):
             typed = isinstance(content, bytes) and isinstance(seal, bytes)
             if typed and self._seal.fits(key, content, seal):
                 found[key] = content
@@ -90,7 +89,7 @@ class Table:
     def put(self, contents: Mapping[str, bytes]) -> None:
         """Keep values, all of them or, if this process dies, none."""
         rows = [(key, self._seal(key, content), content) for key, content in contents.items()]
-        self._write("INSERT OR REPLACE INTO value (key, seal, content) VALUES (?, ?, ?)", rows)
+        self._write("INSERT OR REPLACE INTO value (key, checksum, content) VALUES (?, ?, ?)", rows)
 
     def usage(self) -> tuple[int, int]:
         """Return the number of values, and the bytes of their file."""
@@ -287,9 +286,9 @@ class Table:
             )
             raise StoreError(msg)
         columns = tuple(row[1] for row in connection.execute("PRAGMA table_info(value)"))
-        if columns == COLUMNS:
+        if columns == COLUMNS and version == SCHEMA_VERSION:
             return True
-        if columns == OLDER:
+        if columns == COLUMNS:  # its checksums have no key
             msg = "an older privaudit wrote it"
             raise _UnusableError(msg)
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
