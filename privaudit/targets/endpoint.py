@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import math
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
 
-from privaudit.errors import EndpointError
+from privaudit.errors import EndpointError, GeneratorError, PictureError, first_line
 from privaudit.fingerprint import fingerprint_values
+from privaudit.samples import MAX_PIXELS, open_picture
 from privaudit.targets.base import checked
 from privaudit.targets.dialects import RefusedError
-from privaudit.targets.http import Caller
-from privaudit.targets.pacing import Pacing
+from privaudit.targets.http import Caller, Pacing, check_names
 from privaudit.targets.queries import Answer, portable_seed
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["Endpoint"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-NOTHING = (64, 64)
+PLACEHOLDER = (64, 64)
 """Size of the black picture that stands for one that was refused; it is never scored."""
 
 
@@ -57,6 +57,10 @@ class Endpoint:
         The environment variable that holds the key. The key itself is never written down.
     key_header, key_scheme
         The header that it goes into, and the word before it, such as ``"Bearer"``, or ``""``.
+    hosts
+        Where else the service keeps its pictures, where it answers with addresses: names such as
+        ``"cdn.example"`` or ``"*.cdn.example"``, over HTTPS. Any other address is an error, and
+        the key goes to none of them.
     at_once, per_minute, timeout, attempts, backoff, patience
         As of :class:`privaudit.targets.http.Pacing`.
     cost
@@ -106,6 +110,7 @@ class Endpoint:
         key_from: str | None = None,
         key_header: str = "Authorization",
         key_scheme: str = "Bearer",
+        hosts: tuple[str, ...] = (),
         at_once: int = 4,
         per_minute: float | None = None,
         timeout: float = 120.0,
@@ -125,10 +130,15 @@ class Endpoint:
             )
             raise EndpointError(msg)
         pacing = Pacing(at_once, per_minute, timeout, attempts, backoff, patience)
-        self._caller = Caller(url, pacing, key_from, key_header, key_scheme)
+        self._caller = Caller(url, pacing, key_from, key_header, key_scheme, hosts)
         self.dialect, self.version = dialect, version
-        self.size, self.refusals = size, tuple(refusals)
+        self.size, self.refusals = _check_size(size), check_names("refusals", refusals)
+        if not (cost is None or (isinstance(cost, (int, float)) and cost >= 0)):
+            msg = f"cost={cost!r} is not a price: pass a number of {currency}"
+            raise EndpointError(msg)
         self._cost, self._currency = cost, currency
+        self._n_pictures = 0
+        """Answers with a picture in this session."""
         self.identity_is_stated = recheck
         self.fingerprint = fingerprint_values(
             endpoint=self._caller.url, dialect=dialect.describe(), version=version, size=size
@@ -145,13 +155,21 @@ class Endpoint:
     @property
     def unchecked(self) -> tuple[str, ...]:
         """What a reader of the record must take on trust."""
-        looked = ""
+        recheck = ""
         if self.identity_is_stated and self.takes_seeds:
-            looked = ", and of what earlier sessions kept one picture is asked for again"
-        return (
+            recheck = ", and of what earlier sessions kept one picture is asked for again"
+        notes = [
             f"that {self._caller.url} had the model of version {self.version!r} behind it all the "
-            f"time is what its owner states{looked}",
-        )
+            f"time is what its owner states{recheck}"
+        ]
+        if self._caller.n_revised:
+            notes.append(
+                f"{self._caller.url} rewrote the prompt of {self._caller.n_revised} of "
+                f"{self._n_pictures} pictures that it drew in this session (revised_prompt): the "
+                "captions did not reach the model as they are, so what it memorised of them may "
+                "stay unseen. Turn the rewriting off, or audit the model without it"
+            )
+        return tuple(notes)
 
     def batch_size(self, wanted: int) -> int:
         """Round up to as many as are on their way at one time."""
@@ -159,20 +177,17 @@ class Endpoint:
         return -(-wanted // at_once) * at_once
 
     def answer(self, queries: Sequence[Query]) -> Iterator[Answer]:
-        """Ask several at one time, and yield each answer as it comes.
+        """Send several queries at one time, and yield each answer as it comes.
 
-        After a failure nothing new is asked; what is on its way is waited for and yielded.
+        After a failure nothing new is sent; what is on its way is waited for and yielded.
 
         Raises
         ------
         EndpointError
             If one query has no answer.
         """
-        self._caller.check_key()
-        try:
-            yield from self._answers(queries, self._ask)
-        finally:
-            self._caller.close()
+        self._caller.check_key(self.describe())
+        yield from self._run(queries, self._draw)
 
     def vary(
         self,
@@ -191,83 +206,100 @@ class Endpoint:
         EndpointError
             If the dialect cannot, one picture has no answer, or the service will not draw it.
         """
-        how = getattr(self.dialect, "vary", None)
-        if how is None:
+        vary = getattr(self.dialect, "vary", None)
+        if vary is None:
             msg = (
                 f"{type(self.dialect).__name__} hands no picture in: leave img2img out and release "
-                "at 'api', use privaudit.Automatic1111, or give the dialect a method vary"
+                "at 'api', use privaudit.Automatic1111, or add a method vary to the dialect"
             )
             raise EndpointError(msg)
 
-        def ask(one: tuple[int, Image.Image, str, int]) -> tuple[int, Image.Image]:
-            place, image, prompt, seed = one
+        def redraw(job: tuple[int, Image.Image, str, int]) -> tuple[int, Image.Image]:
+            i, image, prompt, seed = job
+            name = f"picture {i + 1} of {len(images)} handed in"
+            arguments = (image, prompt, portable_seed(seed), strength, self)
             try:
-                content = how(self._caller, image, prompt, portable_seed(seed), strength, self)
+                return i, self._call(vary, name, prompt, *arguments)
             except RefusedError as refusal:
-                msg = (
-                    f"{self._caller.url} will not draw anew the picture of {prompt!r} ({refusal}): "
-                    "leave that sample out"
-                )
-                raise EndpointError(msg) from refusal
-            return place, self._picture(content, prompt)
+                raise self._caller.error(
+                    f"{self._caller.url} will not draw {name} anew ({refusal}): leave its sample "
+                    "out"
+                ) from None
 
-        self._caller.check_key()
-        asked = list(zip(range(len(images)), images, prompts, seeds, strict=True))
-        try:
-            drawn = dict(self._answers(asked, ask))
-        finally:
-            self._caller.close()
-        return [drawn[place] for place in range(len(asked))]
+        self._caller.check_key(self.describe())
+        jobs = list(zip(range(len(images)), images, prompts, seeds, strict=True))
+        pictures = dict(self._run(jobs, redraw))
+        return [pictures[i] for i in range(len(jobs))]
 
-    def _answers(self, asked: Sequence[T], ask: Callable[[T], R]) -> Iterator[R]:
-        left = iter(asked)
+    def _run(self, jobs: Sequence[T], call: Callable[[T], R]) -> Iterator[R]:
+        left = iter(jobs)
         failure: BaseException | None = None
         with ThreadPoolExecutor(self._caller.pacing.at_once) as pool, self._caller.stopping():
-            going: set[Future[R]] = set()
-            for one in islice(left, self._caller.pacing.at_once):
-                going.add(pool.submit(ask, one))
-            while going:
-                done, going = wait(going, return_when=FIRST_COMPLETED)
+            running: set[Future[R]] = set()
+            for job in islice(left, self._caller.pacing.at_once):
+                running.add(pool.submit(call, job))
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
                 failure = failure or next(filter(None, (f.exception() for f in done)), None)
                 if failure is not None:
                     self._caller.stop()
-                # Before anything new is asked: whoever is killed then has kept what was paid for.
+                # Before anything new is sent: whoever is killed then has kept what was paid for.
                 for future in done:
                     if future.exception() is None:
+                        self._n_pictures += 1
                         yield future.result()
                 if failure is None:
-                    going |= {pool.submit(ask, one) for one in islice(left, len(done))}
+                    running |= {pool.submit(call, job) for job in islice(left, len(done))}
         if failure is not None:
             raise failure
 
-    def _ask(self, query: Query) -> Answer:
+    def _draw(self, query: Query) -> Answer:
+        name = f"query {query.repetition} of sample {query.sample.id!r}"
+        seed = portable_seed(query.seed)
         try:
-            content = self.dialect.draw(self._caller, query.prompt, portable_seed(query.seed), self)
+            picture = self._call(self.dialect.draw, name, query.prompt, query.prompt, seed, self)
         except RefusedError as refusal:
-            return Answer(query, Image.new("RGB", NOTHING), str(refusal))
-        return Answer(query, self._picture(content, query.prompt))
+            return Answer(query, Image.new("RGB", PLACEHOLDER), str(refusal))
+        return Answer(query, picture)
 
-    def _picture(self, content: bytes, prompt: str) -> Image.Image:
-        where = self._caller.url
+    def _call(
+        self, draw: Callable[..., bytes], name: str, prompt: str, *arguments: Any
+    ) -> Image.Image:
+        """Let a dialect get one picture: whatever goes wrong ends here, in an error of ours.
+
+        Not chained: what a library said of it holds what the service sent, with the key in it.
+        """
+        with self._caller.hiding(prompt):
+            try:
+                return self._open(name, draw(self._caller, *arguments))
+            except RefusedError as refusal:
+                raise RefusedError(self._caller.quote(str(refusal))[1:-1]) from None
+            except EndpointError as error:
+                raise self._caller.error(str(error)) from None
+            except Exception as error:  # a dialect of the user's own may raise anything
+                raise self._caller.error(
+                    f"{type(self.dialect).__name__} raised {type(error).__name__} for {name}: "
+                    f"{self._caller.quote(str(error))}"
+                ) from None
+
+    def _open(self, name: str, content: bytes) -> Image.Image:
+        """Return an answer as a picture of the size that was asked for."""
+        url = self._caller.url
+        max_pixels = math.prod(self.size) if self.size else MAX_PIXELS
         try:
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
-                [picture] = checked(where, [image], [prompt])
-        except EndpointError:
-            raise
-        except Exception as error:  # Pillow has a dozen types for bytes that are no picture
-            msg = (
-                f"{where} answered for prompt {prompt!r} with {len(content):,} bytes that are no "
-                f"whole picture ({type(error).__name__}: {error}), beginning {content[:40]!r}"
+            [picture] = checked(url, [open_picture(content, max_pixels=max_pixels)], [name])
+        except (GeneratorError, PictureError) as error:
+            wanted = "" if self.size is None else f" of {'×'.join(map(str, self.size))} pixels"
+            raise self._caller.error(
+                f"{url} answered {name} with {len(content):,} bytes that are no whole "
+                f"picture{wanted} ({first_line(error)}): {self._caller.quote(content)}"
+            ) from None
+        if self.size is not None and picture.size != self.size:
+            wanted, size = ("×".join(map(str, s)) for s in (self.size, picture.size))
+            raise self._caller.error(
+                f"{url} answered {name} with a picture of {size} pixels, and {wanted} were asked "
+                "for: pass the size that the model draws"
             )
-            raise EndpointError(msg) from error
-        if self.size is not None and picture.size != tuple(self.size):
-            wanted, its = ("×".join(map(str, size)) for size in (self.size, picture.size))
-            msg = (
-                f"{where} answered with a picture of {its} pixels, and {wanted} were asked for: "
-                "give the size that the model draws"
-            )
-            raise EndpointError(msg)
         return picture
 
     def describe(self) -> dict[str, Any]:
@@ -307,3 +339,14 @@ class Endpoint:
         """Return how long a picture takes at least, if its rate is limited."""
         rate = self._caller.pacing.per_minute
         return None if rate is None else 60 / rate
+
+
+def _check_size(size: Any) -> tuple[int, int] | None:
+    """Return a width and a height, or ``None`` where the service decides."""
+    if size is None:
+        return None
+    numbers = tuple(size) if isinstance(size, (tuple, list)) else ()
+    if len(numbers) != 2 or not all(isinstance(n, int) and n > 0 for n in numbers):
+        msg = f"size={size!r} is not a size: pass (WIDTH, HEIGHT) in pixels"
+        raise EndpointError(msg)
+    return numbers

@@ -1,38 +1,104 @@
-"""Requests to a service that draws: asked at its own pace, and again where that may help."""
+"""Requests to a service that draws: at its own pace, again where that may help, and no further."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import json
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import tenacity
 
 from privaudit.errors import EndpointError
-from privaudit.targets.pacing import Pacing, seconds_of
+from privaudit.targets.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    import ssl
+    from collections.abc import Iterator
 
-__all__ = ["Caller", "Heard"]
+__all__ = ["Caller", "Pacing", "Reply", "check_names"]
 
-AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Statuses after which the same request may have another answer."""
-LARGEST = 256 * 2**20
-"""Bytes of an answer: a 16-bit picture of 6,000 × 6,000 pixels in base64 is smaller."""
-LONGEST_WAIT = 60.0
-"""Seconds between two tries, unless the service asks for more."""
-SHOWN = 300
+MAX_BYTES = 128 * 2**20
+"""Of an answer: a 16-bit picture of 4,000 × 4,000 pixels in base64 fits."""
+MAX_MARKS = 200_000
+"""Brackets, commas and colons in a JSON answer. Base64 has none; a list of lists takes 20 times its
+size in memory."""
+MAX_HOPS = 5
+"""Redirects between an address and its picture."""
+MAX_WAIT = 60.0
+"""Seconds between two attempts, unless the service asks for more."""
+MAX_QUOTE = 300
 """Characters of an answer that a message quotes."""
+PROMPT_FRAGMENT = 12
+"""Characters in a row of a prompt that a quotation must not show: fewer are everybody's words."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class Pacing:
+    """How fast and how patiently a service is asked.
+
+    Attributes
+    ----------
+    at_once
+        Requests on their way at one time.
+    per_minute
+        Pictures in a minute, at most; ``None`` for no limit.
+    timeout
+        Seconds that an answer may take, from connecting to its last byte.
+    attempts
+        How often one request is sent before it is given up.
+    backoff
+        Seconds before the second attempt; each further one waits twice as long, up to a minute,
+        with jitter. ``Retry-After`` comes first.
+    patience
+        Seconds: the longest ``Retry-After`` that is waited for.
+
+    Raises
+    ------
+    EndpointError
+        If a number is none, or out of range.
+    """
+
+    at_once: int = 4
+    per_minute: float | None = None
+    timeout: float = 120.0
+    attempts: int = 6
+    backoff: float = 1.0
+    patience: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("at_once", "attempts"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1):
+                msg = f"{name}={value!r} sends no request: pass a whole number from 1"
+                raise EndpointError(msg)
+        for name, least in (
+            ("per_minute", 1e-9),
+            ("timeout", 1e-9),
+            ("backoff", 0),
+            ("patience", 0),
+        ):
+            value = getattr(self, name)
+            if value is None and name == "per_minute":
+                continue
+            if not (isinstance(value, (int, float)) and value >= least):
+                msg = f"{name}={value!r} is not a usable number: pass one above 0"
+                raise EndpointError(msg)
+
+
+@dataclass(frozen=True)
+class Reply:
     """What a service answered.
 
     Attributes
@@ -44,7 +110,7 @@ class Heard:
     content
         The body.
     request
-        What was asked, for messages: method and URL.
+        Method and URL, for messages.
     """
 
     status: int
@@ -53,28 +119,16 @@ class Heard:
     request: str
 
 
-class _AgainError(Exception):
-    """A failure that may be over at the next try."""
+class _RetryError(Exception):
+    """A failure that may be over at the next attempt."""
 
     def __init__(self, what: str, after: float | None = None) -> None:
         super().__init__(what)
         self.after = after
 
 
-class _Key(httpx.Auth):
-    """Puts the key on a request, read from the environment at that moment and kept nowhere."""
-
-    def __init__(self, variable: str, header: str, scheme: str) -> None:
-        self.variable, self._header, self._scheme = variable, header, scheme
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        prefix = f"{self._scheme} " if self._scheme else ""
-        request.headers[self._header] = prefix + os.environ[self.variable].strip()
-        yield request
-
-
 class Caller:
-    """Sends requests to one service.
+    """Sends requests to one service, and lets nothing of its key out to anybody else.
 
     Parameters
     ----------
@@ -86,11 +140,15 @@ class Caller:
         The environment variable that holds the key; ``None`` for a service without one.
     key_header, key_scheme
         The header that the key goes into, and the word before it.
+    hosts
+        Where else its pictures may be, beside its own origin: ``"cdn.example"`` over HTTPS,
+        ``"*.cdn.example"`` for all below it, or an origin as ``"http://10.0.0.7:9000"``.
 
     Raises
     ------
     EndpointError
-        If the URL is none, or contains a password or a query, which would be written down.
+        If the URL is none, or contains a password or a query, which would be written down; or if a
+        host, or the name of the header, is none.
     """
 
     def __init__(
@@ -100,13 +158,14 @@ class Caller:
         key_from: str | None = None,
         key_header: str = "Authorization",
         key_scheme: str = "Bearer",
+        hosts: tuple[str, ...] = (),
     ) -> None:
         try:
             self._url = httpx.URL(url.rstrip("/"))
         except (httpx.InvalidURL, TypeError, AttributeError):
             self._url = httpx.URL("")
         if self._url.scheme not in ("http", "https") or not self._url.host:
-            msg = "the URL of an endpoint is none: give it as https://HOST/PATH"
+            msg = "the URL of an endpoint is none: pass it as https://HOST/PATH"
             raise EndpointError(msg)
         if self._url.userinfo or self._url.query:
             msg = (
@@ -114,48 +173,116 @@ class Caller:
                 "into records: put the key into an environment variable, and name it by key_from"
             )
             raise EndpointError(msg)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", str(key_header)):
+            msg = f"key_header={key_header!r} is not the name of a header: pass one as X-Api-Key"
+            raise EndpointError(msg)
         self.pacing = pacing
-        self._key = None if key_from is None else _Key(key_from, key_header, key_scheme)
-        self._lock = threading.Lock()
-        self._next = 0.0
-        """When the next picture may be asked for, by the monotonic clock."""
-        self._client: httpx.Client | None = None
-        self._stopped = threading.Event()
+        self._key_from, self._key_header, self._key_scheme = key_from, key_header, key_scheme
+        self._origins = [_get_origin(self._url), *map(_parse_host, check_names("hosts", hosts))]
+        self.n_revised = 0
+        """Answers to another prompt than the one sent."""
+        self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_lock", "_client", "_stopped", "_next")
+        own = ("_lock", "_stopped", "_next", "_prompt")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
         self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._client, self._next = None, 0.0
+        self._next = 0.0
+        """When the next picture may be asked for, by the monotonic clock."""
+        self._prompt = threading.local()
 
     @property
     def url(self) -> str:
         """Where the service is."""
         return str(self._url)
 
-    def check_key(self) -> None:
+    # -- secrets
+
+    @property
+    def _key(self) -> str:
+        """The key, read from the environment at this moment and kept nowhere."""
+        return "" if self._key_from is None else os.environ.get(self._key_from, "").strip()
+
+    def check_key(self, record: Any = None) -> None:
         """Look for the key.
+
+        Parameters
+        ----------
+        record
+            What will be written down of the service, in plain values.
 
         Raises
         ------
         EndpointError
-            If it is wanted and not there, or cannot be sent.
+            If it is needed and not there, cannot be sent, or stands in the record.
         """
-        if self._key is None:
+        if self._key_from is None:
             return
-        key = os.environ.get(self._key.variable, "").strip()
+        key = self._key
         if not key:
             msg = (
-                f"{self.url} wants the key in ${self._key.variable}, which is not set: export it, "
+                f"{self.url} needs the key in ${self._key_from}, which is not set: export it, "
                 "or name another variable by key_from"
             )
             raise EndpointError(msg)
         if not (key.isascii() and key.isprintable()):
-            msg = f"${self._key.variable} holds characters that no header can: set it anew"
+            msg = f"${self._key_from} holds characters that no header can: set it anew"
             raise EndpointError(msg)
+        if key in json.dumps(record, default=str):
+            msg = (
+                f"the key of ${self._key_from} also stands in what is recorded of the endpoint: "
+                "its URL, version, or a field of its dialect. Take it out; key_header sends it"
+            )
+            raise EndpointError(msg)
+
+    @contextlib.contextmanager
+    def hiding(self, prompt: str) -> Iterator[None]:
+        """Keep a prompt out of what this thread quotes: it is a caption, and services repeat it."""
+        self._prompt.text = prompt
+        try:
+            yield
+        finally:
+            del self._prompt.text
+
+    def redact(self, text: str) -> str:
+        """Return a text without the key."""
+        return redact(text, [self._key])
+
+    def quote(self, content: Any) -> str:
+        """Return the beginning of what a service sent, without the key and the prompt.
+
+        Parameters
+        ----------
+        content
+            A body, a text, or plain values.
+        """
+        text = content if isinstance(content, (bytes, str)) else repr(content)
+        beginning = text[: 8 * MAX_QUOTE]
+        if isinstance(beginning, bytes):
+            if not _is_text(beginning):
+                return f"bytes that are no text, beginning {beginning[:4].hex(' ')}"
+            beginning = beginning.decode("utf-8", "replace")
+        clear = redact(beginning, [getattr(self._prompt, "text", "")], PROMPT_FRAGMENT)
+        return repr(self.redact(clear)[:MAX_QUOTE])
+
+    def error(self, message: str) -> EndpointError:
+        """Return an error whose message has nothing of the key: each one is made here."""
+        return EndpointError(self.redact(message))
+
+    def reply_error(self, reply: Reply, why: str = "") -> EndpointError:
+        """Return the error that a reply is."""
+        hint = {
+            401: " Look at the key",
+            403: " Look at the key, and what it allows",
+            404: " Look at the URL and the model's name",
+        }.get(reply.status, "")
+        why = why or self.quote(reply.content)
+        return self.error(f"{reply.request} answered {reply.status}: {why}.{hint}")
+
+    # -- what is sent, and what comes back
 
     def send(
         self,
@@ -165,8 +292,8 @@ class Caller:
         body: Any = None,
         params: dict[str, str] | None = None,
         draws: bool = False,
-    ) -> Heard:
-        """Send a request until it has an answer that another try would not change.
+    ) -> Reply:
+        """Send a request until it has an answer that another attempt would not change.
 
         Parameters
         ----------
@@ -177,168 +304,242 @@ class Caller:
         params
             Of the query.
         draws
-            Whether a picture is asked for, which counts against ``per_minute``.
+            Whether it asks for a picture, which counts against ``per_minute``.
 
         Returns
         -------
-        Heard
+        Reply
             With any status that is not retried: an error too.
 
         Raises
         ------
         EndpointError
-            If there is none: no connection, no or half an answer in time, 429 or a failure of the
-            server at each try, a redirect, or too long a wait asked for.
+            If there is none: no connection, no whole answer in time, 429 or a failure of the
+            server at each attempt, a redirect, a compressed answer, or too long a ``Retry-After``.
         """
         whole = "/".join(filter(None, (self._url.path.rstrip("/"), path.lstrip("/"))))
         url = self._url.copy_with(path=f"/{whole.lstrip('/')}")
-        request = {"method": method, "url": url, "json": body, "params": params}
-        return self._tried(request, auth=self._key, draws=draws)
+        return self._retry(method, url, body=body, params=params, draws=draws)
 
-    def fetch(self, url: str) -> Heard:
+    def fetch(self, address: str) -> Reply:
         """Get what an answer points to; the key goes to nobody but the service.
 
         Raises
         ------
         EndpointError
-            As of :meth:`send`, or if it is no address of the web.
+            As of :meth:`send`, or if the address, or one that it redirects to, is neither on the
+            service's own origin nor on one of ``hosts``.
         """
-        try:
-            whole = self._url.join(url)
-        except httpx.InvalidURL as error:
-            msg = f"{self.url} answered with {url[:SHOWN]!r}, which is no address: {error}"
-            raise EndpointError(msg) from error
-        if whole.scheme not in ("http", "https"):
-            msg = f"{self.url} answered with an address of {whole.scheme!r}: only the web's is read"
-            raise EndpointError(msg)
-        own = (whole.scheme, whole.host, whole.port) == (
-            self._url.scheme,
-            self._url.host,
-            self._url.port,
-        )
-        request = {"method": "GET", "url": whole, "follow_redirects": True}
-        return self._tried(request, auth=self._key if own else None, draws=False)
+        return self._retry("GET", self._check_address(self._url, address), follow=True)
 
-    def json(self, heard: Heard) -> Any:
+    def read_json(self, reply: Reply) -> Any:
         """Read an answer as JSON.
 
         Raises
         ------
         EndpointError
-            If it is something else: a page, or half of it.
+            If it is something else: a page, half of it, or more values than any answer has.
         """
+        why = "no whole JSON"
+        if sum(reply.content.count(mark) for mark in (b"[", b"{", b",", b":")) > MAX_MARKS:
+            why = f"JSON of more than {MAX_MARKS:,} values"
+        else:
+            try:
+                return json.loads(reply.content)
+            except (ValueError, RecursionError):  # half of it, or too deep to be read
+                pass
+        raise self.error(
+            f"{reply.request} answered {reply.status} with {self.quote(reply.kind or 'no type')}, "
+            f"which is {why}: {self.quote(reply.content)}. Look at the URL and the dialect"
+        )
+
+    def note_revision(self, revision: str | None) -> None:
+        """Count an answer to another prompt than the one that this thread sent."""
+        prompt = getattr(self._prompt, "text", None)
+        if prompt is not None and revision is not None and prompt.split() != revision.split():
+            with self._lock:
+                self.n_revised += 1
+
+    def _check_address(self, base: httpx.URL, address: str) -> httpx.URL:
+        """Return the URL that an answer names, if it is of the service or of its hosts."""
         try:
-            return json.loads(heard.content)
-        except ValueError as error:
-            msg = (
-                f"{heard.request} answered {heard.status} with {heard.kind or 'no type'}, which is "
-                f"no whole JSON: {self.quoted(heard)}. Look at the URL and the dialect"
+            url = base.join(address)
+            scheme, host, port = _get_origin(url)
+        except (httpx.InvalidURL, ValueError, TypeError):
+            raise self.error(
+                f"{self.url} answered with {self.quote(address)}, which is no address"
+            ) from None
+        if scheme not in ("http", "https") or not host or url.userinfo:
+            raise self.error(
+                f"{self.url} answered with the address {self.quote(str(url))}, which is not read: "
+                "only https://HOST/PATH is"
             )
-            raise EndpointError(msg) from error
+        for own_scheme, own_host, own_port in self._origins:
+            below = own_host.startswith("*.") and host.endswith(own_host[1:])
+            if (scheme, port) == (own_scheme, own_port) and (host == own_host or below):
+                return url
+        place = f"{scheme}://{host}" + ("" if port is None else f":{port}")
+        raise self.error(
+            f"{self.url} answered with an address on {self.quote(place)}, and only its own are "
+            "read: an answer must not send the audit into your network. If the service keeps its "
+            "pictures there, add it to Endpoint(hosts=(…,))"
+        )
 
-    def failed(self, heard: Heard, why: str = "") -> EndpointError:
-        """Return the error that an answer is."""
-        hint = {
-            401: " Look at the key",
-            403: " Look at the key, and what it allows",
-            404: " Look at the URL and the model's name",
-        }.get(heard.status, "")
-        said = why or self.quoted(heard)
-        return EndpointError(self._clean(f"{heard.request} answered {heard.status}: {said}.{hint}"))
+    # -- attempts
 
-    def quoted(self, heard: Heard) -> str:
-        """Return the beginning of an answer, without the key."""
-        text = heard.content[: 4 * SHOWN].decode("utf-8", "replace")
-        return self._clean(repr(text)[: SHOWN + 1])
+    def _retry(
+        self,
+        method: str,
+        url: httpx.URL,
+        *,
+        body: Any = None,
+        params: dict[str, str] | None = None,
+        draws: bool = False,
+        follow: bool = False,
+    ) -> Reply:
+        self.check_key()
+        name = f"{method} {url.copy_with(query=None)}"  # a query may be signed
 
-    # -- one try
+        def attempt() -> Reply:
+            if draws:
+                self._take_turn()
+            return self._try_once(name, method, url, body, params, follow=follow)
 
-    def _tried(self, request: dict[str, Any], *, auth: _Key | None, draws: bool) -> Heard:
-        if auth is not None:
-            self.check_key()
-        tries = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_AgainError),
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_RetryError),
             stop=tenacity.stop_any(
                 tenacity.stop_after_attempt(self.pacing.attempts),
                 tenacity.stop_when_event_set(self._stopped),
             ),
-            wait=self._wait,
+            wait=self._get_wait,
             sleep=tenacity.sleep_using_event(self._stopped),
             reraise=True,
         )
         try:
-            heard: Heard = tries(self._once, request, auth, draws)
-        except _AgainError as error:
-            msg = self._clean(
-                f"{request['method']} {_bare(request['url'])} has no answer after "
-                f"{self.pacing.attempts} tries, at last {error}. What was answered before is kept: "
-                "run it again when the service is well"
-            )
-            raise EndpointError(msg) from None
-        return heard
+            reply: Reply = attempts(attempt)
+        except _RetryError as error:
+            raise self.error(
+                f"{name} has no answer after {self.pacing.attempts} attempts, at last {error}. "
+                "What was answered before is kept: run it again when the service is well"
+            ) from None
+        return reply
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
+    def _get_wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         after = getattr(error, "after", None)
         if after is not None:
             return float(after)
-        longer = tenacity.wait_random_exponential(self.pacing.backoff, max=LONGEST_WAIT)
+        longer = tenacity.wait_random_exponential(self.pacing.backoff, max=MAX_WAIT)
         return max(self.pacing.backoff / 2, longer(state))
 
-    def _once(self, request: dict[str, Any], auth: _Key | None, draws: bool) -> Heard:
-        if draws:
-            self._take_turn()
-        started = time.monotonic()
-        named = f"{request['method']} {_bare(request['url'])}"
+    def _try_once(
+        self,
+        name: str,
+        method: str,
+        url: httpx.URL,
+        body: Any,
+        params: dict[str, str] | None,
+        *,
+        follow: bool,
+    ) -> Reply:
+        exchange = self._exchange(name, method, url, body, params, follow=follow)
         try:
-            with self._open().stream(**request, auth=auth) as response:
-                content = self._read(response, started)
-        except httpx.TimeoutException as error:
-            what = f"none within {self.pacing.timeout:g} s"
-            raise _AgainError(what) from error
+            response, content = _run(exchange)
+        except (TimeoutError, httpx.TimeoutException):
+            what = f"no whole answer within {self.pacing.timeout:g} s"
+            raise _RetryError(what) from None
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise self.error(f"{name} cannot be sent: {self.redact(str(error))}") from None
         except httpx.TransportError as error:
-            what = f"{type(error).__name__}: {error}"
-            raise _AgainError(what) from error
-        except httpx.HTTPError as error:
-            msg = self._clean(f"{named} failed: {type(error).__name__}: {error}")
-            raise EndpointError(msg) from error
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        heard = Heard(response.status_code, kind, content, named)
+            what = f"{type(error).__name__}: {self.quote(str(error))}"
+            raise _RetryError(what) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            what = f"{name} failed: {type(error).__name__}: {self.quote(str(error))}"
+            raise self.error(what) from None
         if response.is_redirect:
-            where = response.headers.get("location", "nowhere")
-            msg = f"{named} is redirected to {where}: give that URL, if it is the service's"
-            raise EndpointError(msg)
-        if heard.status in AGAIN:
-            after = self._after(response, heard)
-            what = f"{heard.status}: {self.quoted(heard)}"
-            raise _AgainError(what, after)
-        return heard
+            place = self.quote(response.headers.get("location", "nowhere"))
+            more = f" {MAX_HOPS} times" if follow else ""
+            raise self.error(
+                f"{name} is redirected{more} to {place}: pass that URL, if it is the service's"
+            )
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        reply = Reply(response.status_code, kind, content, name)
+        if reply.status in RETRIED:
+            after = self._get_retry_after(response, reply)
+            what = f"{reply.status}: {self.quote(content)}"
+            raise _RetryError(what, after)
+        return reply
 
-    def _read(self, response: httpx.Response, started: float) -> bytes:
-        parts, n_bytes = [], 0
-        for part in response.iter_bytes():
-            parts.append(part)
-            n_bytes += len(part)
-            if time.monotonic() - started > self.pacing.timeout:
-                what = f"half an answer within {self.pacing.timeout:g} s"
-                raise _AgainError(what)
-            if n_bytes > LARGEST:
-                msg = f"{self.url} answered with over {LARGEST // 2**20} MB, which is no picture"
-                raise EndpointError(msg)
-        return b"".join(parts)
+    async def _exchange(
+        self,
+        name: str,
+        method: str,
+        url: httpx.URL,
+        body: Any,
+        params: dict[str, str] | None,
+        *,
+        follow: bool,
+    ) -> tuple[httpx.Response, bytes]:
+        """Send one request and follow its redirects, within one deadline for all of it.
 
-    def _after(self, response: httpx.Response, heard: Heard) -> float | None:
+        A limit for each read would not do: a service that drips keeps every single one.
+        """
+        timeout = self.pacing.timeout
+        client = httpx.AsyncClient(timeout=timeout, verify=_get_tls())
+        async with asyncio.timeout(timeout), client:
+            for hop in range(MAX_HOPS + 1):
+                # Compressed answers are not asked for: nobody knows how large they are.
+                headers = {"Accept-Encoding": "identity"}
+                if self._key_from is not None and _get_origin(url) == self._origins[0]:
+                    headers[self._key_header] = f"{self._key_scheme} {self._key}".strip()
+                request = client.build_request(
+                    method, url, json=body, params=params, headers=headers
+                )
+                response = await client.send(request, stream=True, follow_redirects=False)
+                try:
+                    content = await self._read(name, response)
+                finally:
+                    await response.aclose()
+                if not (follow and response.is_redirect and hop < MAX_HOPS):
+                    break
+                url = self._check_address(url, response.headers.get("location", ""))
+        return response, content
+
+    async def _read(self, name: str, response: httpx.Response) -> bytes:
+        """Read a body as it is on the wire, up to its limit."""
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if response.status_code in RETRIED and encoding not in ("", "identity"):
+            return b""
+        if encoding not in ("", "identity"):
+            raise self.error(
+                f"{name} answered in the content encoding {self.quote(encoding)}, which was not "
+                "asked for and is not read: a few bytes of it can be gigabytes. Turn compression "
+                "off for it"
+            )
+        content = bytearray()
+        length = response.headers.get("content-length", "")
+        too_long = length.isascii() and length.isdigit() and int(length[:20]) > MAX_BYTES
+        if not too_long:
+            async for part in response.aiter_raw():
+                content += part
+                too_long = len(content) > MAX_BYTES
+                if too_long:
+                    break
+        if too_long:
+            raise self.error(f"{name} answered with over {MAX_BYTES // 2**20} MB: not a picture")
+        return bytes(content)
+
+    def _get_retry_after(self, response: httpx.Response, reply: Reply) -> float | None:
         """Return the seconds that a service asks to wait, and let all requests wait."""
-        after = seconds_of(response.headers.get("retry-after"))
+        after = parse_retry_after(response.headers.get("retry-after"))
         if after is None:
             return None
         if after > self.pacing.patience:
-            msg = (
-                f"{heard.request} answered {heard.status}, and asks to wait {after:,.0f} s, more "
+            raise self.error(
+                f"{reply.request} answered {reply.status}, and asks to wait {after:,.0f} s, more "
                 f"than the {self.pacing.patience:,.0f} s of patience. What was answered before is "
                 "kept: run it again then"
             )
-            raise EndpointError(msg)
         with self._lock:
             self._next = max(self._next, time.monotonic() + after)
         return after
@@ -348,22 +549,16 @@ class Caller:
         apart = 0.0 if self.pacing.per_minute is None else 60 / self.pacing.per_minute
         with self._lock:
             now = time.monotonic()
-            mine = max(now, self._next)
-            self._next = mine + apart if apart else max(self._next, 0.0)
-        if self._stopped.wait(mine - now):
+            turn = max(now, self._next)
+            self._next = turn + apart if apart else max(self._next, 0.0)
+        if self._stopped.wait(turn - now):
             what = "the run was stopped"
-            raise _AgainError(what)
-
-    def _open(self) -> httpx.Client:
-        with self._lock:
-            if self._client is None:
-                limits = httpx.Limits(max_connections=2 * self.pacing.at_once)
-                self._client = httpx.Client(timeout=self.pacing.timeout, limits=limits)
-            return self._client
+            raise _RetryError(what)
 
     @contextlib.contextmanager
     def stopping(self) -> Iterator[None]:
-        """Stop when the context is left by an error: nobody waits for what nobody will hear."""
+        """Stop when the context is left by an error: nobody waits for what nobody will read."""
+        self._stopped.clear()
         try:
             yield
         except BaseException:
@@ -374,20 +569,75 @@ class Caller:
         """Send no new request for a picture, and nothing again; what is on its way comes back."""
         self._stopped.set()
 
-    def close(self) -> None:
-        """Close the connections; the next request opens new ones, and may be sent again."""
-        self._stopped.clear()
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
 
-    def _clean(self, text: str) -> str:
-        """Take the key out of a text: some services say it back."""
-        key = "" if self._key is None else os.environ.get(self._key.variable, "").strip()
-        return text.replace(key, "…") if key else text
+def parse_retry_after(value: str | None) -> float | None:
+    """Read ``Retry-After``: seconds, or a date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
-def _bare(url: httpx.URL) -> str:
-    """Return a URL without its query, which may be signed."""
-    return str(url.copy_with(query=None))
+def _run(exchange: Any) -> Any:
+    """Run one exchange in a loop of its own: each thread of an endpoint waits for one picture."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(exchange)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        # Not asyncio.run, which would wait here for a name server that does not answer.
+        loop.close()
+
+
+@functools.cache
+def _get_tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _get_origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host.lower().rstrip("."), url.port
+
+
+def check_names(argument: str, names: Any) -> tuple[str, ...]:
+    """Return names as a tuple; one text would be taken for its letters."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        msg = f"{argument}={names!r} is not a tuple of names: pass {argument}=({names!r},)"
+        raise EndpointError(msg)
+    return tuple(names)
+
+
+def _parse_host(text: str) -> tuple[str, str, int | None]:
+    """Return the origin that an entry of ``hosts`` allows."""
+    scheme, _, rest = text.rpartition("://")
+    below = "*." if rest.startswith("*.") else ""
+    try:
+        url = httpx.URL(f"{scheme or 'https'}://{rest.removeprefix('*.')}")
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host or url.raw_path != b"/" or url.userinfo:
+        msg = (
+            f"{text!r} in hosts is not a host: pass it as 'cdn.example', '*.cdn.example' or "
+            "'http://10.0.0.7:9000'"
+        )
+        raise EndpointError(msg)
+    scheme, host, port = _get_origin(url)
+    return scheme, below + host, port
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether bytes are readable as UTF-8, up to a character that is cut at their end."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(content) - 3:
+            return False
+        text = content[: error.start].decode("utf-8")
+    return all(c.isprintable() or c.isspace() for c in text)

@@ -9,6 +9,8 @@ import functools
 import io
 import json
 import re
+import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +48,8 @@ DIALECTS = {
     "file": "privaudit.JSONTemplate({'input': {'text': '{prompt}', 'seed': '{seed}'}}, path='file')",
 }
 """Code that makes each dialect; the first path of OpenAI's is the service's ``/v1``."""
-BROKEN = "iVBORw0KGgo"
+REVISIONS = {"rewritten": "A detailed picture of {}", "not rewritten": "{} "}
+"""What a service says that it drew, by its fault."""
 
 
 @functools.cache
@@ -193,6 +196,8 @@ def _openai(app: FastAPI, service: Service) -> None:
         if isinstance(made, Response):
             return made
         data = [service._written(made, given.get("response_format"))]
+        if fault in REVISIONS:
+            data[0]["revised_prompt"] = REVISIONS[fault].format(given["prompt"])
         return JSONResponse({"created": 1, "data": counted(data, fault)})
 
     @app.get("/files/{name}")
@@ -318,3 +323,77 @@ RESPONSES: dict[str, Callable[[], Response]] = {
     "refusal": _refusal,
     "refusal inside": lambda: JSONResponse({"artifacts": [{"finishReason": "CONTENT_FILTERED"}]}),
 }
+
+
+class RawService:
+    """A service that answers with bytes as they are, for what no web framework would send.
+
+    Parameters
+    ----------
+    answer
+        Called with the socket and the head of each request, whose first line begins with its path.
+    """
+
+    def __init__(self, answer: Callable[[socket.socket, str], None]) -> None:
+        self.heads: list[str] = []
+        service = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.settimeout(30)
+                with contextlib.suppress(OSError):
+                    head, _, body = _receive(self.request).partition(b"\r\n\r\n")
+                    length = re.search(rb"content-length: (\d+)", head, re.I)
+                    while length and len(body) < int(length[1]):
+                        body += self.request.recv(2**16)
+                    text = head.decode("latin-1")
+                    service.heads.append(text)
+                    answer(self.request, text.partition(" ")[2])
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[RawService]:
+        """Serve for as long as the context lasts."""
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+def _receive(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(2**16)
+        if not part:
+            raise OSError
+        data += part
+    return data
+
+
+def raw_reply(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """Return an answer as it is on the wire."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    if not any(line.lower().startswith("content-type") for line in headers):
+        lines.append("Content-Type: application/json")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def picture_file(size: tuple[int, int] = (16, 16), kind: str = "PNG") -> bytes:
+    """Return a small picture as a file of that format."""
+    file = io.BytesIO()
+    Image.radial_gradient("L").resize(size).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+def picture_json(content: bytes | None = None, **more: str) -> bytes:
+    """Return OpenAI's answer with a picture in base64; or with other fields alone."""
+    entry = more if content is None else {"b64_json": base64.b64encode(content).decode(), **more}
+    return json.dumps({"data": [entry]}).encode()

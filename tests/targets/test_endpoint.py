@@ -166,16 +166,6 @@ def test_the_key_is_sent_and_written_nowhere(
     assert endpoint(quick, key_from="A_KEY").fingerprint == one.fingerprint
 
 
-def test_the_key_goes_to_nobody_else(quick: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A_KEY", "sk-secret-7")
-    with Service().running() as other:
-        other._files["0.png"] = b""
-        target = endpoint(quick, key_from="A_KEY")
-        target._caller.fetch(f"{other.url}/files/0.png")
-        target._caller.close()
-        assert other.keys == [None]
-
-
 @pytest.mark.parametrize(
     ("value", "said"), [(None, "is not set"), (" ", "is not set"), ("sk-\nsecret", "no header")]
 )
@@ -229,6 +219,17 @@ def test_a_body_without_a_place_for_the_prompt_is_an_error() -> None:
         ("https://images.example", {"version": " "}),
         ("https://images.example", {"at_once": 0}),
         ("https://images.example", {"per_minute": 0}),
+        ("https://images.example", {"per_minute": "many"}),
+        ("https://images.example", {"timeout": float("nan")}),
+        ("https://images.example", {"backoff": -1}),
+        ("https://images.example", {"size": "16x16"}),
+        ("https://images.example", {"size": (16, 0)}),
+        ("https://images.example", {"cost": "free"}),
+        ("https://images.example", {"refusals": "OUR_CODE"}),
+        ("https://images.example", {"hosts": "cdn.example"}),
+        ("https://images.example", {"hosts": ("cdn.example/path",)}),
+        ("https://images.example", {"hosts": ("ftp://cdn.example",)}),
+        ("https://images.example", {"key_header": "X Key"}),
     ],
 )
 def test_an_endpoint_that_cannot_be_one_is_refused(url: str, more: dict[str, Any]) -> None:

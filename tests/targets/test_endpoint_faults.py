@@ -52,18 +52,18 @@ def test_a_rate_is_kept(quick: Service) -> None:
 
 FOR_GOOD = {
     "401": "*answered 401: *Look at the key*",
-    "429": "*has no answer after 2 tries, at last 429*",
+    "429": "*has no answer after 2 attempts, at last 429*",
     "429 for an hour": "*asks to wait 3,600 s, more than the 300 s of patience*",
-    "500": "*has no answer after 2 tries, at last 500: *out of memory*",
-    "hang": "*has no answer after 2 tries, at last none within 0.7 s*",
-    "cut": "*has no answer after 2 tries, at last RemoteProtocolError*",
+    "500": "*has no answer after 2 attempts, at last 500: *out of memory*",
+    "hang": "*has no answer after 2 attempts, at last no whole answer within 0.7 s*",
+    "cut": "*has no answer after 2 attempts, at last RemoteProtocolError*",
     "error inside": "*answered 200: an error inside*no capacity*",
     "half JSON": "*no whole JSON*",
     "half picture": "*that are no whole picture*",
-    "HTML": "*text/html, which is no whole JSON*please log in*",
+    "HTML": "*text/html', which is no whole JSON*please log in*",
     "no base64": "*neither base64 nor an address*",
     "none": "*answered with 0 pictures, and 1 was asked for*",
-    "redirect": "*is redirected to http://elsewhere.example/*",
+    "redirect": "*is redirected to 'http://elsewhere.example/*",
     "size": "*a picture of 8×8 pixels, and 16×16 were asked for*",
     "two": "*answered with 2 pictures, and 1 was asked for*",
 }
@@ -136,7 +136,7 @@ def test_nobody_there_is_an_error(plain_folder: AuditFolder) -> None:
     plain_folder.write(fixture(code(service, attempts=2)), GATED)
     ran = plain_folder.run(*ONE)
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["*no answer after 2 tries, at last ConnectError*(EndpointError)*"])
+    ran.stdout.fnmatch_lines(["*no answer after 2 attempts, at last ConnectError*(EndpointError)*"])
 
 
 def test_time_is_not_wasted_after_a_failure(quick: Service) -> None:

@@ -48,7 +48,7 @@ def test_a_dialect_that_hands_nothing_in_is_an_error_that_asks_nothing(service: 
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("refusal", "will not draw anew the picture of 'picture 1, .* leave that sample out"),
+        ("refusal", "will not draw picture 2 of 5 handed in anew .* leave its sample out"),
         ("401", "bad key|401"),
         ("size", "8×8 pixels, and 16×16 were asked for"),
     ],

@@ -8,14 +8,14 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from privaudit.targets.dialects.base import answer_of, content_of, only
+from privaudit.targets.dialects.base import get_single, load_content, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from PIL import Image
 
-    from privaudit.targets.dialects.base import Asking
+    from privaudit.targets.dialects.base import Options
     from privaudit.targets.http import Caller
 
 __all__ = ["Automatic1111"]
@@ -55,9 +55,11 @@ class Automatic1111:
 
     sends_seed = True
 
-    def draw(self, caller: Caller, prompt: str, seed: int, asking: Asking) -> bytes:
+    def draw(self, caller: Caller, prompt: str, seed: int, options: Options) -> bytes:
         """Ask for one picture, see :class:`privaudit.targets.dialects.Dialect`."""
-        return self._asked("txt2img", caller, prompt, seed, asking, asking.size or (None, None), {})
+        return self._request(
+            "txt2img", caller, prompt, seed, options, options.size or (None, None), {}
+        )
 
     def vary(
         self,
@@ -66,7 +68,7 @@ class Automatic1111:
         prompt: str,
         seed: int,
         strength: float,
-        asking: Asking,
+        options: Options,
     ) -> bytes:
         """Ask for another picture of one, of its size where no other is wanted.
 
@@ -74,27 +76,27 @@ class Automatic1111:
         """
         file = io.BytesIO()
         image.save(file, "PNG")
-        given = {
+        picture = {
             "init_images": [base64.b64encode(file.getvalue()).decode()],
             "denoising_strength": strength,
         }
-        return self._asked(
-            "img2img", caller, prompt, seed, asking, asking.size or image.size, given
+        return self._request(
+            "img2img", caller, prompt, seed, options, options.size or image.size, picture
         )
 
-    def _asked(
+    def _request(
         self,
         path: str,
         caller: Caller,
         prompt: str,
         seed: int,
-        asking: Asking,
+        options: Options,
         size: tuple[int | None, int | None],
-        given: Mapping[str, Any],
+        picture: Mapping[str, Any],
     ) -> bytes:
         settings = None if self.checkpoint is None else {"sd_model_checkpoint": self.checkpoint}
         width, height = size
-        wanted = {
+        fields = {
             "width": width,
             "height": height,
             "steps": self.steps,
@@ -103,14 +105,14 @@ class Automatic1111:
             "scheduler": self.scheduler,
             "override_settings": settings,
         }
-        sent = {name: value for name, value in wanted.items() if value is not None}
+        options_sent = {name: value for name, value in fields.items() if value is not None}
         words = self.before + BRACKETS.sub(r"\\\1", prompt) + self.after
         one = {"prompt": words, "seed": seed, "batch_size": 1, "n_iter": 1}
-        body = {**sent, **self.extra, **given, **one}
-        heard = caller.send("POST", f"sdapi/v1/{path}", body=body, draws=True)
-        answer = answer_of(caller, heard, asking.refusals)
+        body = {**options_sent, **self.extra, **picture, **one}
+        reply = caller.send("POST", f"sdapi/v1/{path}", body=body, draws=True)
+        answer = read_answer(caller, reply, options.refusals)
         images = answer.get("images") if isinstance(answer, dict) else None
-        return content_of(caller, heard, only(heard, images))
+        return load_content(caller, reply, get_single(caller, reply, images))
 
     def describe(self) -> dict[str, Any]:
         """Return its fields."""

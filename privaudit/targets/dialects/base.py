@@ -7,20 +7,21 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from privaudit.errors import EndpointError
-
 if TYPE_CHECKING:
-    from privaudit.targets.http import Caller, Heard
+    from collections.abc import Iterator
+
+    from privaudit.targets.http import Caller, Reply
 
 __all__ = [
     "REFUSALS",
-    "Asking",
     "Dialect",
+    "Options",
     "RefusedError",
-    "answer_of",
-    "content_of",
-    "dig",
-    "only",
+    "get_revision",
+    "get_single",
+    "get_value",
+    "load_content",
+    "read_answer",
 ]
 
 REFUSALS = (
@@ -40,7 +41,7 @@ REFUSALS = (
     "safety_violations",
 )
 """Codes by which services say that they will not draw, as they stand in ``code``, ``type``, …"""
-SAID_IN = frozenset(
+CODE_FIELDS = frozenset(
     {
         "blockreason",
         "code",
@@ -54,7 +55,8 @@ SAID_IN = frozenset(
     }
 )
 FLAGS = frozenset({"hasnsfwconcepts", "nsfwcontentdetected"})
-DEEPEST = 8
+REVISIONS = frozenset({"revisedprompt", "rewrittenprompt", "enhancedprompt"})
+MAX_DEPTH = 8
 ADDRESS = r"https?://|/(?!9j/)"
 """How an address begins, and no picture in base64: every JPEG is one that begins ``/9j/``."""
 
@@ -63,8 +65,8 @@ class RefusedError(Exception):
     """The service will not draw this prompt, by a policy of its own; the text is its code."""
 
 
-class Asking(Protocol):
-    """What is asked of a service beside the prompt."""
+class Options(Protocol):
+    """What a request says beside the prompt and the seed."""
 
     size: tuple[int, int] | None
     refusals: tuple[str, ...]
@@ -84,7 +86,7 @@ class Dialect(Protocol):
         """Whether a seed is sent."""
         ...
 
-    def draw(self, caller: Caller, prompt: str, seed: int, asking: Asking) -> bytes:
+    def draw(self, caller: Caller, prompt: str, seed: int, options: Options) -> bytes:
         """Ask for one picture, and return its file.
 
         Raises
@@ -97,18 +99,18 @@ class Dialect(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Say all that decides what is drawn, in plain values."""
+        """Say all that decides what is drawn, in plain values: it is recorded."""
         ...
 
 
-def answer_of(caller: Caller, heard: Heard, codes: tuple[str, ...] = ()) -> Any:
-    """Return the JSON of an answer that is none of an error or a refusal.
+def read_answer(caller: Caller, reply: Reply, codes: tuple[str, ...] = ()) -> Any:
+    """Return the JSON of a reply that is none of an error or a refusal.
 
     Parameters
     ----------
     caller
         Who asked.
-    heard
+    reply
         The answer.
     codes
         Codes of refusal beside :data:`REFUSALS`.
@@ -120,17 +122,18 @@ def answer_of(caller: Caller, heard: Heard, codes: tuple[str, ...] = ()) -> Any:
     EndpointError
         If its status is an error, it is no JSON, or there is an error in it.
     """
-    if heard.status >= 400 and heard.kind != "application/json":
-        raise caller.failed(heard)
-    answer = caller.json(heard)
-    code = _refusal(answer, {_plain(code) for code in (*REFUSALS, *codes)})
+    if reply.status >= 400 and reply.kind != "application/json":
+        raise caller.reply_error(reply)
+    answer = caller.read_json(reply)
+    code = _get_refusal(answer, {_plain(code) for code in (*REFUSALS, *codes)})
     if code is not None:
         raise RefusedError(code)
-    if heard.status >= 400:
-        raise caller.failed(heard)
+    if reply.status >= 400:
+        raise caller.reply_error(reply)
     error = answer.get("error") if isinstance(answer, dict) else None
     if error:
-        raise caller.failed(heard, f"an error inside, {str(error)[:300]!r}")
+        raise caller.reply_error(reply, f"an error inside, {caller.quote(error)}")
+    caller.note_revision(get_revision(answer))
     return answer
 
 
@@ -138,28 +141,38 @@ def _plain(code: str) -> str:
     return re.sub(r"[^a-z0-9]", "", code.lower())
 
 
-def _refusal(answer: Any, codes: set[str], depth: int = 0) -> str | None:
+def _get_refusal(answer: Any, codes: set[str]) -> str | None:
     """Return the first code of refusal in an answer."""
-    if depth > DEEPEST:
-        return None
-    if isinstance(answer, list):
-        inner = answer
-    elif isinstance(answer, dict):
+    for name, value in _walk(answer):
+        plain = _plain(name)
+        if plain in CODE_FIELDS and isinstance(value, str) and _plain(value) in codes:
+            return value
+        flags = value if isinstance(value, list) else [value]
+        if plain in FLAGS and any(flag is True for flag in flags):
+            return name
+    return None
+
+
+def get_revision(answer: Any) -> str | None:
+    """Return the prompt that a service says it drew in the place of the one sent."""
+    revisions = (value for name, value in _walk(answer) if _plain(name) in REVISIONS)
+    return next((value for value in revisions if isinstance(value, str) and value.strip()), None)
+
+
+def _walk(answer: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an answer at every level, with their names."""
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(answer, dict):
         for name, value in answer.items():
-            plain = _plain(str(name))
-            if plain in SAID_IN and isinstance(value, str) and _plain(value) in codes:
-                return value
-            flagged = any(value) if isinstance(value, list) else value is True
-            if plain in FLAGS and flagged:
-                return str(name)
-        inner = list(answer.values())
-    else:
-        return None
-    found = (_refusal(value, codes, depth + 1) for value in inner)
-    return next((code for code in found if code is not None), None)
+            yield str(name), value
+            yield from _walk(value, depth + 1)
+    elif isinstance(answer, list):
+        for value in answer:
+            yield from _walk(value, depth + 1)
 
 
-def only(heard: Heard, pictures: Any) -> Any:
+def get_single(caller: Caller, reply: Reply, pictures: Any) -> Any:
     """Return the one picture of an answer.
 
     Raises
@@ -170,43 +183,46 @@ def only(heard: Heard, pictures: Any) -> Any:
     if not isinstance(pictures, list):
         pictures = [] if pictures is None else [pictures]
     if len(pictures) != 1:
-        msg = f"{heard.request} answered with {len(pictures)} pictures, and 1 was asked for"
-        raise EndpointError(msg)
+        raise caller.error(
+            f"{reply.request} answered with {len(pictures)} pictures, and 1 was asked for"
+        )
     return pictures[0]
 
 
-def content_of(caller: Caller, heard: Heard, picture: Any) -> bytes:
+def load_content(caller: Caller, reply: Reply, picture: Any) -> bytes:
     """Return the file of a picture that is written in base64, or behind an address.
 
     Raises
     ------
     EndpointError
-        If it is neither.
+        If it is neither, or the address is not one that is read.
     """
-    picture = "".join(picture.split()) if isinstance(picture, str) else picture
-    if isinstance(picture, str) and picture.startswith("data:"):
-        picture = picture.partition(",")[2]
-    elif isinstance(picture, str) and re.match(ADDRESS, picture):
-        behind = caller.fetch(picture)
-        if behind.status >= 400:
-            raise caller.failed(behind)
-        return behind.content
+    text = "".join(picture.split()) if isinstance(picture, str) else ""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    elif re.match(ADDRESS, text):
+        picture_reply = caller.fetch(text)
+        if picture_reply.status >= 400:
+            raise caller.reply_error(picture_reply)
+        return picture_reply.content
     try:
-        return base64.b64decode(picture, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        msg = (
-            f"{heard.request} answered with a picture that is neither base64 nor an address "
-            f"({error}): {str(picture)[:60]!r}"
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if not content:
+        raise caller.error(
+            f"{reply.request} answered with a picture that is neither base64 nor an address: "
+            f"{caller.quote(picture)}"
         )
-        raise EndpointError(msg) from error
+    return content
 
 
-def dig(answer: Any, path: str) -> Any:
+def get_value(answer: Any, path: str) -> Any:
     """Return what a path such as ``"data.0.b64_json"`` leads to, or ``None``."""
     for step in path.split("."):
         if isinstance(answer, dict) and step in answer:
             answer = answer[step]
-        elif isinstance(answer, list) and step.isdigit() and int(step) < len(answer):
+        elif isinstance(answer, list) and step.isdecimal() and int(step[:9]) < len(answer):
             answer = answer[int(step)]
         else:
             return None

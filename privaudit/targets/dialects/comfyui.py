@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import EndpointError
-from privaudit.targets.dialects.base import answer_of, only
+from privaudit.targets.dialects.base import get_single, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from privaudit.targets.dialects.base import Asking
-    from privaudit.targets.http import Caller, Heard
+    from privaudit.targets.dialects.base import Options
+    from privaudit.targets.http import Caller, Reply
 
 __all__ = ["ComfyUI"]
 
@@ -72,7 +72,7 @@ class ComfyUI:
         """Whether a node takes the seed."""
         return self._seed is not None
 
-    def draw(self, caller: Caller, prompt: str, seed: int, asking: Asking) -> bytes:
+    def draw(self, caller: Caller, prompt: str, seed: int, options: Options) -> bytes:
         """Ask for one picture, see :class:`privaudit.targets.dialects.Dialect`."""
         nodes = copy.deepcopy(self._workflow)
         node, name = self._text
@@ -85,53 +85,55 @@ class ComfyUI:
             prefix = inner["inputs"].get("filename_prefix")
             if isinstance(prefix, str):
                 inner["inputs"]["filename_prefix"] = f"{prefix}-{uuid.uuid4().hex[:12]}"
-        heard = caller.send("POST", "prompt", body={"prompt": nodes}, draws=True)
-        answer = answer_of(caller, heard, asking.refusals)
+        reply = caller.send("POST", "prompt", body={"prompt": nodes}, draws=True)
+        answer = read_answer(caller, reply, options.refusals)
         number = answer.get("prompt_id") if isinstance(answer, dict) else None
-        if not isinstance(number, str):
-            raise caller.failed(heard, f"no prompt_id: {caller.quoted(heard)}")
-        heard, entry = self._done(caller, number, asking)
-        picture = only(heard, self._pictures(entry))
-        named = {n: str(picture.get(n, "")) for n in ("filename", "subfolder", "type")}
-        viewed = caller.send("GET", "view", params=named)
-        if viewed.status >= 400:
-            raise caller.failed(viewed)
-        return viewed.content
+        # It becomes part of a path, and "../admin" would be one.
+        if not (isinstance(number, str) and re.fullmatch(r"[\w-]{1,100}", number)):
+            raise caller.reply_error(reply, f"no prompt_id: {caller.quote(reply.content)}")
+        reply, entry = self._wait(caller, number, options)
+        picture = get_single(caller, reply, self._get_pictures(entry))
+        params = {n: str(picture.get(n, "")) for n in ("filename", "subfolder", "type")}
+        reply = caller.send("GET", "view", params=params)
+        if reply.status >= 400:
+            raise caller.reply_error(reply)
+        return reply.content
 
-    def _done(self, caller: Caller, number: str, asking: Asking) -> tuple[Heard, dict[str, Any]]:
+    def _wait(self, caller: Caller, number: str, options: Options) -> tuple[Reply, dict[str, Any]]:
         """Wait for the end of a workflow, and return what its history says."""
         deadline, wait = time.monotonic() + caller.pacing.timeout, FIRST_LOOK
         while True:
-            heard = caller.send("GET", f"history/{number}")
-            history = answer_of(caller, heard, asking.refusals)
+            reply = caller.send("GET", f"history/{number}")
+            history = read_answer(caller, reply, options.refusals)
             entry = history.get(number) if isinstance(history, dict) else None
             if isinstance(entry, dict):
-                status = entry.get("status") or {}
-                if status.get("status_str") == "error":
-                    said = str(status.get("messages"))[-300:]
-                    raise caller.failed(heard, f"the workflow failed: {said}")
-                return heard, entry
+                status = entry.get("status")
+                if isinstance(status, dict) and status.get("status_str") == "error":
+                    # The last message is the error; those before it tell what was run.
+                    messages = status.get("messages")
+                    last = messages[-1] if isinstance(messages, list) and messages else messages
+                    why = f"the workflow failed: {caller.quote(last)}"
+                    raise caller.reply_error(reply, why)
+                return reply, entry
             if time.monotonic() > deadline:
-                msg = (
-                    f"{heard.request} knows of no end of the workflow after "
+                raise caller.error(
+                    f"{reply.request} knows of no end of the workflow after "
                     f"{caller.pacing.timeout:g} s: look at the server's queue, or raise timeout"
                 )
-                raise EndpointError(msg)
             time.sleep(wait)
             wait = min(LONGEST_LOOK, 1.5 * wait)
 
-    def _pictures(self, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    def _get_pictures(self, entry: dict[str, Any]) -> list[dict[str, Any]]:
         outputs = entry.get("outputs")
         outputs = outputs if isinstance(outputs, dict) else {}
         images = [
             image
-            for node, said in outputs.items()
-            if self._output in (None, node) and isinstance(said, dict)
-            for image in said.get("images") or []
+            for node, output in outputs.items()
+            if self._output in (None, node) and isinstance(output, dict)
+            for image in _as_list(output.get("images"))
             if isinstance(image, dict)
         ]
-        kept = [image for image in images if image.get("type") == "output"]
-        return kept or images
+        return [image for image in images if image.get("type") == "output"] or images
 
     def describe(self) -> dict[str, Any]:
         """Return the workflow, and which of its inputs are filled in."""
@@ -149,11 +151,10 @@ class ComfyUI:
         if node not in self._workflow:
             raise self._lacks(what, where)
         inputs = self._workflow[node]["inputs"]
-        wanted = (name,) if name else names
-        there = [n for n in wanted if isinstance(inputs.get(n), kind)]
-        if not there:
+        inputs_there = [n for n in ((name,) if name else names) if isinstance(inputs.get(n), kind)]
+        if not inputs_there:
             raise self._lacks(what, where)
-        return node, there[0]
+        return node, inputs_there[0]
 
     def _lacks(self, what: str, where: str) -> EndpointError:
         known = ", ".join(
@@ -165,12 +166,16 @@ class ComfyUI:
         )
 
 
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _read(workflow: Any) -> dict[str, Any]:
     """Return the nodes of a workflow by their ids."""
     if isinstance(workflow, (str, Path)) or hasattr(workflow, "__fspath__"):
         try:
             workflow = json.loads(Path(workflow).read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             msg = f"the workflow {str(workflow)!r} cannot be read ({error}): export it again"
             raise EndpointError(msg) from error
     nodes = dict(workflow) if isinstance(workflow, dict) else {}

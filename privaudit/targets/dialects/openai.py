@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from privaudit.targets.dialects.base import answer_of, content_of, only
+from privaudit.targets.dialects.base import get_single, load_content, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from privaudit.targets.dialects.base import Asking
+    from privaudit.targets.dialects.base import Options
     from privaudit.targets.http import Caller
 
 __all__ = ["OpenAIImages"]
@@ -47,23 +47,23 @@ class OpenAIImages:
         """Whether a seed is sent."""
         return self.seed
 
-    def draw(self, caller: Caller, prompt: str, seed: int, asking: Asking) -> bytes:
+    def draw(self, caller: Caller, prompt: str, seed: int, options: Options) -> bytes:
         """Ask for one picture, see :class:`privaudit.targets.dialects.Dialect`."""
-        wanted = {
+        fields = {
             "model": self.model,
-            "size": None if asking.size is None else "x".join(map(str, asking.size)),
+            "size": None if options.size is None else "x".join(map(str, options.size)),
             "response_format": self.response_format,
             "num_inference_steps": self.steps,
             "guidance_scale": self.guidance,
             "seed": seed if self.seed else None,
         }
-        sent = {name: value for name, value in wanted.items() if value is not None}
-        body = {**sent, **self.extra, "prompt": prompt, "n": 1}
-        heard = caller.send("POST", "images/generations", body=body, draws=True)
-        answer = answer_of(caller, heard, asking.refusals)
-        one = only(heard, answer.get("data") if isinstance(answer, dict) else None)
-        written = one.get("b64_json") or one.get("url") if isinstance(one, dict) else one
-        return content_of(caller, heard, written)
+        body_fields = {name: value for name, value in fields.items() if value is not None}
+        body = {**body_fields, **self.extra, "prompt": prompt, "n": 1}
+        reply = caller.send("POST", "images/generations", body=body, draws=True)
+        answer = read_answer(caller, reply, options.refusals)
+        one = get_single(caller, reply, answer.get("data") if isinstance(answer, dict) else None)
+        picture = one.get("b64_json") or one.get("url") if isinstance(one, dict) else one
+        return load_content(caller, reply, picture)
 
     def describe(self) -> dict[str, Any]:
         """Return its fields."""

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import EndpointError
-from privaudit.targets.dialects.base import answer_of, content_of, dig, only
+from privaudit.targets.dialects.base import get_single, get_value, load_content, read_answer
 
 if TYPE_CHECKING:
-    from privaudit.targets.dialects.base import Asking
+    from privaudit.targets.dialects.base import Options
     from privaudit.targets.http import Caller
 
 __all__ = ["JSONTemplate"]
@@ -52,18 +52,20 @@ class JSONTemplate:
         """Whether the body has a place for the seed."""
         return _mentions(self.body, SEED)
 
-    def draw(self, caller: Caller, prompt: str, seed: int, asking: Asking) -> bytes:
+    def draw(self, caller: Caller, prompt: str, seed: int, options: Options) -> bytes:
         """Ask for one picture, see :class:`privaudit.targets.dialects.Dialect`."""
-        width, height = asking.size or (None, None)
+        width, height = options.size or (None, None)
         values = {SEED: seed, "{width}": width, "{height}": height, PROMPT: prompt}
-        body = _filled(self.body, {name: v for name, v in values.items() if v is not None})
-        heard = caller.send("POST", self.path, body=body, draws=True)
-        if self.image is None and heard.status < 400 and heard.kind.startswith("image/"):
-            return heard.content
-        answer = answer_of(caller, heard, asking.refusals)
+        body = _fill(self.body, {name: v for name, v in values.items() if v is not None})
+        reply = caller.send("POST", self.path, body=body, draws=True)
+        if self.image is None and reply.status < 400 and reply.kind.startswith("image/"):
+            return reply.content
+        answer = read_answer(caller, reply, options.refusals)
         if self.image is None:
-            raise caller.failed(heard, f"no picture, but {heard.kind}: {caller.quoted(heard)}")
-        return content_of(caller, heard, only(heard, dig(answer, self.image)))
+            kind, content = caller.quote(reply.kind), caller.quote(reply.content)
+            raise caller.reply_error(reply, f"no picture, but {kind}: {content}")
+        picture = get_single(caller, reply, get_value(answer, self.image))
+        return load_content(caller, reply, picture)
 
     def describe(self) -> dict[str, Any]:
         """Return its fields."""
@@ -78,15 +80,15 @@ def _mentions(value: Any, what: str) -> bool:
     return isinstance(value, str) and what in value
 
 
-def _filled(value: Any, values: dict[str, Any]) -> Any:
+def _fill(value: Any, values: dict[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {name: _filled(inner, values) for name, inner in value.items()}
+        return {name: _fill(inner, values) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_filled(inner, values) for inner in value]
+        return [_fill(inner, values) for inner in value]
     if not isinstance(value, str):
         return value
     if value in values:
         return values[value]
-    for name, filled in values.items():  # the prompt last: it may contain a name
-        value = value.replace(name, str(filled))
+    for name, filler in values.items():  # the prompt last: it may contain a name
+        value = value.replace(name, str(filler))
     return value
