@@ -283,8 +283,8 @@ class Runner:
         if inputs.fine_tune is not None:
             indices = item_indices(request.node)
             del indices[FIXTURE]
-            base = given["base_model"]
-            given["fine_tune"] = self._shadows.recipe(inputs.fine_tune, indices, base)
+            test = request.node.nodeid.partition("[")[0]
+            given["fine_tune"] = self._shadows.maker(inputs.fine_tune, test, indices)
         claim = item_claim(request.node)
         if claim is not None:
             given["claim"] = claim_of(claim, inputs.target_model)

@@ -1,17 +1,18 @@
-"""Shadow models that audits make: each recipe is followed once a session, whoever asks first."""
+"""Shadow models that the audits of a session make: each once, whoever needs it first."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from privaudit.audit.shadow import ShadowRecipe
+from privaudit.audit.shadows import ShadowMaker
 from privaudit.fingerprint import fingerprint_values
 from privaudit.store.models import ModelFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from privaudit.samples import Sample
     from privaudit.store import Store
@@ -20,7 +21,7 @@ __all__ = ["ShadowModels"]
 
 
 class ShadowModels:
-    """The recipes of one process of a session, see :class:`privaudit.audit.shadow.ShadowRecipe`.
+    """The shadow models of one process of a session.
 
     Under xdist the first worker that needs a model makes it, and the others wait and load it. A
     model that cannot be written down is made by each worker for itself.
@@ -36,32 +37,30 @@ class ShadowModels:
     def __init__(self, store: Store, folder: Path) -> None:
         self._store = store
         self._folder = ModelFolder(folder / "privaudit-shadow-models")
-        self._recipes: dict[tuple[int, str], ShadowRecipe] = {}
+        self._makers: dict[int, ShadowMaker] = {}
 
-    def recipe(
+    def maker(
         self,
         fine_tune: Callable[[Sequence[Sample]], Any],
+        test: str,
         indices: Mapping[str, int],
-        base: Any = None,
-    ) -> ShadowRecipe:
-        """Wrap a user's ``fine_tune``.
+    ) -> ShadowMaker:
+        """Wrap a user's ``fine_tune``; the same object for the same one, by which audits are known.
 
         Parameters
         ----------
         fine_tune
             From samples to a model.
+        test
+            Address of the first test function that needs it, without parameters: the workers know
+            no other name that they share, and a fixture may make another function for each test.
         indices
-            Positions of the audit's own parameters: two parametrizations of one fixture may
-            hold different recipes under one name.
-        base
-            The audit's base model, if it has one.
+            Positions of the audit's own parameters, for the same reason.
         """
-        kind = type(fine_tune)
-        name = f"{getattr(fine_tune, '__module__', '')}.{getattr(fine_tune, '__qualname__', kind)}"
-        which = fingerprint_values(recipe=name, indices=sorted(indices.items()))
-        # The same object for the same recipe: by it an audit is known to be the same.
-        known = (id(fine_tune), which)
-        if known not in self._recipes:
-            shared = (self._folder, which) if "PYTEST_XDIST_WORKER" in os.environ else None
-            self._recipes[known] = ShadowRecipe(fine_tune, self._store, base, shared)
-        return self._recipes[known]
+        if id(fine_tune) not in self._makers:
+            session = None
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                name = fingerprint_values(test=test, indices=sorted(indices.items()))
+                session = (self._folder, name)
+            self._makers[id(fine_tune)] = ShadowMaker(fine_tune, self._store, session)
+        return self._makers[id(fine_tune)]

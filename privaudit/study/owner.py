@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from privaudit.audit import Audit
-from privaudit.audit.shadow import ShadowRecipe
+from privaudit.audit.shadows import ShadowMaker
 from privaudit.audit.threat_models import SCENARIOS
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ class Owner:
     def __post_init__(self) -> None:
         """Fix what every cell shares: a shadow model is fine-tuned once."""
         given = self.inputs.fine_tune
-        if given is not None and not isinstance(given, ShadowRecipe):
-            recipe = ShadowRecipe(given, self.store, self.inputs.base_model)
-            self.inputs = dataclasses.replace(self.inputs, fine_tune=recipe)
+        if given is not None and not isinstance(given, ShadowMaker):
+            maker = ShadowMaker(given, self.store)
+            self.inputs = dataclasses.replace(self.inputs, fine_tune=maker)
         if self.settings.sequential:
             self.settings = self.settings.replace(sequential=False)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from privaudit import MemorizingTarget, PipelineTarget, SavedPipeline
-from privaudit.audit.shadow import ShadowRecipe
+from privaudit.audit.shadows import ShadowMaker
 from privaudit.store import Store
 from privaudit.targets import as_target
 from privaudit.training.fine_tuning import finetune
@@ -48,8 +48,8 @@ def test_a_second_session_makes_nothing_and_draws_the_same(
     tmp_path: Path, emoji: dict[str, Any]
 ) -> None:
     samples, tune = emoji["member"][:4], Counted(tunes)
-    made = ShadowRecipe(tune, Store(tmp_path))(samples)
-    again = ShadowRecipe(tune, Store(tmp_path))(samples)
+    made = ShadowMaker(tune, Store(tmp_path))(samples)
+    again = ShadowMaker(tune, Store(tmp_path))(samples)
     assert tune.calls == 1
     assert isinstance(made, SavedPipeline)
     assert as_target(made).fingerprint == as_target(again).fingerprint
@@ -64,39 +64,32 @@ def test_a_second_session_makes_nothing_and_draws_the_same(
 
 
 @pytest.mark.slow
-def test_other_samples_captions_functions_and_bases_are_other_models(
+def test_other_samples_captions_and_fingerprints_are_other_models(
     tmp_path: Path, emoji: dict[str, Any]
 ) -> None:
     samples, store = emoji["member"][:4], Store(tmp_path)
     tune = Counted(lambda _: tiny_pipeline())
-    ShadowRecipe(tune, store)(samples)
-    ShadowRecipe(tune, store)(samples[:3])
+    ShadowMaker(tune, store)(samples)
+    ShadowMaker(tune, store)(samples[:3])
     assert tune.calls == 2
     other = [type(samples[0])(s.image, f"{s.caption}!") for s in samples]
-    ShadowRecipe(tune, store)(other)
+    ShadowMaker(tune, store)(other)
     assert tune.calls == 3
-    ShadowRecipe(tune, store, base=tiny_pipeline())(samples)
-    ShadowRecipe(tune, store, base=tiny_pipeline())(samples)
-    assert tune.calls == 4
-    ShadowRecipe(tune, store, base=tiny_pipeline(seed=1))(samples)
-    assert tune.calls == 5
     tune.fingerprint = "another"
-    ShadowRecipe(tune, store)(samples)
-    assert tune.calls == 6
+    ShadowMaker(tune, store)(samples)
+    assert tune.calls == 4
 
 
 def test_a_model_that_cannot_be_written_down_is_kept_for_the_session(
     tmp_path: Path, emoji: dict[str, Any]
 ) -> None:
     samples, tune = emoji["member"][:4], Counted(MemorizingTarget)
-    recipe = ShadowRecipe(tune, Store(tmp_path))
-    assert recipe(samples) is recipe(samples)
+    maker = ShadowMaker(tune, Store(tmp_path))
+    assert maker(samples) is maker(samples)
     assert tune.calls == 1
     why = "a MemorizingTarget cannot be written down; return a diffusers pipeline"
-    assert str(recipe.why_again(samples)).startswith(why)
-    later = ShadowRecipe(tune, Store(tmp_path))
-    assert str(later.why_again(samples)).startswith(why)  # before it is made, too
-    later(samples)
+    assert str(maker.why_again()).startswith(why)
+    ShadowMaker(tune, Store(tmp_path))(samples)
     assert tune.calls == 2
 
 
@@ -107,18 +100,18 @@ def test_what_is_in_no_file_is_not_lost_by_keeping(tmp_path: Path, emoji: dict[s
         return pipeline
 
     samples, tune = emoji["member"][:4], Counted(hooked)
-    recipe = ShadowRecipe(tune, Store(tmp_path))
-    model = recipe(samples)
+    maker = ShadowMaker(tune, Store(tmp_path))
+    model = maker(samples)
     assert not isinstance(model, SavedPipeline)
-    assert "draws something else once it is saved" in str(recipe.why_again(samples))
+    assert "draws something else once it is saved" in str(maker.why_again())
     assert list((tmp_path / "models").glob("*/")) == []
 
 
 def test_a_model_too_large_for_the_store_is_said(tmp_path: Path, emoji: dict[str, Any]) -> None:
     samples, tune = emoji["member"][:4], Counted(lambda _: tiny_pipeline())
-    recipe = ShadowRecipe(tune, Store(tmp_path, limit=500_000))
-    recipe(samples)
-    assert "raise --privaudit-store-limit" in str(recipe.why_again(samples))
+    maker = ShadowMaker(tune, Store(tmp_path, limit=500_000))
+    maker(samples)
+    assert "raise --privaudit-store-limit" in str(maker.why_again())
 
 
 def test_a_folder_of_the_users_is_named_not_copied(tmp_path: Path, emoji: dict[str, Any]) -> None:
@@ -133,30 +126,44 @@ def test_a_folder_of_the_users_is_named_not_copied(tmp_path: Path, emoji: dict[s
     def calls() -> int:
         return len((tmp_path / "calls").read_text().split())
 
-    # What the function has written is part of what it is now, and does not make it another one.
     store = Store(tmp_path / "store")
-    made = ShadowRecipe(tune, store)(samples)
-    again = ShadowRecipe(tune, store)(samples)
+    tune.fingerprint = "mine"  # type: ignore[attr-defined]
+    made = ShadowMaker(tune, store)(samples)
+    again = ShadowMaker(tune, store)(samples)
     assert calls() == 1
     assert as_target(again).fingerprint == as_target(made).fingerprint
     assert store.usage()["models"][1] < 2_000
-    tune.fingerprint = "mine"  # type: ignore[attr-defined]
-    ShadowRecipe(tune, store)(samples)
-    assert calls() == 2
     config = folder / "unet" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "note": 1}))
     with pytest.warns(UserWarning, match="is of no use .*are not those that fine_tune wrote"):
-        ShadowRecipe(tune, store)(samples)
-    assert calls() == 3
+        ShadowMaker(tune, store)(samples)
+    assert calls() == 2
     shutil.rmtree(folder)
     with pytest.warns(UserWarning, match="is of no use .*is no file or folder"):
-        ShadowRecipe(tune, store)(samples)
-    assert calls() == 4
+        ShadowMaker(tune, store)(samples)
+    assert calls() == 3
 
 
 def test_a_ready_made_target_keeps_its_settings(tmp_path: Path, emoji: dict[str, Any]) -> None:
     samples = emoji["member"][:4]
     tune = Counted(lambda _: PipelineTarget(tiny_pipeline(), num_inference_steps=3))
-    recipe = ShadowRecipe(tune, Store(tmp_path))
-    assert isinstance(recipe(samples), PipelineTarget)
-    assert "a PipelineTarget cannot be written down" in str(recipe.why_again(samples))
+    maker = ShadowMaker(tune, Store(tmp_path))
+    assert isinstance(maker(samples), PipelineTarget)
+    assert "a PipelineTarget cannot be written down" in str(maker.why_again())
+
+
+def test_a_plain_function_is_called_again_in_each_session_and_says_so(
+    tmp_path: Path, emoji: dict[str, Any]
+) -> None:
+    samples, calls = emoji["member"][:4], []
+
+    def tune(_: Any) -> Any:
+        calls.append(1)
+        return tiny_pipeline()
+
+    maker = ShadowMaker(tune, Store(tmp_path))
+    assert maker(samples) is maker(samples)
+    ShadowMaker(tune, Store(tmp_path))(samples)
+    assert len(calls) == 2
+    assert "return privaudit.FineTune(base, …)" in str(maker.why_again())
+    assert ShadowMaker(tune, Store(None)).why_again() is None  # nothing is kept, whatever it is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from privaudit.diffusion.objective import denoising_loss
 from privaudit.errors import FineTuneError, GeneratorError, SettingError
 from privaudit.fingerprint import fingerprint_module
 from privaudit.targets import load_pipeline
-from privaudit.training.fine_tuning import finetune
+from privaudit.training.fine_tuning import FineTune, finetune
+from privaudit.training.recipe import Recipe
 from tests.parts.pipelines import tiny_flux, tiny_pipeline
 
 if TYPE_CHECKING:
@@ -209,3 +211,46 @@ def test_a_pipeline_without_a_unet_and_a_diverging_loss_are_errors(emoji: dict[s
         broken.unet.conv_out.bias.fill_(float("nan"))
     with pytest.raises(FineTuneError, match="loss is nan at step 1: lower learning_rate"):
         finetune(broken, emoji["member"][:2], method="full", **STEPS)
+
+
+def test_a_recipe_is_known_by_its_fields_and_its_base() -> None:
+    one = FineTune(tiny_pipeline(), steps=2)
+    keys = {
+        one.fingerprint,
+        FineTune(tiny_pipeline(seed=1), steps=2).fingerprint,
+        *(
+            dataclasses.replace(one, **{field.name: value}).fingerprint
+            for field, value in zip(
+                dataclasses.fields(Recipe),
+                (
+                    *("full", 3, 5, 2, 1e-3, "cosine", 4, ("to_q",), 16, True, False, 0.2, 0.9),
+                    *(DifferentialPrivacy(4.0, 1e-3), 1),
+                ),
+                strict=True,
+            )
+        ),
+    }
+    # All but train_text_encoder, whose value here is the default, make another model.
+    assert len(keys) == len(dataclasses.fields(Recipe)) + 1
+    assert FineTune(tiny_pipeline(), steps=2).fingerprint == one.fingerprint
+    both = (FineTune(tiny_pipeline(), method="full", train_text_encoder=on) for on in (True, False))
+    assert len({recipe.fingerprint for recipe in both}) == 2
+    hooked = tiny_pipeline()
+    hooked.unet.register_forward_hook(lambda *given: (given[2][0] * 0.5,))
+    assert FineTune(hooked, steps=2).fingerprint != one.fingerprint
+
+
+def test_a_base_may_be_a_folder_which_is_read_when_it_is_needed(
+    tmp_path: Path, emoji: dict[str, Any]
+) -> None:
+    tiny_pipeline().save_pretrained(tmp_path)
+    settings: dict[str, Any] = {"method": "bias", "steps": 2, "batch_size": 2}
+    recipe = FineTune(tmp_path, **settings)
+    tuned = finetune(tmp_path, emoji["member"][:2], progress=False, **settings)
+    assert recipe(emoji["member"][:2], progress=False).losses == tuned.losses
+    with pytest.raises(GeneratorError, match=r"base '/no/such' is no file or folder"):
+        FineTune("/no/such")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.steps = 3  # type: ignore[misc]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'step'"):
+        finetune(tmp_path, emoji["member"][:2], step=2)
