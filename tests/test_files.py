@@ -30,7 +30,7 @@ SECRET = "a private caption"
         (b'{"n": -' + b"1" * 5000 + b"}", "a number of thousands of digits"),
         (b'"a\0b"', "UTF-16 or no text"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16 or no text"),
-        (f'"{SECRET} \xe9"'.encode("latin-1"), "not UTF-8 at byte 20"),
+        (f'"{SECRET} \xe9"'.encode("latin-1"), "not UTF-8 at byte 20 of line 1"),
         (b"", "is not JSON"),
     ],
 )

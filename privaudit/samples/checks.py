@@ -47,9 +47,11 @@ def as_samples(name: str, given: Any) -> list[Sample]:
         raise SampleError(msg)
     for position, sample in enumerate(samples):
         if not isinstance(sample, Sample):
+            wrap = "wrap it in privaudit.Sample(image, caption)"
+            rows = f"return privaudit.load_samples({name}), which takes rows"
             msg = (
                 f"{name}[{position}] is a {type(sample).__name__}, not a privaudit.Sample: "
-                "wrap it in privaudit.Sample(image, caption)"
+                f"{rows if isinstance(sample, Mapping) else wrap}"
             )
             raise SampleError(msg)
     return sorted(samples, key=lambda sample: sample.id) if isinstance(given, Set) else samples
@@ -68,6 +70,8 @@ def _way_out(name: str, given: Any) -> str:
             return way
     if isawaitable(given) or hasattr(given, "__aiter__"):
         return "make the fixture a plain def, not async"
+    if hasattr(given, "column_names") or hasattr(given, "iloc"):
+        return f"return privaudit.load_samples({name}), which takes data sets"
     if isinstance(given, (str, bytes)) or hasattr(given, "__fspath__"):
         return "return privaudit.load_samples(…) of that folder"
     if hasattr(given, "dtype") or not isinstance(given, Iterable):

@@ -53,7 +53,7 @@ def picture_suffixes() -> frozenset[str]:
     return frozenset(end for end, kind in known.items() if kind in PICTURE_FORMATS)
 
 
-def open_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_picture(source: str | Path | bytes, *, max_pixels: int | None = None) -> Image.Image:
     """Open and decode a picture that somebody else made, within limits.
 
     Parameters
@@ -61,7 +61,8 @@ def open_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) ->
     source
         A file, or the bytes of one.
     max_pixels
-        Pixels that it may have: its size is read before anything is decoded.
+        Pixels that it may have, by default :data:`MAX_PIXELS`: its size is read before anything
+        is decoded.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def _check_bytes(size: int) -> None:
         raise PictureError(msg)
 
 
-def _decode(file: io.IOBase, max_pixels: int) -> Image.Image:
+def _decode(file: io.IOBase, max_pixels: int | None) -> Image.Image:
     """Decode the first picture of a file."""
     try:
         with warnings.catch_warnings():
@@ -110,7 +111,7 @@ def _decode(file: io.IOBase, max_pixels: int) -> Image.Image:
                 image.load()
                 return image
     except Image.DecompressionBombError as error:
-        msg = f"{first_line(error)}: make it smaller, at most {max_pixels:,} pixels"
+        msg = f"{first_line(error)}: make it smaller, at most {MAX_PIXELS:,} pixels"
         raise PictureError(msg) from error
     except UnidentifiedImageError as error:
         names = ", ".join(PICTURE_FORMATS[:-1]) + f" or {PICTURE_FORMATS[-1]}"
@@ -127,7 +128,7 @@ def _decode(file: io.IOBase, max_pixels: int) -> Image.Image:
         raise PictureError(msg) from error
 
 
-def check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
+def check_size(size: tuple[int, int], max_pixels: int | None = None) -> None:
     """Check a picture's width and height before it is decoded.
 
     Raises
@@ -136,14 +137,12 @@ def check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
         If it has no pixels, or more than ``max_pixels``.
     """
     width, height = size
+    most = MAX_PIXELS if max_pixels is None else max_pixels
     if width < 1 or height < 1:
         msg = f"image of {width}×{height} pixels: there is nothing to see"
         raise PictureError(msg)
-    if width * height > max_pixels:
-        msg = (
-            f"image of {width}×{height} pixels, and at most {max_pixels:,} are decoded: "
-            "make it smaller"
-        )
+    if width * height > most:
+        msg = f"image of {width}×{height} pixels, and at most {most:,} are decoded: make it smaller"
         raise PictureError(msg)
 
 

@@ -53,7 +53,8 @@ class Sample:
     ('RGB', (64, 48))
     """
 
-    caption: str
+    caption: str = field(repr=False)
+    """Not shown: a traceback shows what a test was given."""
     id: str
     _opener: Opener = field(init=False, repr=False)
     _image: Image.Image | None = field(init=False, repr=False)
@@ -69,15 +70,22 @@ class Sample:
     ) -> None:
         if not isinstance(image, Image.Image) and (isinstance(image, type) or not callable(image)):
             msg = (
-                f"image of sample {id or caption!r} is a {type(image).__name__}, not a PIL image: "
+                f"image of {_name(id)} is a {type(image).__name__}, not a PIL image: "
                 "open it with PIL.Image.open, or load a folder with privaudit.load_samples"
             )
             raise SampleError(msg)
         if not isinstance(caption, str):
-            msg = f"caption of sample {id!r} is a {type(caption).__name__}, not a string"
+            msg = f"caption of {_name(id)} is a {type(caption).__name__}, not a string"
             raise SampleError(msg)
-        named = caption if id is None else str(id)
-        self._set(caption=caption, id=named, _image=None, _digest="", _facts=None)
+        half = next((c for c in caption if "\ud800" <= c <= "\udfff"), None)
+        if half is not None:
+            msg = (
+                f"caption of {_name(id)} holds half a character (U+{ord(half):04X}): write it anew"
+            )
+            raise SampleError(msg)
+        # A file name in another encoding has bytes that no record can hold.
+        own = "" if id is None else str(id).encode("utf-8", "backslashreplace").decode()
+        self._set(caption=caption, id=own, _image=None, _digest="", _facts=None)
         if isinstance(image, Image.Image):
             self._set(_image=self._seen(lambda: image))
         else:
@@ -130,7 +138,7 @@ class Sample:
 
     def _seen(self, opener: Opener) -> Image.Image:
         """Open the image, and check that it is the one that was seen before."""
-        where = getattr(opener, "where", None) or f"image of sample {self.id!r}"
+        where = getattr(opener, "where", None) or f"image of {_name(self.id)}"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # PIL's, of damaged metadata
@@ -153,6 +161,11 @@ class Sample:
             raise SampleError(msg)
         self._set(_digest=digest, _facts=facts)
         return rgb
+
+
+def _name(id: object) -> str:  # noqa: A002
+    """Name a sample in a message, never by its caption."""
+    return f"sample {id!r}" if id else "a sample without an id"
 
 
 class ImagesByDigest(Mapping[str, Image.Image]):

@@ -54,20 +54,20 @@ def test_a_byte_order_mark_and_windows_ends_of_lines_are_read(tmp_path: Path) ->
         (line().encode("utf-16-le"), r"metadata\.jsonl is UTF-16 or no text"),
         (
             ("\n" + line(text="Käse")).encode("latin-1"),
-            r"metadata\.jsonl:2 is not UTF-8 at byte 34, .*Latin-1",
+            r"metadata\.jsonl is not UTF-8 at byte 34 of line 2: .*Latin-1",
         ),
         (line(file_name=None), 'jsonl:1 has null for "file_name", not a text: write it in quotes'),
-        (line(file_name=1), 'jsonl:1 has 1 for "file_name", not a text'),
+        (line(file_name=1), 'jsonl:1 has a number for "file_name", not a text'),
         (line(text=None), 'jsonl:1 has null for "text", not a text'),
-        (line(text=3.5), 'jsonl:1 has 3.5 for "text", not a text'),
-        (line(text=["a"]), r'jsonl:1 has \["a"\] for "text", not a text'),
+        (line(text=3.5), 'jsonl:1 has a number for "text", not a text'),
+        (line(text=["a"]), r'jsonl:1 has a list of 1 for "text", and a sample has one: keep'),
         (
             '{"file_name": "1.png", "title": "x"}',
             "jsonl:1 has no \"text\", only 'file_name', 'title': .*say which column",
         ),
         ("{}", 'jsonl:1 has no "file_name", only {}'),
-        ("[1]", 'jsonl:1 is not an object with "file_name" and "text"'),
-        ("1.png, a cat", r"jsonl:1 is not JSON \(.*\): '1.png, a cat'; write one object a line"),
+        ("[1]", 'jsonl:1 is a list of 1, not an object with "file_name" and "text"'),
+        ("1.png, a cat", r"jsonl:1 is not JSON \(Extra data.*\): write one object a line"),
         ("[" * 100_000, "jsonl:1 is not JSON"),
         (line(file_name="../1.png"), r"jsonl:1 names '\.\./1\.png', which is outside"),
         (line(file_name="a/../../1.png"), "which is outside"),
@@ -96,12 +96,12 @@ def test_each_cause_of_missing_metadata_has_its_way_out(tmp_path: Path) -> None:
     assert f"{here} is empty: put the pictures there" in said(here)
     picture(here)
     assert "has 1 pictures and no captions: write metadata.jsonl with a line for each" in said(here)
-    assert "1.png is a file, and of no kind that load_samples reads: pass its folder" in said(
+    assert "1.png is a picture, and load_samples reads sets of them: pass its folder" in said(
         here / "1.png"
     )
     (here / "captions.json").write_text("{}")
     assert "but captions.json: if captions are there, name the file" in said(here)
-    assert "captions.json is no object from file names" in said(here / "captions.json")
+    assert "captions.json is empty, and no object from file names" in said(here / "captions.json")
     with_line(here / "train", line())
     with_line(here / "test", line())
     assert "but test, train below have one: load one split at a time" in said(here)

@@ -160,7 +160,7 @@ def test_a_sample_cannot_be_changed() -> None:
         sample.caption = "y"  # type: ignore[misc]
     assert sample.image is sample.image
     assert sample != Sample(picture(1), "x", id="zero")
-    assert repr(sample) == "Sample(caption='x', id='zero')"
+    assert repr(sample) == "Sample(id='zero')"  # a traceback shows it, and nobody's caption
 
 
 def test_a_damaged_exif_block_is_no_error(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
