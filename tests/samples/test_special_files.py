@@ -289,7 +289,7 @@ def test_caption_files_may_end_in_capitals(tmp_path: Path) -> None:
 def test_a_placeholder_is_no_caption(mark: str, tmp_path: Path) -> None:
     with pytest.raises(SampleError, match="which the trainer replaced by its trigger word"):
         load_samples(put(tmp_path / "a", caption=f"{mark} on a mat"))
-    with pytest.raises(SampleError, match="metadata.jsonl:1 holds"):
+    with pytest.raises(SampleError, match=r"metadata.jsonl:1 holds"):
         load_samples(name_in_table(put(tmp_path / "b"), "1.png", caption=f"{mark} on a mat"))
     assert len(load_samples(put(tmp_path / "c", caption="a [cat] {red|blue}"))) == 1
 
