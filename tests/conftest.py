@@ -34,7 +34,7 @@ sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow
 OURS = (
     *("audit.audit", "audit.run", "captioners.retrieval", "captioners.transformers"),
     *("encoders", "history", "runs", "targets.pipeline"),
-    *("plugin.planning", "plugin.progress", "plugin.runner", "plugin.session", "plugin.shadow"),
+    *("plugin.gate", "plugin.planning", "plugin.progress", "plugin.runner", "plugin.shadow"),
     *("report.history", "report.junit", "report.run", "report.terminal"),
 )
 for heavy in (

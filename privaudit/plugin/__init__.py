@@ -11,20 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.plugin.pytest_internals import raw_ini, uses_workers, without_workers
+from privaudit.plugin.pytest_internals import (
+    raw_ini,
+    switch_without_tests,
+    uses_workers,
+    without_workers,
+)
 from privaudit.settings.options import OPTIONS
 
 if TYPE_CHECKING:
-    from privaudit.plugin.planning import Planning
+    from privaudit.plugin.gate import Gate
     from privaudit.record import AttackResult
-    from privaudit.settings import AuditSettings, SessionSettings
+    from privaudit.settings import AuditSettings, Option, SessionSettings
 
 __all__: list[str] = []
 
 FIXTURE = "membership_attack"
 MARKERS = ("privacy_budget", "privacy_claim")
 SETTINGS: pytest.StashKey[tuple[AuditSettings, SessionSettings]] = pytest.StashKey()
-PLANNING: pytest.StashKey[Planning] = pytest.StashKey()
+GATE: pytest.StashKey[Gate] = pytest.StashKey()
+COLLECTED: pytest.StashKey[list[pytest.Item]] = pytest.StashKey()
+"""The audit items that pytest collected, before anything is deselected."""
 EXPANDED: pytest.StashKey[dict[str, list[tuple[str, str]]]] = pytest.StashKey()
 """The results that each test function was expanded into."""
 
@@ -63,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "numbers it claims what privaudit.finetune wrote beside the weights.",
     )
     flags = {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS}
-    ini = {n: raw_ini(config, f"privaudit_{n}") for o in OPTIONS if o.in_ini for n in o.names}
+    ini = {n: _written(config, o, n) for o in OPTIONS if o.in_ini for n in o.names}
     nothing_said = all(value is None for value in flags.values()) and not any(
         value not in (None, "") for value in ini.values()
     )
@@ -76,10 +83,20 @@ def pytest_configure(config: pytest.Config) -> None:
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SETTINGS] = (audit, session)
+    if session.strict:
+        _refuse_without_tests(config, plan=session.plan)
     if session.plan:
         without_workers(config)  # one process makes the plan
     if session.plan or session.strict or session.update_baseline or uses_workers(config):
         _register(config)  # without an audit too, there is something to say
+
+
+def _written(config: pytest.Config, option: Option, name: str) -> Any:
+    """Return what an ini file says; a path in it is seen from the project's root."""
+    value = raw_ini(config, f"privaudit_{name}")
+    if option.is_path and isinstance(value, str) and value not in ("", "none"):
+        return value if value.startswith("~") else str(config.rootpath / value)
+    return value
 
 
 def _settings(config: pytest.Config) -> tuple[AuditSettings, SessionSettings]:
@@ -91,26 +108,46 @@ def _settings(config: pytest.Config) -> tuple[AuditSettings, SessionSettings]:
     return config.stash[SETTINGS]
 
 
-def _register(config: pytest.Config) -> Any:
-    """Register what follows the audits of a session, and return the part that gates."""
+def _refuse_without_tests(config: pytest.Config, *, plan: bool) -> None:
+    """Refuse a session that runs no test and yet is to gate: it would end green."""
+    switch = "--privaudit-plan" if plan else switch_without_tests(config)
+    if switch is not None:
+        msg = (
+            f"{switch} runs no audit, and --privaudit-strict asks for all: a build would be green "
+            "without a verdict\nleave one of them out, or add -o privaudit_strict=false"
+        )
+        raise pytest.UsageError(msg)
+
+
+def _register(config: pytest.Config) -> Gate:
+    """Register what follows the audits of a session, and return the gate.
+
+    Neither has a name: ``-p no:NAME`` would take it away.
+    """
+    from privaudit.plugin.gate import Gate
     from privaudit.plugin.planning import Planning
-    from privaudit.plugin.session import AuditSession
 
     audit, session = _settings(config)
-    config.stash[PLANNING] = Planning(config, audit, session)
-    gate = AuditSession(config, audit, session)
-    config.pluginmanager.register(gate, "privaudit-session")
-    config.pluginmanager.register(config.stash[PLANNING], "privaudit-planning")
+    planning = Planning(config, audit, session)
+    gate = config.stash[GATE] = Gate(config, audit, session, planning)
+    config.pluginmanager.register(gate)
+    config.pluginmanager.register(planning)
     return gate
 
 
 # ---------------------------------------------------------------------------- collection
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note each audit item: one that is deselected later, or dropped, is not forgotten."""
+    if FIXTURE in getattr(item, "fixturenames", ()):
+        item.config.stash.setdefault(COLLECTED, []).append(item)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin to follow the audits, if there is one; what is registered now heard no call yet."""
-    if PLANNING not in config.stash and any(map(_concerns, items)):
+    if GATE not in config.stash and (COLLECTED in config.stash or any(map(_concerns, items))):
         _register(config).pytest_collection_modifyitems(items)
 
 
@@ -178,4 +215,4 @@ def membership_attack(request: pytest.FixtureRequest) -> AttackResult:
             f"collects: name it in the arguments,\n  def {request.node.name}(membership_attack):",
             pytrace=False,
         )
-    return request.config.stash[PLANNING].answer(request)
+    return request.config.stash[GATE].run(request)

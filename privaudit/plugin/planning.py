@@ -7,11 +7,13 @@ scope are then there for the tests; narrower ones are made once more.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from privaudit.plugin.gate import RESULT
 from privaudit.plugin.items import address_of
 from privaudit.plugin.pytest_internals import (
     option_is_set,
@@ -20,7 +22,6 @@ from privaudit.plugin.pytest_internals import (
     turn_red,
     worker_input,
 )
-from privaudit.plugin.session import RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -68,7 +69,9 @@ class Planning:
         request.node.stash[RESULT] = (result, record)
         from privaudit.report.junit import properties
 
-        request.node.user_properties.extend(properties(record.name, result))
+        # Plain values alone: xdist ends a worker whose report has others.
+        plain = json.loads(json.dumps(properties(record.name, result)))
+        request.node.user_properties.extend(map(tuple, plain))
         return result
 
     def _plan(self, request: pytest.FixtureRequest) -> Any:
@@ -205,7 +208,7 @@ class Planning:
             self._folder = Path(tempfile.mkdtemp(prefix="privaudit-"))
         node.workerinput[FOLDER] = str(self._folder)
 
-    def pytest_sessionfinish(self) -> None:
+    def evict(self) -> None:
         """Bring the store under its limit, once nothing reads it any more."""
         if self._runner is not None:
             self._runner.store.evict(values_too=True)

@@ -26,6 +26,7 @@ __all__ = [
     "raw_ini",
     "say_on_one_line",
     "shows_bar",
+    "switch_without_tests",
     "terminal_writer",
     "turn_red",
     "uncaptured",
@@ -55,6 +56,21 @@ def raw_ini(config: pytest.Config, name: str) -> Any:
 def option_is_set(config: pytest.Config, name: str) -> bool:
     """Tell whether a switch of pytest was given, whose plugin may be off (``-p no:debugging``)."""
     return bool(config.getoption(name, False))
+
+
+WITHOUT_TESTS = {
+    "setupplan": "--setup-plan",
+    "setuponly": "--setup-only",
+    "collectonly": "--collect-only",
+    "showfixtures": "--fixtures",
+    "show_fixtures_per_test": "--fixtures-per-test",
+}
+"""Switches of pytest that collect tests and run none; ``--setup-show`` runs them."""
+
+
+def switch_without_tests(config: pytest.Config) -> str | None:
+    """Return the switch of pytest by which this session runs no test, or ``None``."""
+    return next((flag for name, flag in WITHOUT_TESTS.items() if option_is_set(config, name)), None)
 
 
 # ---------------------------------------------------------------------------- items

@@ -16,6 +16,7 @@ from privaudit.plugin import FIXTURE
 from privaudit.plugin.baselines import against
 from privaudit.plugin.claims import claim_of
 from privaudit.plugin.failures import AuditInvalid
+from privaudit.plugin.gate import DECIDED
 from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
 from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices, item_parameters
 from privaudit.plugin.run_search import NotAudited, RunSearch, checkpoint_of, items_of_run
@@ -82,15 +83,17 @@ class Runner:
         self._audits: dict[str, Audit] = {}
         self._shadows = ShadowModels(self.store, folder)
         self._searches: dict[str, RunSearch] = {}
-        self._decided: dict[str, str] = {}
-        """What decided each sequential audit that needs nothing more."""
+        self._decided: dict[str, tuple[str, str]] = {}
+        """The item that decided each sequential audit that needs nothing more, and its words."""
 
     def attack(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
         """Run the attack of the requesting item, and write it down."""
         scenario, attack = request.param
         name = self._name(request)
-        if name in self._decided:
-            pytest.skip(f"already decided: {self._decided[name]}; nothing more was generated")
+        decider, words = self._decided.get(name, (request.node.nodeid, ""))
+        if decider != request.node.nodeid:  # a rerun of the item itself fails again
+            request.node.stash[DECIDED] = True
+            pytest.skip(f"already decided: {words}; nothing more was generated")
         if checkpoint_of(request.node) is not None:
             return self._of_run(request)
         try:
@@ -104,8 +107,9 @@ class Runner:
             _fail(error)
         if result.sequential is not None and result.verdict == "fail":
             self._decided[name] = (
+                request.node.nodeid,
                 f"{result.name} failed after {result.sequential.n_pairs} "
-                f"of {result.sequential.max_pairs} pairs"
+                f"of {result.sequential.max_pairs} pairs",
             )
         return result, record
 

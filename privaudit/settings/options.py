@@ -75,6 +75,11 @@ class Option:
         return tuple(f"--privaudit-{name.replace('_', '-')}" for name in self.names)
 
     @property
+    def is_path(self) -> bool:
+        """Whether its value is a path."""
+        return self.parse in (parsers.path, parsers.file, parsers.folder_or_none)
+
+    @property
     def shown_default(self) -> str:
         """The default, as ``--help`` and the docs show it."""
         if self.unset:
@@ -293,7 +298,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "json",
-        parsers.path,
+        parsers.file,
         None,
         "write the records of all audits to this JSON file",
         in_audit=False,
@@ -317,7 +322,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "store",
-        parsers.path,
+        parsers.folder_or_none,
         None,
         "folder that keeps generated images between runs; 'none' keeps nothing",
         in_audit=False,

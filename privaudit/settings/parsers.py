@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ __all__ = [
     "batch_size",
     "calibration",
     "choice",
+    "file",
     "flag",
+    "folder_or_none",
     "number",
     "path",
     "place",
@@ -22,6 +26,10 @@ __all__ = [
     "text",
     "whole",
 ]
+
+
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+"""Why a path may not be there yet, and be a path all the same."""
 
 
 def number(
@@ -130,14 +138,45 @@ def text_or_none(given: Any) -> str | None:
     return None if given == "none" else text(given)
 
 
+def _expanded(given: Any) -> Path:
+    """Read a path that the system can name, whose ~ is the home folder."""
+    path = Path(text(str(given)))
+    try:
+        path = path.expanduser()
+        os.lstat(path)
+    except RuntimeError as error:
+        msg = f"must be a path: {error}"
+        raise ValueError(msg) from error
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in ABSENT:
+            return path
+        msg = f"must be a path that can be used: {getattr(error, 'strerror', None) or error}"
+        raise ValueError(msg) from error
+    return path
+
+
 def path(given: Any) -> Path:
-    """Read a path, whose ~ is the home folder."""
-    return Path(text(str(given))).expanduser()
+    """Read a path once: where a test later moves to another folder, it stays where it was."""
+    return _expanded(given).absolute()
+
+
+def file(given: Any) -> Path:
+    """Read the path of a file that will be written."""
+    place = path(given)
+    if place.is_dir():
+        msg = "must be a file, and is a folder"
+        raise ValueError(msg)
+    return place
+
+
+def folder_or_none(given: Any) -> Path:
+    """Read a path; the word ``none`` stays as it is."""
+    return Path("none") if str(given) == "none" else path(given)
 
 
 def place(given: Any) -> str:
     """Read a path as text, so that a record can hold it."""
-    return str(path(given))
+    return str(_expanded(given))
 
 
 def flag(given: Any) -> bool:

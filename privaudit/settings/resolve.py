@@ -259,11 +259,6 @@ class SessionSettings(_Settings):
 
             missing = MissingExtraError("--privaudit-mlflow", "mlflow", EXTRAS["mlflow"])
             raise SettingError(str(missing)) from missing
-        if self.json is not None and self.json.is_dir():
-            from privaudit.errors import SettingError
-
-            msg = f"--privaudit-json={str(self.json)!r} is a folder: name a file"
-            raise SettingError(msg)
 
 
 def split_settings(given: Mapping[str, Any]) -> tuple[AuditSettings, SessionSettings]:

@@ -46,7 +46,7 @@ def test_budget_sources_marker_over_command_line_over_ini(audit_folder: AuditFol
         ("--privaudit-store-limit=0", "--privaudit-store-limit='0' must be a size from 1 byte*"),
         ("--privaudit-store-limit=much", "--privaudit-store-limit='much' is not valid*"),
         ("--privaudit-ray-workers=2", "*ray-workers need --privaudit-engine=ray"),
-        ("--privaudit-json=.", "--privaudit-json='.' is a folder: name a file"),
+        ("--privaudit-json=.", "--privaudit-json='.' must be a file, and is a folder"),
     ],
 )
 def test_bad_options_are_usage_errors(plain_folder: AuditFolder, option: str, said: str) -> None:
