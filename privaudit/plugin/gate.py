@@ -91,6 +91,10 @@ class Outcome(NamedTuple):
     left_out: str
 
 
+NOTHING = Outcome("", final=False, left_out="")
+"""Of an item with which nothing is wrong."""
+
+
 class Gate:
     """What one pytest process knows of its audits: the results so far, and those still due."""
 
@@ -197,7 +201,12 @@ class Gate:
         ended_early = report.when == "setup" and not report.passed
         if is_audit(item) and (report.when == "call" or ended_early):
             part = of_checkpoint(self._part(item, report, call), item)
-            outcome = self._outcome(item, report, error)
+            expected = _is_expected(item, report, error)
+            address = address_of(item.nodeid)
+            if expected and report.skipped and address is not None:
+                name = f"{address.scenario}-{address.attack}"
+                part = part.model_copy(update={"expected": [name]})
+            outcome = NOTHING if expected else self._outcome(item, report, error)
             # As text: what is no plain value would end a worker of xdist.
             report.privaudit = json.dumps(  # type: ignore[attr-defined]
                 {
@@ -214,10 +223,6 @@ class Gate:
         self, item: pytest.Item, report: pytest.TestReport, error: BaseException | None
     ) -> Outcome:
         """Say what a report is to the gate, whatever another plugin makes of it later."""
-        marked = item.get_closest_marker("xfail") is not None
-        in_body = report.when == "call" and isinstance(error, pytest.xfail.Exception)
-        if hasattr(report, "wasxfail") and not report.failed and (marked or in_body):
-            return Outcome("", final=False, left_out="")
         answer = item.stash.get(RESULT, None)
         before = self._red.get(item.nodeid, "")
         if answer is not None and answer[0].verdict not in ("pass", REPORTED):
@@ -533,6 +538,13 @@ class Gate:
         if self._update is not None:
             lines += self._update.said
         print_section(terminalreporter, "privaudit", lines)
+
+
+def _is_expected(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> bool:
+    """Tell whether the item's own test expects it to fail, and no other plugin says so for it."""
+    marked = item.get_closest_marker("xfail") is not None
+    in_body = report.when == "call" and isinstance(error, pytest.xfail.Exception)
+    return hasattr(report, "wasxfail") and not report.failed and (marked or in_body)
 
 
 def _count(things: Any, name: str) -> str:
