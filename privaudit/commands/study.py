@@ -103,8 +103,8 @@ def _settings(given: list[str]) -> tuple[dict[str, str], list[str]]:
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or name not in spelled:
-            names = ", ".join(spelled)
-            msg = f"--set {one!r} is no NAME=VALUE of docs/reference/settings.md: {names}"
+            known = ", ".join(spelled)
+            msg = f"--set {one!r} is no NAME=VALUE of docs/reference/settings.md: {known}"
             raise SettingError(msg)
         if spelled[name].in_audit:
             changes[name] = value
