@@ -14,6 +14,7 @@ import torch
 from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
+from privaudit.diffusion.weights import check_part, read_pickle, weight_files
 from privaudit.errors import GeneratorError, PrivauditError, first_line
 from privaudit.hub import describe_missing, is_hub_name, one_try
 from privaudit.targets.arguments import (
@@ -24,8 +25,8 @@ from privaudit.targets.arguments import (
     several,
     weighted,
 )
+from privaudit.targets.calls import check_starts_from_noise
 from privaudit.targets.single_file import ON_HUB, load_part, load_single_file
-from privaudit.targets.weights import check_part, read_pickle, weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,6 +189,7 @@ def _load(
     check_used(pipeline, from_pretrained)
     if not Path(base).is_file():
         _check_parts(pipeline, base, from_pretrained)
+    check_starts_from_noise(pipeline)
     fused: list[dict[str, Any]] = []
     for source, scale in weighted(lora).items():
         fused += fuse_adapter(pipeline, source, scale)

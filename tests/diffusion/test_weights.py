@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from privaudit import SavedPipeline, load_pipeline
+from privaudit.diffusion.weights import weight_files
 from privaudit.errors import GeneratorError
-from privaudit.targets.weights import weight_files
 from tests.parts.pipelines import tiny_pipeline
 
 UNET = "unet/diffusion_pytorch_model.safetensors"

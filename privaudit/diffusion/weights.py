@@ -7,6 +7,7 @@ missing with random numbers or with whatever was in memory, all with a warning t
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from privaudit.errors import GeneratorError
+from privaudit.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -300,7 +302,7 @@ def read_pickle(file: Path) -> dict[str, Any]:
         If it holds anything but tensors, numbers, texts and lists of them, or is damaged.
     """
     try:
-        with file.open("rb") as opened:
+        with os.fdopen(open_regular(file), "rb") as opened:
             content = torch.load(opened, map_location="cpu", weights_only=True)
     except OSError:
         raise
