@@ -13,7 +13,7 @@ from privaudit import statistics
 from privaudit.audit.threat_models import SCENARIOS
 from privaudit.errors import ScoreError
 from privaudit.record import Chance, Counts, EpsilonBound, Interval, OperatingPoint, Rate, TprBudget
-from privaudit.statistics import Corrected, Surest
+from privaudit.statistics import Bonferroni, TopShare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -420,9 +420,9 @@ def _coins_needed(claim: Claim, confidence: float) -> int | None:
     )
 
 
-def _rule(claim: Claim | None) -> Surest | Corrected:
+def _rule(claim: Claim | None) -> TopShare | Bonferroni:
     """Say who is guessed: what a claim fixed beforehand, or what is strong whatever the leak."""
-    return Corrected() if claim is None or claim.guesses is None else Surest(claim.guesses)
+    return Bonferroni() if claim is None or claim.guesses is None else TopShare(claim.guesses)
 
 
 def _why_unbounded(
