@@ -103,8 +103,8 @@ def _settings(given: list[str]) -> tuple[dict[str, str], list[str]]:
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or name not in spelled:
-            known = ", ".join(spelled)
-            msg = f"--set {one!r} is no NAME=VALUE of docs/reference/settings.md: {known}"
+            names = ", ".join(spelled)
+            msg = f"--set {one!r} is no NAME=VALUE: the names are {names}"
             raise SettingError(msg)
         if spelled[name].in_audit:
             changes[name] = value
