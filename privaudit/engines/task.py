@@ -9,6 +9,7 @@ from privaudit.batching import in_threads
 from privaudit.errors import GeneratorError, PrivauditError
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.store import as_file
+from privaudit.targets.queries import hide_prompts, naming_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,8 @@ class Task:
         self, queries: Mapping[int, Query], images: Mapping[int, Image.Image]
     ) -> list[NDArray[np.float32]]:
         """Measure the answers to queries, one row each, in the order of the queries."""
-        return self.measurement.rows(self.target, queries, images)
+        with naming_samples(queries.values()):
+            return self.measurement.rows(self.target, queries, images)
 
 
 def generate(
@@ -117,25 +119,26 @@ def generate(
     for start in range(0, len(absent), size):
         part = absent[start : start + size]
         places = {(queries[i].seed, queries[i].prompt): i for i in part}
+        asked = [queries[i] for i in part]
         try:
-            answers = target.answer([queries[i] for i in part])
-            together = [answers] if isinstance(answers, list) else None
-            for some in together or ([answer] for answer in answers):
-                _take(name, some, places, made, heard)
+            with naming_samples(asked):
+                answers = target.answer(asked)
+                together = [answers] if isinstance(answers, list) else None
+                for some in together or ([answer] for answer in answers):
+                    _take(name, some, places, made, heard)
         except PrivauditError:
             raise
         except Exception as error:
-            first = queries[part[0]].prompt
             msg = (
                 f"{name} raised {type(error).__name__} on a batch of {len(part)} queries, the "
-                f"first {first!r}: {error}"
+                f"first of sample {asked[0].sample.id!r}: {hide_prompts(str(error), asked)}"
             )
             raise GeneratorError(msg) from error
         if places:
-            first = queries[min(places.values())].prompt
+            first = queries[min(places.values())].sample.id
             msg = (
                 f"{name} left {len(places)} of {len(part)} queries without an answer, the first "
-                f"{first!r}: its answer() must yield one image for each"
+                f"of sample {first!r}: its answer() must yield one image for each"
             )
             raise GeneratorError(msg)
 
@@ -154,7 +157,7 @@ def _take(
             query = answer.query
             place = places.pop((query.seed, query.prompt), None)
             if place is None:
-                msg = f"{name} answered twice, or unasked, the prompt {query.prompt!r}"
+                msg = f"{name} answered twice, or unasked, for sample {query.sample.id!r}"
                 raise GeneratorError(msg)
             taken[place] = answer
     finally:

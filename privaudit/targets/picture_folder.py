@@ -14,6 +14,7 @@ from PIL import Image
 
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_values
+from privaudit.samples import open_picture
 from privaudit.samples.sources.files import is_picture
 from privaudit.targets.base import checked
 from privaudit.targets.queries import Answer, portable_seed
@@ -100,9 +101,7 @@ class PictureFolder:
             key = (query.sample.id, query.prompt, portable_seed(query.seed))
             path = self.folder / self._files[key]
             try:
-                with Image.open(path) as image:
-                    image.load()
-                    [picture] = checked(str(path), [image], [query.prompt])
+                [picture] = checked(str(path), [open_picture(path)], [query.sample.id])
             except (OSError, SyntaxError, ValueError) as error:
                 msg = f"{path} cannot be read ({error}): draw it again"
                 raise GeneratorError(msg) from error

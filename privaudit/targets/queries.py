@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from privaudit.errors import PrivauditError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from PIL import Image
 
     from privaudit.samples import Sample
 
-__all__ = ["Answer", "Query", "in_one_call", "plan_queries", "portable_seed", "query_seed"]
+__all__ = [
+    "Answer",
+    "Query",
+    "hide_prompts",
+    "in_one_call",
+    "naming_samples",
+    "plan_queries",
+    "portable_seed",
+    "query_seed",
+]
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class Query:
     """
 
     sample: Sample
-    prompt: str
+    prompt: str = field(repr=False)
     repetition: int
     seed: int
 
@@ -48,12 +61,56 @@ class Answer(NamedTuple):
     """Why the target will not draw this, by a policy of its own; the image then stands for none."""
 
 
+SHORT = 6
+"""Letters of a prompt that is hidden in quotes only: the word "a" is in every sentence."""
+
+
+def hide_prompts(text: str, queries: Iterable[Query]) -> str:
+    """Name samples in place of their prompts, which may be private, in the text of an error.
+
+    Parameters
+    ----------
+    text
+        What a target, or the model in it, says.
+    queries
+        What it was asked.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from privaudit import Sample
+    >>> sample = Sample(Image.new("L", (8, 8)), "a cat", id="7")
+    >>> hide_prompts("no image for 'a cat'", [Query(sample, "a cat", 0, 1)])
+    "no image for the prompt of sample '7'"
+    """
+    names = {query.prompt: f"the prompt of sample {query.sample.id!r}" for query in queries}
+    for prompt in sorted(names, key=len, reverse=True):
+        forms = [repr(prompt), json.dumps(prompt), json.dumps(prompt, ensure_ascii=False)]
+        forms += [prompt, repr(prompt)[1:-1]] if len(prompt) >= SHORT else []
+        for form in forms:
+            text = text.replace(form, names[prompt])
+    return text
+
+
+@contextlib.contextmanager
+def naming_samples(queries: Iterable[Query]) -> Iterator[None]:
+    """Have an error that is raised inside name samples in place of their prompts."""
+    try:
+        yield
+    except PrivauditError as error:
+        error.args = tuple(
+            hide_prompts(one, queries) if isinstance(one, str) else one for one in error.args
+        )
+        raise
+
+
 def in_one_call(
     generate: Callable[[Sequence[str], Sequence[int]], list[Image.Image]],
     queries: Sequence[Query],
 ) -> list[Answer]:
     """Answer queries by one call with all prompts and seeds, which returns images in order."""
-    images = generate([query.prompt for query in queries], [query.seed for query in queries])
+    with naming_samples(queries):
+        images = generate([query.prompt for query in queries], [query.seed for query in queries])
     return [Answer(query, image) for query, image in zip(queries, images, strict=True)]
 
 

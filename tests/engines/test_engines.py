@@ -142,8 +142,8 @@ def test_answers_come_in_any_order_and_those_before_a_failure_are_kept(tmp_path:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        (Trickling(5, skip=True), "left 1 of 8 queries without an answer, the first 'prompt 5'"),
-        (Trickling(twice=True), "answered twice, or unasked, the prompt 'prompt 7'"),
+        (Trickling(5, skip=True), "left 1 of 8 queries without an answer, the first of sample '5'"),
+        (Trickling(twice=True), "answered twice, or unasked, for sample '7'"),
     ],
 )
 def test_a_target_that_answers_too_few_or_too_many_is_an_error(target: Any, said: str) -> None:
