@@ -15,6 +15,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# The tests' own, so that none of them makes a key for whoever runs them.
+os.environ["PRIVAUDIT_STORE_KEY"] = "the key of privaudit's own tests"
+
 import pytest
 import torch
 from hypothesis import settings
@@ -82,12 +85,20 @@ def drawing() -> None:
 
 
 @pytest.fixture(params=["plain", "xdist"])
-def audit_folder(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> AuditFolder:
+def audit_folder(
+    request: pytest.FixtureRequest, pytester: pytest.Pytester, wide: None
+) -> AuditFolder:
     """Every test of the plugin runs plain and with two workers."""
     return AuditFolder(pytester, ["-n2"] if request.param == "xdist" else [])
 
 
 @pytest.fixture
-def plain_folder(pytester: pytest.Pytester) -> AuditFolder:
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a terminal in which no line of ours is wrapped."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+@pytest.fixture
+def plain_folder(pytester: pytest.Pytester, wide: None) -> AuditFolder:
     """Return a folder for the few tests to which workers mean nothing."""
     return AuditFolder(pytester, [])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from privaudit.audit.models import Models
+    from privaudit.audit.models import Setup
     from privaudit.record import Images
 
 __all__ = ["commit_of", "described", "machine", "provenance_of", "versions"]
@@ -63,14 +63,14 @@ def described(model: Any) -> dict[str, Any]:
 
 
 def provenance_of(
-    models: Models, images: Images, file: Path | None, started: datetime, ended: datetime
+    setup: Setup, images: Images, file: Path | None, started: datetime, ended: datetime
 ) -> Provenance:
     """Return what ran so far.
 
     Parameters
     ----------
-    models
-        The audit's models and samples.
+    setup
+        The audit's models and sets.
     images
         What was asked and generated.
     file
@@ -79,11 +79,11 @@ def provenance_of(
         When the first result was begun, and the last one completed.
     """
     return Provenance(
-        models={role: described(model) for role, model in models.models_used().items()},
-        samples=models.sample_sets(),
+        models={role: described(model) for role, model in setup.models_used().items()},
+        samples=setup.sample_sets(),
         images=images,
         versions=versions(),
-        seed=models.settings.seed,
+        seed=setup.settings.seed,
         machine=machine(),
         commit=commit_of(file) if file else None,
         started=started,

@@ -1,4 +1,4 @@
-"""Runs the fixtures of audit files: pytest plans the audits, and a plugin reads the plan."""
+"""Audit files asked for their fixtures: pytest plans them, and a plugin takes what it finds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["plan"]
 OPTIONS = (
     "--privaudit-plan",
     "--no-header",
-    "--disable-warnings",
-    "-qq",  # "no tests ran" is not how a command ends
+    "--no-summary",
+    "-q",
     # A project that makes errors of warnings would stop pytest: the command has imported us.
     "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning",
 )

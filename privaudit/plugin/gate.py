@@ -35,13 +35,13 @@ from privaudit.plugin.items import (
     result_order,
 )
 from privaudit.plugin.pytest_internals import (
-    item_id,
     print_section,
     reason_of,
     say_on_one_line,
     switch_without_tests,
     worker_input,
     worker_output,
+    writer_of,
 )
 from privaudit.plugin.run_search import none_within, of_checkpoint
 from privaudit.plugin.termination import TerminationSignals
@@ -170,8 +170,7 @@ class Gate:
 
         before = self._red.get(item.nodeid)
         if result.verdict not in ("pass", REPORTED):
-            message = explanation(result, item_id(item.nodeid), self._shown(self._session.json))
-            return failure_kind(result)(message)
+            return failure_kind(result)(explanation(result))
         if before is not None:
             return PrivacyBudgetExceeded(
                 f"AUC {result.auc:.3f} in a rerun, after a failure in this session: {before}\n"
@@ -530,9 +529,16 @@ class Gate:
         from privaudit.report.terminal import render
 
         audits = self._log.audits()
+        width, markup = writer_of(terminalreporter)
         lines = [
             *(line for run in runs_of(audits) for line in (*render_run(run), "")),
-            *render(audits_to_show(audits), self._log.notes),
+            *render(
+                audits_to_show(audits),
+                self._log.notes,
+                width=width,
+                verbose=self._config.get_verbosity() > 0,
+                markup=markup,
+            ),
             *self._lines,
         ]
         if self._update is not None:

@@ -34,6 +34,7 @@ __all__ = [
     "without_workers",
     "worker_input",
     "worker_output",
+    "writer_of",
 ]
 
 
@@ -185,6 +186,11 @@ def terminal_writer(config: pytest.Config) -> Callable[[str], None]:
                 reporter.write_line(line)
 
     return write
+
+
+def writer_of(reporter: Any) -> tuple[int, Callable[..., str]]:
+    """Return the columns of the terminal, and what colours a text where colour is on."""
+    return reporter._tw.fullwidth, reporter._tw.markup
 
 
 def print_section(reporter: Any, title: str, lines: Sequence[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
+from privaudit.report.tables import render_table
 from privaudit.report.verdicts import written
 
 if TYPE_CHECKING:
@@ -13,18 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["change_headline", "change_lines", "change_reason"]
 
-HEADERS = (
-    "scenario",
-    "attack",
-    "old",
-    "new",
-    "change",
-    "bounds",
-    "TPR @ 1% FPR",
-    "near copies",
-    "verdict",
+COLUMNS = (
+    ("scenario", "left"),
+    ("attack", "left"),
+    ("old", "right"),
+    ("new", "right"),
+    ("change", "right"),
+    ("bounds", "right"),
+    ("TPR @ 1% FPR", "right"),
+    ("near copies", "right"),
+    ("verdict", "left"),
 )
-ALIGN = ("left", "left", "right", "right", "right", "right", "right", "right", "left")
+DISPENSABLE = ("TPR @ 1% FPR", "near copies", "bounds")
 ALIKE = 0.8
 """Correlation of two AUCs for which the cost of other samples is told."""
 
@@ -42,18 +44,18 @@ def change_reason(result: AttackResult) -> str:
     limit, source = _limit(found)
     who = f"{result.scenario} by {result.attack}"
     if found.verdict == "fail":
-        return f"{rise}, shown to be over {limit} ({source}): {who}\n{_basis(result, found)}"
+        return f"{rise}, shown to be over {limit} ({source}): {who}, {_basis(result, found)}"
     n, old = result.evaluation, found.evaluation
     certify = result.gate == "certify" and found.max_rise is not None
     if certify or found.provable > (found.max_rise or 0.0):
         shown = "a rise is shown, and " if low > 0 else ""
         return (
-            f"{rise}: {shown}not that it is within {limit} ({source}): {who}\n"
+            f"{rise}: {shown}not that it is within {limit} ({source}): {who}, "
             f"{_basis(result, found)}"
         )
     return (
         f"{n.members}+{n.non_members} samples beside {old.members}+{old.non_members} could not "
-        f"show a rise over {limit} ({source}), whatever the model: {who} would never fail\nadd "
+        f"show a rise over {limit} ({source}), whatever the model: {who} would never fail; add "
         "samples, or compare fewer scenarios or inference models"
     )
 
@@ -85,42 +87,39 @@ def change_headline(audit: AuditRecord) -> list[str]:
     return [f"{risen} of {len(found)} over the baseline{doubt}"]
 
 
-def change_lines(audit: AuditRecord) -> Iterator[str]:
-    """Yield what stands beside a baseline, a line for each result."""
-    from tabulate import tabulate
-
+def change_lines(audit: AuditRecord, width: int = 120) -> Iterator[str]:
+    """Yield what stands beside a baseline, a line for each result, wrapped to a width."""
     used = audit.baseline
     compared = [(r, r.comparison) for r in audit.results if r.comparison is not None]
     if used is None or not compared:
         return
     model = "the same model" if used.same_model else "another model"
     commit = f", commit {used.commit[:12]}" if used.commit else ""
-    yield (
+    head = (
         f"beside baseline {used.where} of {used.written:%Y-%m-%d} (privaudit "
         f"{used.privaudit_version}{commit}; {model}):"
     )
-    rows = [_row(result, found) for result, found in compared]
-    yield from tabulate(rows, HEADERS, disable_numparse=True, colalign=ALIGN).splitlines()
-    yield _legend(*compared[0])
-    yield from _cost([found for _, found in compared])
-    yield from used.notes
+    yield from textwrap.wrap(head, width)
+    yield from render_table([_row(*each) for each in compared], COLUMNS, DISPENSABLE, width)
+    for line in (_legend(*compared[0]), *_cost([each for _, each in compared]), *used.notes):
+        yield from textwrap.wrap(line, width)
 
 
-def _row(result: AttackResult, found: Comparison) -> list[str]:
+def _row(result: AttackResult, found: Comparison) -> dict[str, str]:
     new_tpr, copies, before = result.at_fpr(0.01), result.near_copies, found.near_copies
     tpr = [f"{at.tpr.value:.1%}" if at else "-" for at in (found.tpr, new_tpr)]
     counts = [str(n.members) if n else "-" for n in (before, copies)]
-    return [
-        result.scenario,
-        result.attack,
-        f"{found.auc:.3f}",
-        f"{result.auc:.3f}",
-        f"{found.change:+.3f}",
-        f"{found.bounds.low:+.3f} to {found.bounds.high:+.3f}",
-        " -> ".join(tpr) if tpr != ["-", "-"] else "n < 100",
-        " -> ".join(counts) if counts != ["-", "-"] else "not known",
-        written(found.verdict),
-    ]
+    return {
+        "scenario": result.scenario,
+        "attack": result.attack,
+        "old": f"{found.auc:.3f}",
+        "new": f"{result.auc:.3f}",
+        "change": f"{found.change:+.3f}",
+        "bounds": f"{found.bounds.low:+.3f} to {found.bounds.high:+.3f}",
+        "TPR @ 1% FPR": " -> ".join(tpr) if tpr != ["-", "-"] else "n < 100",
+        "near copies": " -> ".join(counts) if counts != ["-", "-"] else "not known",
+        "verdict": written(found.verdict),
+    }
 
 
 def _legend(result: AttackResult, found: Comparison) -> str:
@@ -142,7 +141,7 @@ def _legend(result: AttackResult, found: Comparison) -> str:
 def _cost(compared: list[Comparison]) -> Iterator[str]:
     """Say what a comparison could show, and what other samples cost."""
     least = max(one.detectable for one in compared)
-    rise = f"a rise of {least:.3f} or more is shown four times in five"
+    rise = f"a rise of {least:.3f} or more is shown with 80 % power"
     if all(one.paired for one in compared):
         yield f"paired, on the same samples: {rise}"
         return

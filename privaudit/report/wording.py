@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from privaudit.attacks.registry import IMG2IMG, REPORTED, WEIGHTS, strongest, with_strongest
@@ -10,7 +9,6 @@ from privaudit.report.comparison import change_headline, change_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from privaudit.record import AttackResult, AuditRecord, Chance
 
@@ -33,8 +31,8 @@ ATTACKERS = {
     WEIGHTS: "an attacker with the weights",
 }
 BY_TEXT_ALONE = (
-    "asked by text alone: whoever may hand pictures in, or has the weights, can see more; "
-    "release='img2img' or release='weights' audits for them"
+    "only attackers who ask by text were audited: whoever may hand pictures in, or has the "
+    "weights, can see more; release='img2img' or release='weights' audits for them"
 )
 KINDS = {IMG2IMG: "attack with pictures handed in", WEIGHTS: "white-box attack"}
 RIGHT_WHERE = {
@@ -43,29 +41,18 @@ RIGHT_WHERE = {
 }
 
 
-def explanation(result: AttackResult, nodeid: str, record: Path | None = None) -> str:
-    """Say why a result is red, numbers first: the short summary of pytest cuts long lines.
+def explanation(result: AttackResult) -> str:
+    """Say why a result is red, in one sentence with the numbers first.
+
+    The terminal block and the report say all else: pytest prints this twice.
 
     Parameters
     ----------
     result
         A result that did not pass.
-    nodeid
-        Its test, for the command that looks further.
-    record
-        The file that the session writes, if it does.
     """
-    if record is not None:
-        return f"{_reason(result)}\nlook further: every sample's score will be in {record}"
-    return (
-        f"{_reason(result)}\nlook further, every sample's score in a file:\n"
-        f"  pytest {shlex.quote(nodeid)} --privaudit-json=privaudit.json"
-    )
-
-
-def _reason(result: AttackResult) -> str:
     parts = (_of_claim(result), change_reason(result), _of_auc(result), _of_tpr(result))
-    return "\n".join(filter(None, parts))
+    return "; ".join(filter(None, parts))
 
 
 def _of_claim(result: AttackResult) -> str:
@@ -73,7 +60,8 @@ def _of_claim(result: AttackResult) -> str:
         return ""
     return (
         f"epsilon >= {result.epsilon.epsilon:.2f} > claimed {result.claim.epsilon:g} at delta "
-        f"{result.epsilon.delta:g}: {result.scenario} tells {_who(result)} by {result.attack}"
+        f"{result.epsilon.delta:g}: {result.scenario} distinguishes {_who(result)} by "
+        f"{result.attack}"
     )
 
 
@@ -90,78 +78,61 @@ def _of_auc(result: AttackResult) -> str:
     where = f"budget {result.budget:g} ({result.budget_source})"
     n = result.evaluation
     low, high = result.interval.low, result.interval.high
+    by = f"{_attacker(result)} by {result.attack}"
     if result.auc_verdict == "pass":
         return ""
     if result.gate == "evidence" and low <= result.budget:
         end = result.sequential
-        asked = f"{end.max_pairs} pairs" if end else f"{n.members}+{n.non_members} samples"
+        samples = f"{end.max_pairs} pairs" if end else f"{n.members}+{n.non_members} samples"
         return (
-            f"{asked} could not show that the AUC is over {where}, "
-            f"whatever the model: {_attacker(result)} by {result.attack} would never fail\nadd "
-            "samples, or audit fewer scenarios or inference models"
+            f"{samples} could not show that the AUC is over {where}, whatever the model: {by} "
+            "would never fail"
         )
     undecided = result.auc_verdict == "inconclusive"
     if undecided and (result.gate == "certify" or result.sequential):
         return (
-            f"AUC {result.auc:.3f} [{low:.3f}, {high:.3f}] straddles {where}: {_attacker(result)} "
-            f"by {result.attack} is undecided about {n.members} members and {n.non_members} "
-            f"non-members\n{_more(result)}"
+            f"AUC {result.auc:.3f} [{low:.3f}, {high:.3f}] straddles {where}: {by} is undecided "
+            f"about {n.members} members and {n.non_members} non-members"
         )
     if result.gate == "evidence" or result.sequential is not None:
         return (
-            f"AUC {result.auc:.3f}, at least {low:.3f} > {where}: {_attacker(result)} tells "
-            f"{_who(result)} by {result.attack}"
+            f"AUC {result.auc:.3f}, at least {low:.3f} > {where}: {_attacker(result)} "
+            f"distinguishes {_who(result)} by {result.attack}"
         )
+    shown = f"FAIL, at least {low:.3f}"
+    if undecided:
+        shown = f"INCONCLUSIVE, not shown: {low:.3f} to {high:.3f}"
     return (
-        f"AUC {result.auc:.3f} > {where}: {_attacker(result)} tells {_who(result)} by "
-        f"{result.attack}, right {result.success_rate.value:.0%} of the time\n{_shown(result)}"
+        f"AUC {result.auc:.3f} > {where}: {_attacker(result)} distinguishes {_who(result)} by "
+        f"{result.attack} ({shown})"
     )
 
 
 def _of_tpr(result: AttackResult) -> str:
     """Say why too many members are found, or that nobody can tell; nothing if they are not."""
-    found = result.tpr_budget
-    if found is None or found.verdict == "pass":
+    limit = result.tpr_budget
+    if limit is None or limit.verdict == "pass":
         return ""
-    limit = f"max_tpr {found.max_tpr:.1%} at an FPR of {found.at_fpr:g} ({found.source})"
-    if found.point is None:
+    where = f"max_tpr {limit.max_tpr:.1%} at an FPR of {limit.at_fpr:g} ({limit.source})"
+    if limit.point is None:
         return (
-            f"{limit} cannot be checked: {result.calibration.non_members} calibration non-members, "
-            f"and such a threshold needs {found.needed}\nadd non-members, raise at_fpr, or leave "
+            f"{where} cannot be checked: {result.calibration.non_members} calibration non-members, "
+            f"and such a threshold needs {limit.needed}; add non-members, raise at_fpr, or leave "
             f"{_attacker(result)} out"
         )
-    at, n = found.point, result.evaluation
+    at, n = limit.point, result.evaluation
     low, high = at.tpr.interval.low, at.tpr.interval.high
     shown = (
-        f"FAIL, it is shown: the rate is at least {low:.1%} {_sure(result)}"
-        if found.verdict == "fail"
-        else f"INCONCLUSIVE, it is not shown: the rate is between {low:.1%} and {high:.1%}"
+        f"FAIL, at least {low:.1%}"
+        if limit.verdict == "fail"
+        else f"INCONCLUSIVE, not shown: {low:.1%} to {high:.1%}"
     )
-    sign = ">" if at.tpr.value > found.max_tpr else "is not over"
+    sign = ">" if at.tpr.value > limit.max_tpr else "is not over"
     return (
-        f"TPR {at.tpr.value:.1%} {sign} {limit}: {_attacker(result)} finds {at.true_positives} of "
+        f"TPR {at.tpr.value:.1%} {sign} {where}: {_attacker(result)} finds {at.true_positives} of "
         f"{n.members} members by {result.attack}, and accuses {at.false_positives} of "
-        f"{n.non_members} non-members\n{shown}"
+        f"{n.non_members} non-members ({shown})"
     )
-
-
-def _shown(result: AttackResult) -> str:
-    """Say what the samples show of an AUC that is over the budget."""
-    least = f"the AUC is at least {result.interval.low:.3f} {_sure(result)}"
-    if result.auc_verdict == "fail":
-        return f"FAIL, it is shown: {least}"
-    rate = ""
-    if result.clean_rate is not None:
-        rate = (
-            f"\na model that leaks nothing has a result as high in {_share(result.clean_rate)} of "
-            "such audits"
-        )
-    return f"INCONCLUSIVE, it is not shown: {least}{rate}\n{_more(result)}"
-
-
-def _sure(result: AttackResult) -> str:
-    sure = f"with {percent(result.interval.confidence)} confidence"
-    return f"{sure}, {result.n_results} results together" if result.n_results > 1 else sure
 
 
 def percent(share: float) -> str:
@@ -178,22 +149,6 @@ def percent(share: float) -> str:
 def _share(rate: float) -> str:
     """Say a rate that is a bound: no more digits than it is worth."""
     return "fewer than 0.1%" if rate < 0.001 else f"up to {rate:.1%}"
-
-
-def _more(result: AttackResult) -> str:
-    needed = result.samples_needed
-    if needed is None:
-        return "no number of samples is known that would decide, this close to the budget"
-    now = result.evaluation
-    alone = ""
-    if needed.members == now.members:
-        alone = ": only non-members have to be more"
-    elif needed.non_members == now.non_members:
-        alone = ": only members have to be more"
-    return (
-        f"about {needed.members}+{needed.non_members} evaluated samples would decide, if the AUC "
-        f"stays{alone}"
-    )
 
 
 def chance_words(chance: Chance, gate: str) -> str:
@@ -215,7 +170,7 @@ def chance_words(chance: Chance, gate: str) -> str:
             parts.append(f"in {FALSE_RED:.0%} with {chance.least:,} of each class")
     if chance.to_decide is not None:
         parts.append(
-            f"{chance.to_decide:,} of each class decide both ways four times in five: certify "
+            f"{chance.to_decide:,} of each class decide both ways with 80 % power: certify "
             f"passes such a model, and an AUC of {chance.leak:g} is shown"
         )
     return f"gate {gate}: {'; '.join(parts)}"

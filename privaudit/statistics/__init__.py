@@ -9,7 +9,7 @@ from privaudit.statistics.epsilon import (
     least_samples,
 )
 from privaudit.statistics.exposure import exposed_members, member_p_values
-from privaudit.statistics.guesses import Bonferroni, Fixed, Rule, TopShare
+from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
 from privaudit.statistics.intervals import (
     AucInterval,
     Interval,
@@ -44,6 +44,7 @@ from privaudit.statistics.roc import (
     OperatingPoint,
     PairCounts,
     auc,
+    auc_exceeds,
     count_pairs,
     least_for_fpr,
     rates_at,
@@ -54,13 +55,14 @@ from privaudit.statistics.sequential import SequentialAUC
 from privaudit.statistics.simultaneous import (
     ResultScores,
     SimultaneousBounds,
+    iut_upper_bounds,
     simultaneous_lower_bounds,
 )
 
 __all__ = [
     "AucChange",
     "AucInterval",
-    "Bonferroni",
+    "Corrected",
     "EpsilonBound",
     "Fixed",
     "Interval",
@@ -72,10 +74,11 @@ __all__ = [
     "SamplesNeeded",
     "SequentialAUC",
     "SimultaneousBounds",
-    "TopShare",
+    "Surest",
     "auc",
     "auc_bound",
     "auc_change",
+    "auc_exceeds",
     "auc_interval",
     "change_bounds",
     "change_reach",
@@ -88,6 +91,7 @@ __all__ = [
     "epsilon_one_run",
     "exposed_members",
     "false_red_rate",
+    "iut_upper_bounds",
     "largest_shown_rise",
     "least_for_a_verdict",
     "least_for_fpr",

@@ -366,18 +366,23 @@ def test_a_model_that_remembers_is_red_by_its_claim_where_the_weights_decide_not
     assert sima.verdict == record.verdict == "fail"
     assert "1 over the claimed epsilon" in headline(record)
     assert "only reported" in headline(record)
-    assert any("weights-sima; so many samples" in line for line in render([record], []))
+    assert any(
+        "weights-sima; so many samples" in line
+        for line in render([record], width=400, verbose=True)
+    )
 
 
 def test_a_green_says_that_it_was_asked_by_text_alone(record: AuditRecord) -> None:
     passing = [one.model_copy(update={"verdict": "pass"}) for one in record.results]
     by_text = record.model_copy(update={"results": passing, "weights": [], "img2img": []})
     [line] = access_lines(by_text)
-    assert line.startswith("asked by text alone: whoever may hand pictures in")
+    assert line.startswith(
+        "only attackers who ask by text were audited: whoever may hand pictures in"
+    )
     red = [one.model_copy(update={"verdict": "fail"}) for one in record.results]
     for other in ({"results": red}, {"weights": record.weights}):
         lines = list(access_lines(by_text.model_copy(update=other)))
-        assert not any("by text alone" in each for each in lines)
+        assert not any("who ask by text" in each for each in lines)
 
 
 def test_a_green_says_what_the_strongest_attack_sees_in_the_same_pictures(
@@ -390,7 +395,7 @@ def test_a_green_says_what_the_strongest_attack_sees_in_the_same_pictures(
     green = record.model_copy(update=update)
     [line] = ruler_lines(green)
     assert "AUC attack-I 0.524, none shown" in line
-    assert line in list(render([green], []))
+    assert line in list(render([green], width=400, verbose=True))
     red = [passing[0].model_copy(update={"verdict": "fail"}), *passing[1:]]
     silent = validity.model_copy(update={"stronger": {}})
     for other in ({"results": red}, {"validity": silent}):

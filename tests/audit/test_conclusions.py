@@ -97,10 +97,9 @@ def test_a_class_that_is_large_enough_is_not_asked_to_grow() -> None:
             auc=decision.auc,
             samples_needed=decision.samples_needed,
             evaluation=Counts(members=12, non_members=900),
-        ),
-        "test",
+        )
     )
-    assert "if the AUC stays: only members have to be more" in said
+    assert "distinguishes 12 members from 900 non-members" in said
 
 
 def test_constant_scores_tell_nothing_and_equal_classes_only_their_size() -> None:

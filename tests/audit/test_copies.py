@@ -63,11 +63,11 @@ def test_a_copier_is_counted_member_by_member(emoji: dict[str, Any]) -> None:
     one, other = (audit.result("I", attack).near_copies for attack in ("threshold", "combined"))
     assert one == other
     assert one is not None
-    evaluated = audit.sets("I").evaluation.members
+    evaluated = audit.experiment("I").evaluation.members
     known = {sample.id for sample in emoji["member"][:40:2]}
     assert one.members == sum(sample.id in known for sample in evaluated) > 0
     assert one.non_members == 0
-    lines = list(render([audit.record()], []))
+    lines = list(render([audit.record()], width=400, verbose=True))
     assert any(
         line.startswith(f"{one.members} of {len(evaluated)} members were redrawn nearly exactly (0")
         for line in lines

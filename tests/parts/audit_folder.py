@@ -88,14 +88,19 @@ def test_leak(membership_attack):
 
 
 class AuditFolder:
-    """A folder with audit files, and pytest runs in it, plain or under xdist."""
+    """A folder with audit files, and pytest runs in it, plain or under xdist.
+
+    With ``-v`` the summary has every result and every check.
+    """
 
     def __init__(self, pytester: pytest.Pytester, workers: list[str]) -> None:
         self.pytester = pytester
         self.path = pytester.path
         self.workers = workers
         # To raw pixels the phases of the moon are one picture.
-        pytester.makeini("[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n")
+        pytester.makeini(
+            "[pytest]\naddopts = -v\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n"
+        )
 
     def write(self, *parts: str, name: str = "test_model") -> None:
         """Write an audit file: the control audit's fixtures and the given code."""

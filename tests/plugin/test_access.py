@@ -74,7 +74,7 @@ def test_released_weights_are_red_where_their_owner_asks_for_no_attack_by_name(
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*AUC * > budget 0.7 (marker): an attacker with the weights tells 6 members from 6 *",
+            "*AUC * > budget 0.7 (marker): an attacker with the weights distinguishes 6 members from 6 *",
             "*test_leak: 0 results, 1 of 1 white-box attack over it",
         ]
     )
@@ -181,7 +181,7 @@ def test_it_is_red_where_pictures_are_taken(audit_folder: AuditFolder) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*AUC 1.000 > budget 0.7 (marker): an attacker who hands pictures in tells 6 members *",
+            "*AUC 1.000 > budget 0.7 (marker): an attacker who hands pictures in distinguishes 6 members *",
             "*test_leak: 0 results, 1 of 1 attack with pictures handed in over it",
         ]
     )

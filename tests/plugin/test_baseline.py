@@ -83,7 +83,7 @@ def test_a_baseline_is_missed_then_written_then_compared_with(audit_folder: Audi
             "*scenario * old * new * change *TPR @ 1% FPR * near copies *",
             "*attack-III *threshold*+0.000*+0.000 to +0.000*pass",
             "red where the lower bound is over 0; each bound holds with 95% confidence",
-            "paired, on the same samples: a rise of 0.* or more is shown four times in five",
+            "paired, on the same samples: a rise of 0.* or more is shown with 80 % power",
         ]
     )
     [audit] = audits(audit_folder)
@@ -117,7 +117,7 @@ def test_a_rise_is_red_within_the_budget_and_is_no_expected_leak(
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(
             [
-                "AUC 0.*, and 0.* in the baseline: a change of +0.* [[]+0.*], shown to be over 0 *",
+                "AUC 0.*, and 0.* in the baseline: a change of +0.* [[]+0.*], shown to be over 0 *"
                 "with 95% confidence, on the same samples (p = *",
                 "test_model.py::test_leak: FAIL, 0 of 1 result over the budget*, 1 of 1 over the *",
                 "*attack-III *threshold*FAIL",

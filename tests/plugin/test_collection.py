@@ -127,15 +127,6 @@ class TestLeak(unittest.TestCase):
     assert "unittest's methods take no fixtures" in result.stderr.str()
 
 
-@pytest.mark.slow
-def test_the_command_of_a_red_item_has_no_group_of_xdist(plain_folder: AuditFolder) -> None:
-    plain_folder.write(LEAKING, '@pytest.mark.xdist_group("gpu0")', GATED)
-    result = plain_folder.run(*ONE, "-n1", "--dist=loadgroup", subprocess=True)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["  pytest 'test_model.py::test_leak?attack-I-threshold?' --*"])
-    result.stdout.fnmatch_lines(["test_model.py::test_leak: FAIL, 1 of 1 result over the budget*"])
-
-
 def test_collecting_a_project_without_audits_imports_little(pytester: pytest.Pytester) -> None:
     """Not timed: what may be imported is counted, and none of it is heavy."""
     pytester.makepyfile("def test_it(): pass")

@@ -56,7 +56,7 @@ def fine_tune():
 GATED_WITH_POWER = [
     "  test_model.py::test_leak: gate point: 6+6 evaluated, 12 results; a model that leaks nothing "
     "is red by chance in up to * of such audits; in 5% with * of each class; * of each class "
-    "decide both ways four times in five: certify passes such a model, and an AUC of 0.7 is shown"
+    "decide both ways with 80 % power: certify passes such a model, and an AUC of 0.7 is shown"
 ]
 UNNAMED = """
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_what_a_session_sets_in_vain_is_said(
     else:
         options.append(f"--privaudit-{name.replace('_', '-')}={value}")
     said = f"{name}={value} ({source}) has no effect: {why}"
-    result = plain_folder.run(*options)
+    result = plain_folder.run("-v", *options)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
