@@ -24,13 +24,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "audits"))
 
 import emoji_sets
 from privaudit import AuditSettings, Sample, load_encoder
-from privaudit.audit.checks.controls import judge
 from privaudit.audit.checks.samples import (
     BLIND_ERROR,
     BLIND_QUESTIONS,
     blind_baseline,
     blind_caption_baseline,
     blind_test,
+    judge_blind,
+    judge_facts,
     sample_features,
 )
 from privaudit.encoders.base import encode_in_batches
@@ -91,25 +92,10 @@ def asked(
     text = blind_caption_baseline(*captions, confidence=LEVEL, seed=seed)
     labels = [True] * len(members) + [False] * len(others)
     facts = blind_test(sample_features([*members, *others]), labels, seed=seed)
-    alone = []
-    for kinds in (
-        (image, None, None),
-        (None, text, None),
-        (None, None, facts),
-        (image, text, facts),
-    ):
-        found = judge(
-            blind_image=kinds[0],
-            blind_caption=kinds[1],
-            blind_facts=kinds[2],
-            blind_limit=LIMIT,
-            duplicates=[],
-            evaluation_ids=[],
-            is_base=False,
-            controls={},
-        )
-        alone.append(bool(found.reasons))
-    return alone[0], alone[1], alone[2], alone[3]
+    by_image = bool(judge_blind("images", image, LIMIT))
+    by_caption = bool(judge_blind("captions", text, LIMIT))
+    by_fact = bool(judge_facts(facts, LIMIT))
+    return by_image, by_caption, by_fact, by_image or by_caption or by_fact
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from common import show
 
-from privaudit.statistics import Corrected, Surest, epsilon_one_run, least_samples
+from privaudit.statistics import Bonferroni, TopShare, epsilon_one_run, least_samples
 from privaudit.statistics.gaussian import gaussian_mu
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def tightness(n: int, repetitions: int) -> list[str]:
     draws = np.random.default_rng([SEED, n, 1])
     mu, names = gaussian_mu(TRUE, DELTA), np.array([f"{i}.png" for i in range(n)])
     cases = [
-        ("any", Surest()),
-        ("any", Corrected()),
-        ("gaussian", Surest(0.2)),
-        ("gaussian", Surest()),
-        ("gaussian", Corrected()),
+        ("any", TopShare()),
+        ("any", Bonferroni()),
+        ("gaussian", TopShare(0.2)),
+        ("gaussian", TopShare()),
+        ("gaussian", Bonferroni()),
     ]
     found: list[list[float]] = [[] for _ in cases]
     for _ in range(repetitions):
@@ -115,8 +115,8 @@ def main() -> None:
     print(f"bounds over the truth, %, n = 60 to 1,200, {repetitions} repetitions each")
     show(rows, ["scores", "any", "gaussian"])
     print(f"\nmean bound, Gaussian mechanism, true ε = {TRUE:g}, δ = {DELTA:g}")
-    headers = ["n", "any, Surest", "any, Corrected"]
-    headers += ["gaussian, Surest(0.2)", "gaussian, Surest", "gaussian, Corrected"]
+    headers = ["n", "any, TopShare", "any, Bonferroni"]
+    headers += ["gaussian, TopShare(0.2)", "gaussian, TopShare", "gaussian, Bonferroni"]
     rows = [[n, *tightness(n, r)] for n, r in ((280, 100), (1000, 60), (10_000, 10))]
     show(rows, headers)
     print("\ncoins that could refute a claim, all guesses right, δ = 1e-5")

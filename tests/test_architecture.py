@@ -18,7 +18,7 @@ ROOMS = [
     ("captioners", "engines", "measurements", "record", "runs", "settings"),
     ("attacks", "encoders", "history", "statistics", "targets"),
     ("diffusion", "samples", "store"),
-    ("batching", "device", "files", "fingerprint", "lazy"),
+    ("batching", "device", "files", "fingerprint", "hub", "lazy"),
     ("errors",),
 ]
 WINGS = {

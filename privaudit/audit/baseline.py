@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from privaudit.audit.models import Setup
-    from privaudit.audit.sets import Experiment
+    from privaudit.audit.models import Models
+    from privaudit.audit.sets import Sets
     from privaudit.record import AttackResult, Baseline, SampleSet
     from privaudit.record.baseline import BaselineResult
     from privaudit.settings import AuditSettings
@@ -156,14 +156,14 @@ class Comparer:
 
     Parameters
     ----------
-    setup, settings
+    models, settings
         The audit's.
     against
         What it is compared with.
     """
 
-    def __init__(self, setup: Setup, settings: AuditSettings, against: Against) -> None:
-        self._setup, self._settings, self._against = setup, settings, against
+    def __init__(self, models: Models, settings: AuditSettings, against: Against) -> None:
+        self._models, self._settings, self._against = models, settings, against
         self._terms = Terms.of(settings)
         self._changes: dict[str, dict[str, Comparison]] = {}
         self._replaced = ""
@@ -172,7 +172,7 @@ class Comparer:
     def _reference(self) -> Reference | None:
         return None if self._replaced else self._against.reference
 
-    def check(self, experiment: Experiment, attack: str) -> None:
+    def check(self, sets: Sets, attack: str) -> None:
         """Refuse what cannot be compared, before anything is generated.
 
         Raises
@@ -188,15 +188,14 @@ class Comparer:
                 "AUC tells it to: drop --privaudit-sequential, or the baseline"
             )
             raise SettingError(msg)
-        setup = self._setup
-        setup.calibration_base  # noqa: B018  # it is then among the models used
-        getattr(setup.target, "pipeline", None)  # a saved one knows its arguments once it is loaded
-        models = {role: described(model) for role, model in setup.models_used().items()}
-        facts = facts_of(models, setup.sample_sets(), setup.recorded_settings(), self._against.key)
+        models = self._models
+        getattr(models.target, "pipeline", None)  # a saved one knows its arguments once loaded
+        used = {role: described(model) for role, model in models.models_used().items()}
+        facts = facts_of(used, models.sample_sets(), models.recorded_settings(), self._against.key)
         if self._reference is None:
             return
         why = self._reference.differences(
-            facts, experiment.scenario.name, attack, other_samples=self._terms.other_samples
+            facts, sets.threat_model.name, attack, other_samples=self._terms.other_samples
         )
         if why and not self._against.update:
             raise BaselineError(why)
@@ -218,20 +217,20 @@ class Comparer:
         if scenario not in self._changes:
             named = {f"{scenario}-{attack}": found for attack, found in scores.items()}
             self._changes[scenario] = self._reference.changes(
-                named, self._identity, max(1, len(self._setup.scenarios)), self._terms
+                named, self._identity, max(1, len(self._models.scenarios)), self._terms
             )
         return judged(result, self._changes[scenario][result.name])
 
     @property
     def _identity(self) -> str | None:
-        return described(self._setup.target).get("identity")
+        return described(self._models.target).get("identity")
 
     def used(self) -> BaselineUsed | None:
         """Return what the record says of the baseline; ``None`` if nothing was compared."""
         if self._reference is None:
             return None
         settings = self._settings
-        decided = [f"attack-{s}-{a}" for s in self._setup.scenarios for a in settings.attacks]
+        decided = [f"attack-{s}-{a}" for s in self._models.scenarios for a in settings.attacks]
         return self._reference.used(self._identity, versions(), decided)
 
     def notes(self) -> list[str]:

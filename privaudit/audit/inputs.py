@@ -13,7 +13,7 @@ from privaudit.errors import SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from privaudit.audit.threat_models import Scenario
+    from privaudit.audit.threat_models import ThreatModel
     from privaudit.record import Claim
     from privaudit.samples import CoinSplit, Sample
     from privaudit.settings import AuditSettings
@@ -76,20 +76,20 @@ class AuditInputs:
     sample_groups: Mapping[str, object] | None = None
     claim: Claim | None = None
 
-    def lacking(self, scenario: Scenario, protocol: str) -> list[str]:
-        """Name all that a scenario needs and is not there, each with its alternative.
+    def lacking(self, threat_model: ThreatModel, protocol: str) -> list[str]:
+        """Name all that a threat model needs and is not there, each with its alternative.
 
         Parameters
         ----------
-        scenario
+        threat_model
             Who attacks.
         protocol
             As of :meth:`privaudit.audit.scenarios.Scenario.shadow`.
         """
         lacking = [name for name in REQUIRED if getattr(self, name) is None]
-        if not scenario.knows_captions and self.captioner is None:
+        if not threat_model.knows_captions and self.captioner is None:
             lacking.append("captioner")
-        shadow = scenario.shadow(protocol)
+        shadow = threat_model.shadow(protocol)
         if shadow == PAPER_SHADOW_MODEL and self.fine_tune is None:
             lacking.append("fine_tune")
         if shadow == SHADOW_MODEL and any(getattr(self, name) is None for name in RECIPE):
@@ -98,7 +98,7 @@ class AuditInputs:
                 lacking.append(f"{', '.join(absent)} (or {' and '.join(RECIPE)})")
         return lacking
 
-    def check_protocol(self, settings: AuditSettings, *scenarios: Scenario) -> None:
+    def check_protocol(self, settings: AuditSettings, *scenarios: ThreatModel) -> None:
         """Refuse the paper's protocol without what makes its shadow model.
 
         It is asked for by name, so a scenario that cannot have it is an error, and not skipped.

@@ -8,25 +8,23 @@ from typing import TYPE_CHECKING, Any
 from privaudit.attacks.registry import registered
 from privaudit.audit.plan import Unmade
 from privaudit.audit.sets import (
-    Experiment,
+    AuditSamples,
     LabelledSet,
+    Sets,
     check_sets,
-    groups_of,
     n_evaluated,
     sample_set,
-    split_calibration,
     write_captions,
 )
 from privaudit.audit.shadows import Shadows
-from privaudit.audit.threat_models import SCENARIOS
+from privaudit.audit.threat_models import SCENARIOS, get_threat_model
 from privaudit.audit.verdict import chance
 from privaudit.encoders import as_encoder, load_encoder
 from privaudit.encoders.cache import FeatureCache
 from privaudit.encoders.clip import load_clip
-from privaudit.errors import SampleError, SettingError
+from privaudit.errors import SettingError
 from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
 from privaudit.measurements.captions import CaptionSimilarity
-from privaudit.samples import CoinSplit, as_samples, check_disjoint, check_set
 from privaudit.targets import as_target, base_of, without_effect
 from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.convert import pipeline_in
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from privaudit.audit.inputs import AuditInputs
-    from privaudit.audit.threat_models import Scenario
+    from privaudit.audit.threat_models import ThreatModel
     from privaudit.captioners import Captioner
     from privaudit.encoders import Encoder
     from privaudit.record import Chance, SampleSet
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from privaudit.store import Store
     from privaudit.targets import Target
 
-__all__ = ["IDLE", "Setup", "captions_of", "check_clip", "is_idle"]
+__all__ = ["IDLE", "Models", "captions_of", "check_clip", "is_idle"]
 
 
 PIPELINE = (
@@ -60,8 +58,13 @@ named_encoder = functools.lru_cache(maxsize=1)(load_encoder)
 """Several audits of a session have one encoder, and load it once."""
 
 
-class Setup:
-    """The models and sets of one audit.
+IDLE = "no inference model of this audit reads what a CLIP sees"
+named_clip = functools.lru_cache(maxsize=1)(load_clip)
+"""Several audits of a session have one, and load it once."""
+
+
+class Models:
+    """The models of one audit, each made when it is first needed, and the sets they are asked on.
 
     Parameters
     ----------
@@ -74,6 +77,11 @@ class Setup:
     scenarios
         Those that will be decided; by default those of the settings for which the inputs
         suffice.
+
+    Attributes
+    ----------
+    samples
+        The audit's members and non-members.
     """
 
     def __init__(
@@ -84,8 +92,10 @@ class Setup:
         scenarios: tuple[str, ...] | None = None,
     ) -> None:
         self.inputs, self.settings = inputs, settings
+        self.samples = AuditSamples(inputs, settings)
         self._store, self._scenarios = store, scenarios
-        self._experiments: dict[str, Experiment] = {}
+        self._sets: dict[str, Sets] = {}
+        self._asked_base: Target | None = None
 
     def supply(self, inputs: AuditInputs) -> bool:
         """Add what another scenario needs.
@@ -126,20 +136,8 @@ class Setup:
     @functools.cached_property
     def base(self) -> Target | None:
         """The model that the target was fine-tuned from, if it was given."""
-        given = self.inputs.base_model
-        return None if given is None else self.as_target(given)
-
-    @functools.cached_property
-    def calibration_base(self) -> Target | None:
-        """The base model that is asked what the target is asked, if it is known.
-
-        It is the one given, or the one that the target's own pipeline was made of; ``None`` where
-        no inference model of the audit reads its answers, or the settings leave it out.
-        """
-        settings = self.settings
-        asked = map(registered, settings.attacks)
-        reads = settings.base_calibration and any(one.reads_base for one in asked)
-        return self.known_base if reads else None
+        model = self.inputs.base_model
+        return None if model is None else self.as_target(model)
 
     @functools.cached_property
     def known_base(self) -> Target | None:
@@ -147,65 +145,37 @@ class Setup:
         own = None if self.base is not None else base_of(self.inputs.target_model)
         return self.base if own is None else self.as_target(own)
 
+    def base_to_ask(self, threat_model: ThreatModel) -> Target | None:
+        """Return the base model that is asked what the target is asked, if it is known.
+
+        ``None`` where no attack reads its answers, or the settings leave it out.
+
+        Parameters
+        ----------
+        threat_model
+            Who asks. An attack with more than text compares with the base wherever it is known.
+        """
+        settings = self.settings
+        reads = not threat_model.by_text or any(
+            registered(name).reads_base for name in settings.attacks
+        )
+        base = self.known_base if settings.base_calibration and reads else None
+        if threat_model.by_text:
+            self._asked_base = base
+        return base
+
     @functools.cached_property
     def encoder(self) -> Encoder:
         """The image encoder."""
-        given = self.inputs.image_encoder
-        if given is None:
-            given = self.settings.encoder
-        return named_encoder(given) if isinstance(given, str) else as_encoder(given)
+        encoder = self.inputs.image_encoder
+        if encoder is None:
+            encoder = self.settings.encoder
+        return named_encoder(encoder) if isinstance(encoder, str) else as_encoder(encoder)
 
     @functools.cached_property
     def shadows(self) -> Shadows:
         """The shadow models, given or made."""
         return Shadows(self, self._store)
-
-    @functools.cached_property
-    def calibration_split(
-        self,
-    ) -> tuple[list[Sample], list[Sample], list[Sample], list[Sample]]:
-        """Members and non-members that the attacker of I and II knows, then the others."""
-        chosen = self.settings
-        return split_calibration(self.members, self.non_members, chosen.calibration, chosen.seed)
-
-    @functools.cached_property
-    def members(self) -> list[Sample]:
-        """The members, in an order that no hash seed decides."""
-        return as_samples("members", self.inputs.members)
-
-    @functools.cached_property
-    def non_members(self) -> list[Sample]:
-        """The non-members, likewise."""
-        return as_samples("non_members", self.inputs.non_members)
-
-    @functools.cached_property
-    def checked_samples(self) -> bool:
-        """Whether the samples are usable: true, or an error."""
-        check_set("members", self.members, captions=False)
-        check_set("non_members", self.non_members, captions=False)
-        check_disjoint("members", self.members, "non_members", self.non_members)
-        split = self.inputs.coin_split
-        if split is not None:
-            if not isinstance(split, CoinSplit):
-                msg = (
-                    f"coin_split is a {type(split).__name__}: return what "
-                    "privaudit.split_by_coin returned, which knows its seed"
-                )
-                raise SampleError(msg)
-            split.check(self.members, self.non_members)
-        return True
-
-    @functools.cached_property
-    def groups(self) -> dict[str, str]:
-        """The group of each sample, by id: of canaries, if nothing else was said, the exposure.
-
-        Raises
-        ------
-        SampleError
-            If they are no mapping, or it knows no sample of the audit.
-        """
-        samples = (*self.members, *self.non_members)
-        return groups_of(self.inputs.sample_groups, samples, self.inputs.coin_split)
 
     @functools.cached_property
     def features(self) -> FeatureCache:
@@ -232,7 +202,10 @@ class Setup:
             return None
         sizes = [
             n_evaluated(
-                SCENARIOS[name], len(self.members), len(self.non_members), settings.calibration
+                SCENARIOS[name],
+                len(self.samples.members),
+                len(self.samples.non_members),
+                settings.calibration,
             )
             for name in self.scenarios
         ]
@@ -240,15 +213,15 @@ class Setup:
 
     # -- what it asks
 
-    def experiment(self, scenario: str, *, planned: bool = False) -> Experiment:
+    def sets(self, name: str, *, planned: bool = False) -> Sets:
         """Return who calibrates, who is evaluated, on which model and in which words.
 
         Captions that are not stored are written now.
 
         Parameters
         ----------
-        scenario
-            ``"I"`` to ``"IV"``.
+        name
+            Of a threat model, see :func:`privaudit.audit.threat_models.get_threat_model`.
         planned
             Whether a shadow model that is not made yet may be left unmade.
 
@@ -257,32 +230,33 @@ class Setup:
         SampleError
             If the samples are unusable; nothing was generated.
         """
-        if scenario in self._experiments:
-            return self._experiments[scenario]
-        what = SCENARIOS[scenario]
-        self.checked_samples  # noqa: B018
-        if what.knows_captions:
-            check_set("members", self.members)
-            check_set("non_members", self.non_members)
-        calibration, evaluation = self._sets(what, planned=planned)
-        check_sets(calibration, evaluation, captions=what.knows_captions)
+        if name in self._sets:
+            return self._sets[name]
+        threat_model = get_threat_model(name)
+        self.samples.check()
+        if threat_model.knows_captions:
+            self.samples.check_captions()
+        calibration, evaluation = self._labelled(threat_model, planned=planned)
+        check_sets(calibration, evaluation, captions=threat_model.knows_captions)
         samples = [*calibration.samples, *evaluation.samples]
-        experiment = Experiment(what, calibration, evaluation, self._prompts(what, samples))
+        sets = Sets(threat_model, calibration, evaluation, self._prompts(threat_model, samples))
         if not isinstance(calibration.target, Unmade):
-            self._experiments[scenario] = experiment
-        return experiment
+            self._sets[name] = sets
+        return sets
 
-    def _sets(self, what: Scenario, *, planned: bool) -> tuple[LabelledSet, LabelledSet]:
+    def _labelled(
+        self, threat_model: ThreatModel, *, planned: bool
+    ) -> tuple[LabelledSet, LabelledSet]:
         """Return who calibrates and who is evaluated."""
-        self.inputs.check_protocol(self.settings, what)
-        shadow = what.shadow(self.settings.protocol)
-        evaluated = (self.members, self.non_members)
-        if what.knows_members:
-            evaluated = self.calibration_split[2:]
-        evaluation = LabelledSet(self.target, *evaluated)
+        self.inputs.check_protocol(self.settings, threat_model)
+        shadow = threat_model.shadow(self.settings.protocol)
+        evaluation = (self.samples.members, self.samples.non_members)
+        if threat_model.knows_members:
+            evaluation = self.samples.split[2:]
+        evaluated = LabelledSet(self.target, *evaluation)
         if shadow is None:
-            return LabelledSet(self.target, *self.calibration_split[:2]), evaluation
-        return self.shadows.labelled(shadow, planned=planned), evaluation
+            return LabelledSet(self.target, *self.samples.split[:2]), evaluated
+        return self.shadows.labelled(shadow, planned=planned), evaluated
 
     def notes(self) -> list[str]:
         """Say what else a reader of the record should know, one sentence each."""
@@ -291,8 +265,8 @@ class Setup:
             notes += [f"{role}: {note}" for note in getattr(model, "unchecked", ())]
         return notes
 
-    def _prompts(self, what: Scenario, samples: Sequence[Sample]) -> dict[str, str]:
-        if what.knows_captions:
+    def _prompts(self, threat_model: ThreatModel, samples: Sequence[Sample]) -> dict[str, str]:
+        if threat_model.knows_captions:
             return {sample.id: sample.caption for sample in samples}
         return write_captions(self._captioner, samples, self.settings.batch_size, self._store)
 
@@ -380,32 +354,20 @@ class Setup:
             "image_encoder": self.encoder,
             "measurement": self.measurement,
         }
-        if self.__dict__.get("calibration_base") is not None:
-            models["base_model"] = self.calibration_base
+        if self._asked_base is not None:
+            models["base_model"] = self._asked_base
         models |= {labelled.role: labelled.target for labelled in self.shadows.used()}
-        if "_captioner" in self.__dict__:
+        if any(not sets.threat_model.knows_captions for sets in self._sets.values()):
             models["captioner"] = self._captioner
         return models
 
     def sample_sets(self) -> dict[str, SampleSet]:
         """Count and hash the sets that were used so far, by the name of their fixture."""
-        sets = dict(self._core_sets)
+        sets = dict(self.samples.digests)
         for labelled in self.shadows.used():
             sides = (sample_set(labelled.members), sample_set(labelled.non_members))
             sets |= dict(zip(labelled.names, sides, strict=True))
         return sets
-
-    @functools.cached_property
-    def _core_sets(self) -> dict[str, SampleSet]:
-        return {
-            "members": sample_set(self.members),
-            "non_members": sample_set(self.non_members),
-        }
-
-
-IDLE = "no inference model of this audit reads what a CLIP sees"
-named_clip = functools.lru_cache(maxsize=1)(load_clip)
-"""Several audits of a session have one, and load it once."""
 
 
 def check_clip(settings: AuditSettings) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from privaudit.audit.models import Setup
+    from privaudit.audit.models import Models
     from privaudit.record import Images
 
 __all__ = ["commit_of", "described", "machine", "provenance_of", "versions"]
@@ -63,14 +63,14 @@ def described(model: Any) -> dict[str, Any]:
 
 
 def provenance_of(
-    setup: Setup, images: Images, file: Path | None, started: datetime, ended: datetime
+    models: Models, images: Images, file: Path | None, started: datetime, ended: datetime
 ) -> Provenance:
     """Return what ran so far.
 
     Parameters
     ----------
-    setup
-        The audit's models and sets.
+    models
+        The audit's models and samples.
     images
         What was asked and generated.
     file
@@ -79,11 +79,11 @@ def provenance_of(
         When the first result was begun, and the last one completed.
     """
     return Provenance(
-        models={role: described(model) for role, model in setup.models_used().items()},
-        samples=setup.sample_sets(),
+        models={role: described(model) for role, model in models.models_used().items()},
+        samples=models.sample_sets(),
         images=images,
         versions=versions(),
-        seed=setup.settings.seed,
+        seed=models.settings.seed,
         machine=machine(),
         commit=commit_of(file) if file else None,
         started=started,

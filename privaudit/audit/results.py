@@ -15,59 +15,52 @@ from privaudit.statistics import detectable_auc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from privaudit.audit.models import Setup
+    from privaudit.audit.models import Models
     from privaudit.audit.scoring import Scores
-    from privaudit.audit.sets import Experiment, LabelledSet
+    from privaudit.audit.sets import LabelledSet, Sets
     from privaudit.audit.verdict import Decision
-    from privaudit.record import SequentialPath
 
-__all__ = ["by_id", "exposed", "group_aucs", "written_result"]
+__all__ = ["by_id", "exposed", "group_aucs", "make_result"]
 
 
-def written_result(
-    setup: Setup,
-    experiment: Experiment,
+def make_result(
+    models: Models,
+    sets: Sets,
     attack: str,
     evaluation: LabelledSet,
     scores: Scores,
-    end: SequentialPath | None,
     decision: Decision,
-    level: float,
     *,
     n_results: int,
     coins: tuple[LabelledSet, Scores] | None = None,
 ) -> AttackResult:
-    """Write down a result.
+    """Put together one result as a record has it.
 
     Parameters
     ----------
-    setup
-        The audit's inputs and settings.
-    experiment, attack
-        The scenario's sets, and the inference model.
+    models
+        The audit's models, inputs and settings.
+    sets, attack
+        The threat model's sets, and the attack.
     evaluation, scores
-        What was evaluated, and its scores.
-    end
-        How a sequential audit ended.
+        What was evaluated, and its scores: of a sequential audit a part of the evaluation set.
     decision
         The verdict with its bounds.
-    level
-        Confidence of one bound.
     n_results
         Results that are decided together.
     coins
         Who bounds ε, and their scores, where that is not who is evaluated.
     """
-    settings, calibration = setup.settings, experiment.calibration
+    settings, calibration = models.settings, sets.calibration
     tpr = judge_tpr(scores, len(calibration.members), settings, n_results)
     success, points = rates(scores, len(calibration.members), settings.confidence)
     epsilon, refused = bound_epsilon(
-        experiment.scenario,
+        sets.threat_model,
         attack,
         *(coins or (evaluation, scores)),
-        setup.inputs,
+        models.inputs,
         settings,
-        setup.scenarios,
+        models.scenarios,
     )
     m, n = len(scores.members), len(scores.non_members)
     sides = (
@@ -75,7 +68,7 @@ def written_result(
         by_id(evaluation.non_members, scores.non_members),
     )
     result = AttackResult(
-        scenario=experiment.scenario.name,
+        scenario=sets.threat_model.name,
         attack=attack,
         auc=decision.auc,
         verdict=worst(decision.verdict, "pass" if tpr is None else tpr.verdict),
@@ -97,15 +90,15 @@ def written_result(
         threshold=scores.threshold,
         operating_points=points,
         tpr_budget=tpr,
-        detectable=_detectable(m, n, settings.budget, level),
-        sequential=end,
+        detectable=_detectable(m, n, settings.budget, decision.confidence),
+        sequential=decision.sequential,
         epsilon=epsilon,
         epsilon_refused=refused,
-        claim=setup.inputs.claim,
+        claim=models.inputs.claim,
         near_copies=scores.near_copies,
         blocks=list(scores.blocks) if attack in names() and registered(attack).reads_base else [],
         exposed=exposed(*sides, settings.confidence),
-        groups=group_aucs(*sides, setup.groups, settings.confidence),
+        groups=group_aucs(*sides, models.samples.groups, settings.confidence),
         member_scores=sides[0],
         non_member_scores=sides[1],
     )

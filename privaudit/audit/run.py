@@ -18,13 +18,13 @@ from privaudit.audit.baseline import (
     load_reference,
 )
 from privaudit.audit.inputs import AuditInputs, check_claim
-from privaudit.audit.threat_models import SCENARIOS, attacker
+from privaudit.audit.threat_models import SCENARIOS, get_threat_model
 from privaudit.engines import make_engine
 from privaudit.errors import BaselineError, InvalidAuditError, SampleError, SettingError
 from privaudit.record import AuditRecord, Baseline, NotCompleted
 from privaudit.settings import AuditSettings, split_settings
 from privaudit.statistics import ResultScores
-from privaudit.store import make_store
+from privaudit.store import Store, default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -144,6 +144,7 @@ def run_audit(
         chosen = chosen.replace(baseline=baseline)
         key = baseline_key(session.baseline_key)
         against = load_reference(Path(str(chosen.baseline)), name, key)
+    folder = session.store or default_folder()
     shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
     audit = Audit(
         AuditInputs(
@@ -163,7 +164,7 @@ def run_audit(
             claim=claim,
         ),
         chosen,
-        make_store(session),
+        Store(None if str(folder) == "none" else folder, session.store_limit),
         make_engine(session),
         name=name,
         progress=progress,
@@ -196,14 +197,14 @@ def _keep(session: SessionSettings, record: AuditRecord) -> None:
 
 def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
     """Compute every result there can be, and return why there are not more."""
-    missing, inputs = [], audit.setup.inputs
+    missing, inputs = [], audit.models.inputs
     if inputs.claim is not None:
         check_claim(inputs.claim, inputs.coin_split, audit.settings)
     inputs.check_protocol(audit.settings, *(SCENARIOS[name] for name in audit.settings.scenarios))
     for scenario, attack in audit.settings.asked_results:
-        what = attacker(scenario)
-        lacking = inputs.lacking(what, audit.settings.protocol)
-        outcome, reason = "skipped", f"{what.name} lacks {', '.join(lacking)}"
+        threat_model = get_threat_model(scenario)
+        lacking = inputs.lacking(threat_model, audit.settings.protocol)
+        outcome, reason = "skipped", f"{threat_model.name} lacks {', '.join(lacking)}"
         if lacking and strict:
             msg = f"{reason}: pass them, or leave it out of scenarios"
             raise SampleError(msg)
@@ -214,7 +215,7 @@ def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
             except InvalidAuditError as error:
                 outcome, reason = "invalid", str(error)
         missing.append(
-            NotCompleted(scenario=what.name, attack=attack, outcome=outcome, reason=reason)
+            NotCompleted(scenario=threat_model.name, attack=attack, outcome=outcome, reason=reason)
         )
     return missing
 

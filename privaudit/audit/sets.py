@@ -1,33 +1,47 @@
-"""The sets of one scenario: who calibrates, who is evaluated, on which model, in which words."""
+"""The sets of an audit: who calibrates, who is evaluated, on which model, in which words.
+
+A calibration set and an evaluation set never share a sample.
+"""
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from privaudit.errors import SampleError
+from privaudit.errors import CaptionerError, SampleError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.record import SampleSet
-from privaudit.samples import Canaries, check_disjoint, check_set, split_by_coin
+from privaudit.samples import (
+    Canaries,
+    CoinSplit,
+    as_samples,
+    check_disjoint,
+    check_set,
+    split_by_coin,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.plan import Unmade
-    from privaudit.audit.threat_models import Scenario
+    from privaudit.audit.threat_models import ThreatModel
     from privaudit.captioners import Captioner
     from privaudit.samples import Sample
+    from privaudit.settings import AuditSettings
     from privaudit.store import Store
     from privaudit.targets import Target
 
 __all__ = [
-    "Experiment",
+    "AuditSamples",
     "LabelledSet",
+    "Sets",
     "check_sets",
-    "count_asked",
+    "count_images",
     "groups_of",
     "n_evaluated",
     "sample_set",
@@ -71,20 +85,20 @@ class LabelledSet:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """What one scenario asks.
+class Sets:
+    """The two sets of one threat model, and the words it asks with.
 
     Attributes
     ----------
-    scenario
-        What its attacker knows.
+    threat_model
+        What the attacker knows.
     calibration, evaluation
         The two labelled sets, which share no sample.
     prompts
         The text to ask with, by sample id.
     """
 
-    scenario: Scenario
+    threat_model: ThreatModel
     calibration: LabelledSet
     evaluation: LabelledSet
     prompts: Mapping[str, str]
@@ -94,24 +108,115 @@ class Experiment:
         """Calibration samples, then evaluation samples."""
         return [*self.calibration.samples, *self.evaluation.samples]
 
+    @property
+    def labelled(self) -> tuple[LabelledSet, LabelledSet]:
+        """The calibration set and the evaluation set."""
+        return self.calibration, self.evaluation
 
-def count_asked(experiment: Experiment, m: int, *, base: bool) -> Counter[str]:
-    """Count the images that each model is asked for in one scenario.
+
+class AuditSamples:
+    """The members and non-members of one audit: ordered, checked and split once.
 
     Parameters
     ----------
-    experiment
+    inputs
+        What the user supplied.
+    settings
+        How many of them calibrate, and the seed of that choice.
+    """
+
+    def __init__(self, inputs: AuditInputs, settings: AuditSettings) -> None:
+        self._inputs, self._settings = inputs, settings
+        self._checked = False
+
+    @functools.cached_property
+    def members(self) -> list[Sample]:
+        """The members, in an order that no hash seed decides."""
+        return as_samples("members", self._inputs.members)
+
+    @functools.cached_property
+    def non_members(self) -> list[Sample]:
+        """The non-members, likewise."""
+        return as_samples("non_members", self._inputs.non_members)
+
+    @property
+    def sides(self) -> tuple[list[Sample], list[Sample]]:
+        """The members, and the non-members."""
+        return self.members, self.non_members
+
+    def check(self) -> None:
+        """Refuse samples that are unusable, once.
+
+        Raises
+        ------
+        SampleError
+            If a set is empty, two sets share a sample, or the coins are of other samples.
+        """
+        if self._checked:
+            return
+        check_set("members", self.members, captions=False)
+        check_set("non_members", self.non_members, captions=False)
+        check_disjoint("members", self.members, "non_members", self.non_members)
+        split = self._inputs.coin_split
+        if split is not None:
+            if not isinstance(split, CoinSplit):
+                msg = (
+                    f"coin_split is a {type(split).__name__}: return what "
+                    "privaudit.split_by_coin returned, which knows its seed"
+                )
+                raise SampleError(msg)
+            split.check(self.members, self.non_members)
+        self._checked = True
+
+    def check_captions(self) -> None:
+        """Refuse samples without a caption, for an attacker who asks with captions."""
+        check_set("members", self.members)
+        check_set("non_members", self.non_members)
+
+    @functools.cached_property
+    def split(self) -> tuple[list[Sample], list[Sample], list[Sample], list[Sample]]:
+        """Members and non-members that the attacker of I and II knows, then the others."""
+        chosen = self._settings
+        return split_calibration(self.members, self.non_members, chosen.calibration, chosen.seed)
+
+    @functools.cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of each sample, by id; of canaries, unless the user groups them, the exposure.
+
+        Raises
+        ------
+        SampleError
+            If the user's groups are no mapping, or know no sample of the audit.
+        """
+        samples = (*self.members, *self.non_members)
+        return groups_of(self._inputs.sample_groups, samples, self._inputs.coin_split)
+
+    @functools.cached_property
+    def digests(self) -> dict[str, SampleSet]:
+        """Members and non-members, counted and hashed, by the name of their fixture."""
+        return {
+            "members": sample_set(self.members),
+            "non_members": sample_set(self.non_members),
+        }
+
+
+def count_images(sets: Sets, m: int, *, base: bool) -> Counter[str]:
+    """Count the images that each model is asked for under one threat model.
+
+    Parameters
+    ----------
+    sets
         Whom it asks about.
     m
         Query budget.
     base
         Whether the base model is asked, too.
     """
-    asked: Counter[str] = Counter()
-    for labelled in (experiment.calibration, experiment.evaluation):
+    images: Counter[str] = Counter()
+    for labelled in sets.labelled:
         for name in (labelled.role, *(("base_model",) if base else ())):
-            asked[f"{name} by {experiment.scenario.words}"] += m * len(labelled.samples)
-    return asked
+            images[f"{name} by {sets.threat_model.words}"] += m * len(labelled.samples)
+    return images
 
 
 def check_sets(calibration: LabelledSet, evaluation: LabelledSet, *, captions: bool) -> None:
@@ -120,7 +225,7 @@ def check_sets(calibration: LabelledSet, evaluation: LabelledSet, *, captions: b
     Parameters
     ----------
     calibration, evaluation
-        The two labelled sets of an experiment.
+        The two labelled sets of one threat model.
     captions
         Whether the attacker asks with captions, which a shadow model's samples must then have.
 
@@ -171,17 +276,27 @@ def write_captions(
 
     identity, persistent = captioner_identity(captioner)
     keys = {s.digest: fingerprint_values(caption=s.digest, captioner=identity) for s in samples}
-    images = {keys[sample.digest]: sample.image for sample in samples}
+    by_digest = {sample.digest: sample for sample in samples}
+    absent = set(store.absent(list(keys.values())))
+    new = [digest for digest, key in keys.items() if key in absent]
     at_once = batch_size or CAPTIONED_AT_ONCE
-
-    def write(absent: list[str]) -> Iterator[dict[str, str]]:
-        for start in range(0, len(absent), at_once):
-            part = absent[start : start + at_once]
-            captions = checked_captions(captioner, [images[key] for key in part], at_once)
-            yield dict(zip(part, captions, strict=True))
-
-    found = store.complete_texts(list(images), write, persistent=persistent)
-    return {sample.id: found[keys[sample.digest]] for sample in samples}
+    for start in range(0, len(new), at_once):
+        part = new[start : start + at_once]
+        images = [by_digest[digest].image for digest in part]
+        written = checked_captions(captioner, images, at_once)
+        store.put_texts(
+            {keys[digest]: text for digest, text in zip(part, written, strict=True)},
+            persistent=persistent,
+        )
+    texts = store.texts(list(keys.values()))
+    lost = [sample.id for sample in samples if keys[sample.digest] not in texts]
+    if lost:
+        msg = (
+            f"{len(lost)} of {len(samples)} captions, the first of sample {lost[0]!r}, were lost "
+            "from the store while they were in use: is another process clearing it?"
+        )
+        raise CaptionerError(msg)
+    return {sample.id: texts[keys[sample.digest]] for sample in samples}
 
 
 def split_auxiliary(
@@ -229,20 +344,20 @@ def _n_known(n_members: int, calibration: float) -> int:
 
 
 def n_evaluated(
-    what: Scenario, n_members: int, n_non_members: int, calibration: float
+    threat_model: ThreatModel, n_members: int, n_non_members: int, calibration: float
 ) -> tuple[int, int]:
     """Count the members and non-members that are left to evaluate.
 
     Parameters
     ----------
-    what
-        The scenario.
+    threat_model
+        Whose evaluation set it is.
     n_members, n_non_members
         All samples of the audit.
     calibration
         As of :func:`split_calibration`.
     """
-    known = _n_known(n_members, calibration) if what.knows_members else 0
+    known = _n_known(n_members, calibration) if threat_model.knows_members else 0
     return max(0, n_members - known), max(0, n_non_members - known)
 
 
@@ -294,31 +409,31 @@ def sample_set(samples: Iterable[Sample]) -> SampleSet:
     return SampleSet(count=len(rows), digest=fingerprint_values(samples=rows))
 
 
-def groups_of(given: Any, samples: Sequence[Sample], coin_split: Any) -> dict[str, str]:
+def groups_of(groups: Any, samples: Sequence[Sample], coin_split: Any) -> dict[str, str]:
     """Return the group of each sample, by id.
 
     Parameters
     ----------
-    given
-        What the user says: a mapping from ids; ``None`` for nothing.
+    groups
+        What the user supplied: a mapping from ids, or ``None``.
     samples
         The audit's members and non-members.
     coin_split
-        Canaries are grouped by their exposure, if nothing else was said.
+        Canaries are grouped by their exposure, unless the user groups them.
 
     Raises
     ------
     SampleError
         If it is no mapping, or knows no sample of the audit.
     """
-    if given is None:
+    if groups is None:
         exposures = coin_split.exposures if isinstance(coin_split, Canaries) else {}
         return {name: f"exposure {times}" for name, times in exposures.items()}
     ids = {sample.id for sample in samples}
-    if not isinstance(given, Mapping) or not ids & set(given):
+    if not isinstance(groups, Mapping) or not ids & set(groups):
         msg = (
-            f"sample_groups is a {type(given).__name__} that knows none of {len(ids)} samples: "
+            f"sample_groups is a {type(groups).__name__} that knows none of {len(ids)} samples: "
             "return a dictionary from the id of each sample to its group"
         )
         raise SampleError(msg)
-    return {str(name): str(group) for name, group in given.items() if group is not None}
+    return {str(name): str(group) for name, group in groups.items() if group is not None}

@@ -17,7 +17,7 @@ from privaudit.targets.keeping import kept_pipeline, why_not_kept, write_pipelin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from privaudit.audit.models import Setup
+    from privaudit.audit.models import Models
     from privaudit.samples import Sample
     from privaudit.store import Store
     from privaudit.store.models import ModelFolder
@@ -152,14 +152,14 @@ class Shadows:
 
     Parameters
     ----------
-    setup
-        The audit's models and sets.
+    models
+        The audit's models and samples.
     store
         Where models that were made are kept.
     """
 
-    def __init__(self, setup: Setup, store: Store) -> None:
-        self._setup, self._store = setup, store
+    def __init__(self, models: Models, store: Store) -> None:
+        self._models, self._store = models, store
         self._used: dict[str, LabelledSet] = {}
         self._made: set[str] = set()
 
@@ -179,13 +179,13 @@ class Shadows:
             If samples are unusable; found before the fine-tuning starts.
         """
         if role not in self._used:
-            if role == SHADOW_MODEL and self._setup.inputs.shadow_model is not None:
+            if role == SHADOW_MODEL and self._models.inputs.shadow_model is not None:
                 self._used[role] = self._ready_made()
             else:
                 sides = self._sides(role)
                 if planned and self._maker.get(sides[0]) is None:
                     return LabelledSet(Unmade(self._maker.why_again()), *sides, role=role)
-                made = self._setup.as_target(self._maker(sides[0]))
+                made = self._models.as_target(self._maker(sides[0]))
                 self._used[role] = LabelledSet(made, *sides, role=role)
                 self._made.add(role)
         return self._used[role]
@@ -202,9 +202,9 @@ class Shadows:
                 yield f"{WORDS[role]} is made again in each session: {why}"
 
     def _ready_made(self) -> LabelledSet:
-        inputs = self._setup.inputs
+        inputs = self._models.inputs
         return LabelledSet(
-            self._setup.as_target(inputs.shadow_model),
+            self._models.as_target(inputs.shadow_model),
             as_samples("shadow_members", inputs.shadow_members),
             as_samples("shadow_non_members", inputs.shadow_non_members),
             role=SHADOW_MODEL,
@@ -214,19 +214,19 @@ class Shadows:
         """Return what a model is, or would be, fine-tuned on, and what it is not."""
         if role == SHADOW_MODEL:
             return self._auxiliary
-        known, others, *left = self._setup.calibration_split
+        known, others, *left = self._models.samples.split
         check_set("the known members", known)  # they are trained on with their captions
         check_disjoint(
             "the calibration set", [*known, *others], "the evaluation set", itertools.chain(*left)
         )
-        if self._setup.inputs.auxiliary_samples is None:
+        if self._models.inputs.auxiliary_samples is None:
             return known, others
         more = self._auxiliary
         return [*known, *more[0]], [*others, *more[1]]
 
     @functools.cached_property
     def _maker(self) -> ShadowMaker:
-        fine_tune: Any = self._setup.inputs.fine_tune
+        fine_tune: Any = self._models.inputs.fine_tune
         if fine_tune is None:
             msg = "III and IV calibrate on a shadow model, and there is none"
             raise SampleError(msg)
@@ -236,11 +236,11 @@ class Shadows:
 
     @functools.cached_property
     def _auxiliary(self) -> tuple[list[Sample], list[Sample]]:
-        setup = self._setup
-        setup.checked_samples  # noqa: B018  # they must be disjoint from what is checked here
+        models = self._models
+        models.samples.check()  # the auxiliary ones must be disjoint from these
         return split_auxiliary(
-            as_samples("auxiliary_samples", setup.inputs.auxiliary_samples),
-            setup.members,
-            setup.non_members,
-            setup.settings.seed,
+            as_samples("auxiliary_samples", models.inputs.auxiliary_samples),
+            models.samples.members,
+            models.samples.non_members,
+            models.settings.seed,
         )

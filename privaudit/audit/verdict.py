@@ -13,7 +13,7 @@ from privaudit import statistics
 from privaudit.audit.threat_models import SCENARIOS
 from privaudit.errors import ScoreError
 from privaudit.record import Chance, Counts, EpsilonBound, Interval, OperatingPoint, Rate, TprBudget
-from privaudit.statistics import Corrected, Surest
+from privaudit.statistics import Bonferroni, TopShare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.scoring import Scores
     from privaudit.audit.sets import LabelledSet
-    from privaudit.audit.threat_models import Scenario
+    from privaudit.audit.threat_models import ThreatModel
     from privaudit.record import Claim, SequentialPath
     from privaudit.settings import AuditSettings
 
@@ -309,8 +309,12 @@ class Decision:
         Whether the bounds are on one side of the budget.
     samples_needed
         Samples that would put them there, or ``None``.
+    confidence
+        Of one bound by itself, so that those of all results hold together.
     clean_rate
         How often an audit of a model that leaks nothing has a result as high, or ``None``.
+    sequential
+        How a sequential audit ended.
     """
 
     auc: float
@@ -319,7 +323,9 @@ class Decision:
     verdict: str
     supported: bool
     samples_needed: Counts | None
+    confidence: float
     clean_rate: float | None = None
+    sequential: SequentialPath | None = None
 
 
 def decide_fixed(scores: Scores, settings: AuditSettings, among: Multiplicity) -> Decision:
@@ -345,7 +351,7 @@ def decide_fixed(scores: Scores, settings: AuditSettings, among: Multiplicity) -
     if verdict == "pass" and settings.gate == "evidence" and not _could_fail(sizes, budget, reach):
         verdict = "inconclusive"  # what no scores at all would turn red is no gate
     clean = clean_rate(sizes, budget, among, auc) if auc > budget else None
-    return Decision(auc, low, high, verdict, supported, needed, clean)
+    return Decision(auc, low, high, verdict, supported, needed, among.confidence, clean)
 
 
 def _needed(scores: Scores, budget: float, among: Multiplicity) -> Counts | None:
@@ -389,7 +395,14 @@ def decide_sequential(end: SequentialPath, settings: AuditSettings, level: float
     if end.verdict is None and end.pairs_needed:
         needed = Counts(members=end.pairs_needed, non_members=end.pairs_needed)
     return Decision(
-        end.estimate, last.low, last.high, end.verdict or undecided, end.verdict is not None, needed
+        auc=end.estimate,
+        low=last.low,
+        high=last.high,
+        verdict=end.verdict or undecided,
+        supported=end.verdict is not None,
+        samples_needed=needed,
+        confidence=level,
+        sequential=end,
     )
 
 
@@ -407,13 +420,13 @@ def _coins_needed(claim: Claim, confidence: float) -> int | None:
     )
 
 
-def _rule(claim: Claim | None) -> Surest | Corrected:
+def _rule(claim: Claim | None) -> TopShare | Bonferroni:
     """Say who is guessed: what a claim fixed beforehand, or what is strong whatever the leak."""
-    return Corrected() if claim is None or claim.guesses is None else Surest(claim.guesses)
+    return Bonferroni() if claim is None or claim.guesses is None else TopShare(claim.guesses)
 
 
 def _why_unbounded(
-    scenario: Scenario,
+    threat_model: ThreatModel,
     attack: str,
     inputs: AuditInputs,
     settings: AuditSettings,
@@ -425,24 +438,24 @@ def _why_unbounded(
             "membership was not shown to be decided by coin flips: split with "
             "privaudit.split_by_coin, and return its result from a coin_split fixture"
         )
-    if not scenario.is_fitted and named is None:
+    if not threat_model.by_text and named is None:
         return (
             "beside attack-III and attack-IV only an attack on the weights that a claim names does"
         )
-    if scenario.knows_members and scenario.is_fitted:
+    if threat_model.knows_members and threat_model.by_text:
         return (
-            f"{scenario.name} calibrates on samples chosen by their membership, so the coins of "
-            "the others are no longer independent: read attack-III and attack-IV"
+            f"{threat_model.name} calibrates on samples chosen by their membership, so the coins "
+            "of the others are no longer independent: read attack-III and attack-IV"
         )
-    if settings.sequential and scenario.is_fitted:  # the others evaluate everyone at once
+    if settings.sequential and threat_model.by_text:  # the others evaluate everyone at once
         return "a sequential audit stops where the scores tell it to: run the fixed one"
-    if named not in (None, f"{scenario.name.removeprefix('attack-')}-{attack}"):
+    if named not in (None, f"{threat_model.name.removeprefix('attack-')}-{attack}"):
         return f"the claim names {named}, which has all the confidence to itself"
     return None
 
 
 def bound_epsilon(
-    scenario: Scenario,
+    threat_model: ThreatModel,
     attack: str,
     evaluation: LabelledSet,
     scores: Scores,
@@ -454,7 +467,7 @@ def bound_epsilon(
 
     Parameters
     ----------
-    scenario, attack, evaluation, scores
+    threat_model, attack, evaluation, scores
         What was asked, by which inference model, of whom, and what came of it.
     inputs
         Whose coin split decided membership, and what is claimed.
@@ -470,7 +483,7 @@ def bound_epsilon(
     """
     split, claim = inputs.coin_split, inputs.claim
     named = claim.attack if claim else None
-    why_not = _why_unbounded(scenario, attack, inputs, settings, named)
+    why_not = _why_unbounded(threat_model, attack, inputs, settings, named)
     if split is None or why_not is not None:
         return None, why_not or ""
     refused = len(inputs.members) + len(inputs.non_members) - len(evaluation.samples)

@@ -1,4 +1,4 @@
-"""The two files that ``privaudit init`` writes, as text."""
+"""The two files that ``privaudit init`` writes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from pathlib import Path
 
 from privaudit.attacks.registry import default_names, strongest
 
-__all__ = ["Found", "conftest", "test_file"]
+__all__ = ["ATTACKS", "BUDGET", "Draft", "render_conftest", "render_test_file"]
+
+BUDGET = 0.6
+ATTACKS = (*default_names(), strongest())
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found out.
+class Draft:
+    """What the files say of a model and its data.
 
     Attributes
     ----------
@@ -26,8 +29,8 @@ class Found:
         The folder of a training run, if the model is one of its checkpoints.
     encoder
         In place of the default one.
-    said
-        What to tell the user, a line each.
+    lines
+        What to tell the user.
     """
 
     members: Path
@@ -37,7 +40,7 @@ class Found:
     model: dict[str, str | Path]
     run: Path | None
     encoder: str | None
-    said: list[str]
+    lines: list[str]
 
 
 CONFTEST = '''\
@@ -67,8 +70,8 @@ def non_members():
 HEAD = '''\
 """Does the model give away what it was fine-tuned on? Written by `privaudit init`; it is yours now.
 
-Run it with `pytest {folder}`; `pytest {folder} --privaudit-plan` says what it will cost, and
-`--privaudit-json=privaudit.json` writes down all that was found.
+Run it with `pytest {folder}`. `pytest {folder} --privaudit-plan` says what it will cost.
+`--privaudit-json=privaudit.json` writes the record.
 """
 
 from pathlib import Path
@@ -89,23 +92,21 @@ def target_model():
 '''
 
 RUN = """
-# The audit looks for the last of these checkpoints that is within the budget.
+# Each checkpoint is an audit of its own.
 CHECKPOINTS = privaudit.checkpoints({run}{base})
 """
 
 TEST = '''
 
 @pytest.mark.privacy_budget(
-    max_auc=0.60,  # 0.5 is guessing, 1.0 is certain
-    # I: an attacker with the captions, who knows some members. III, with a shadow model, is the
-    # one who knows none; II and IV write the captions themselves: docs/fixtures.md.
+    max_auc={budget:.2f},  # 0.5 is guessing, 1.0 is certain
+    # I: an attacker with the captions, who knows some members. II writes the captions itself and
+    # needs a captioner fixture. III and IV know no member and need a shadow model.
     scenarios="I",
-    # The paper's attacks, which see through the encoder alone, and one that reads pixels and
-    # everybody's answers too. Where the base is known it is asked as well, as many images again,
-    # kept for the next fine-tune; base_calibration=False leaves that out.
+    # The paper's three attacks, and one that also reads pixels and everybody's answers. It asks
+    # the base model too, which doubles the images once; base_calibration=False leaves that out.
     attacks={attacks},
-    # release="img2img",  # where others may hand in a picture, too; "weights" where they can
-    # download the model, see docs/access.md
+    # release="weights",  # if others can download the model; "img2img" if they may hand in pictures
 {more})
 {decorator}def test_membership_inference({argument}membership_attack):
     """The plugin fails this where an attack goes over the budget, whatever the body says."""
@@ -118,38 +119,38 @@ ENCODER = """\
 """
 
 
-def conftest(found: Found, folder: Path) -> str:
+def render_conftest(draft: Draft, folder: Path) -> str:
     """Return ``conftest.py``, with the fixtures of the samples."""
     return CONFTEST.format(
         up=_up(folder),
-        n_members=f"{found.n_members:,}",
-        n_non_members=f"{found.n_non_members:,}",
-        members=_code(found.members, folder),
-        non_members=_code(found.non_members, folder),
+        n_members=f"{draft.n_members:,}",
+        n_non_members=f"{draft.n_non_members:,}",
+        members=_code(draft.members, folder),
+        non_members=_code(draft.non_members, folder),
     )
 
 
-def test_file(found: Found, folder: Path) -> str:
+def render_test_file(draft: Draft, folder: Path) -> str:
     """Return ``test_membership.py``, with the model and the test."""
     head = HEAD.format(folder=folder, up=_up(folder))
-    more = ENCODER.format(encoder=found.encoder) if found.encoder else ""
-    marked = {"attacks": _attacks(), "more": more}
-    if found.run is not None:
-        base = f", base={_code(found.model['base'], folder)}" if len(found.model) > 1 else ""
-        model = RUN.format(run=_code(found.run, folder), base=base)
+    more = ENCODER.format(encoder=draft.encoder) if draft.encoder else ""
+    marked = {"attacks": _attacks(), "budget": BUDGET, "more": more}
+    if draft.run is not None:
+        base = f", base={_code(draft.model['base'], folder)}" if len(draft.model) > 1 else ""
+        model = RUN.format(run=_code(draft.run, folder), base=base)
         decorator = '@pytest.mark.parametrize("target_model", CHECKPOINTS)\n'
         return head + model + TEST.format(**marked, decorator=decorator, argument="target_model, ")
-    ordered = ["base", *sorted(set(found.model) - {"base"})]
-    arguments = [_code(found.model[name], folder) for name in ordered]
+    ordered = ["base", *sorted(set(draft.model) - {"base"})]
+    arguments = [_code(draft.model[name], folder) for name in ordered]
     named = [arguments[0], *(f"{n}={a}" for n, a in zip(ordered[1:], arguments[1:], strict=True))]
-    local = all(isinstance(value, Path) for value in found.model.values())
+    local = all(isinstance(value, Path) for value in draft.model.values())
     loader = "SavedPipeline" if local else "load_pipeline"
     model = TARGET.format(loader=loader, arguments=", ".join(named))
     return head + model + TEST.format(**marked, decorator="", argument="")
 
 
 def _attacks() -> str:
-    return repr((*default_names(), strongest())).replace("'", '"')
+    return repr(ATTACKS).replace("'", '"')
 
 
 def _up(folder: Path) -> int:

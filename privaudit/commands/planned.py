@@ -1,4 +1,4 @@
-"""Audit files asked for their fixtures: pytest plans them, and a plugin takes what it finds."""
+"""Runs the fixtures of audit files: pytest plans the audits, and a plugin reads the plan."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["plan"]
 OPTIONS = (
     "--privaudit-plan",
     "--no-header",
-    "--no-summary",
-    "-q",
+    "--disable-warnings",
+    "-qq",  # "no tests ran" is not how a command ends
     # A project that makes errors of warnings would stop pytest: the command has imported us.
     "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning",
 )

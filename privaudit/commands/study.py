@@ -104,7 +104,7 @@ def _settings(given: list[str]) -> tuple[dict[str, str], list[str]]:
         name, equals, value = one.partition("=")
         if not equals or name not in spelled:
             names = ", ".join(spelled)
-            msg = f"--set {one!r} is no NAME=VALUE of docs/reference/settings.md: {names}"
+            msg = f"--set {one!r} is no NAME=VALUE: the names are {names}"
             raise SettingError(msg)
         if spelled[name].in_audit:
             changes[name] = value

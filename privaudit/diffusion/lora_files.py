@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from privaudit.errors import GeneratorError
+from privaudit.diffusion.weights import read_pickle
+from privaudit.errors import GeneratorError, first_line
+from privaudit.files import open_regular, read_json
+from privaudit.hub import describe_missing, is_hub_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,9 +63,14 @@ def read_lora(source: str | Path) -> tuple[Path, dict[str, torch.Tensor], dict[s
     ------
     OSError
         If there is no such file.
+    GeneratorError
+        If it is damaged, or a pickle of more than tensors.
     """
     path = Path(source)
     if not path.exists():
+        if not is_hub_name(source):
+            msg = f"LoRA {str(source)!r} {describe_missing(source)}"
+            raise GeneratorError(msg)
         from huggingface_hub import snapshot_download
 
         patterns = ["*.safetensors", "*.bin", CONFIG]
@@ -75,16 +84,28 @@ def read_lora(source: str | Path) -> tuple[Path, dict[str, torch.Tensor], dict[s
         path = found[0]
     config = None
     if path.suffix == ".safetensors":
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(path, "pt") as opened:
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-            header = (opened.metadata() or {}).get(HEADER)
-        config = json.loads(header) if header else None
+        os.close(open_regular(path))
+        try:
+            with safe_open(path, "pt") as opened:
+                tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+                header = (opened.metadata() or {}).get(HEADER)
+            config = json.loads(header) if header else None
+        except (SafetensorError, ValueError, RecursionError) as error:
+            msg = f"LoRA {str(path)!r} cannot be read ({first_line(error)}): was it copied whole?"
+            raise GeneratorError(msg) from error
     else:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = read_pickle(path)
+        others = [key for key, value in tensors.items() if not torch.is_tensor(value)]
+        if others:
+            msg = (
+                f"LoRA {str(path)!r} is a pickle whose key {others[0]!r} holds no tensor: "
+                "convert it to .safetensors"
+            )
+            raise GeneratorError(msg)
     if (path.parent / CONFIG).exists():
-        config = json.loads((path.parent / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(path.parent / CONFIG, GeneratorError)
     return path, tensors, config
 
 

@@ -113,13 +113,14 @@ class RayEngine:
         if getattr(task.target, "stays_here", False):
             LocalEngine().run(task, queries, store, report)
             return
-        if not Missing(task, queries, store):
-            return
+        missing = Missing(task, queries, store)
         known = Pace.read(store, task.target.fingerprint)
         size = BatchSize(task.target, task.batch_size, known, self.n_workers)
-        with store.alone(task.target.fingerprint):
-            missing = Missing(task, queries, store)
-            self._answer(missing, missing.first(len(missing)), size, report)
+        while missing:
+            # All at once: this process hands the work out, and another one waits for it.
+            with missing.claim(len(missing)) as claimed:
+                if claimed:
+                    self._answer(missing, claimed, size, report)
         if size.pace is not None and task.keeps_images:
             seconds = size.pace.seconds * self.speedup / self.n_workers
             size.pace._replace(seconds=seconds).write(store, task.target.fingerprint)

@@ -170,7 +170,7 @@ class RunSearch:
             target, audit = checkpoint.load(), None
             for pair in wanted:
                 given = dataclasses.replace(inputs[pair[0]], target_model=target)
-                if audit is None or not audit.setup.supply(given):
+                if audit is None or not audit.models.supply(given):
                     audit = self._make(self._items[checkpoint.name], given, len(self._candidates))
                 try:
                     result = audit.result(*pair)

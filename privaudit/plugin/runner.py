@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from privaudit.audit import Audit, Estimate
     from privaudit.audit.inputs import AuditInputs
-    from privaudit.audit.threat_models import Scenario
+    from privaudit.audit.threat_models import ThreatModel
     from privaudit.engines import Engine
     from privaudit.record import AttackResult, AuditRecord
     from privaudit.settings import AuditSettings, SessionSettings
@@ -75,9 +75,10 @@ class Runner:
     ) -> None:
         from privaudit.engines import make_engine
         from privaudit.plugin.shadow import ShadowModels
-        from privaudit.store import make_store
+        from privaudit.store import Store, default_folder
 
-        self.store: Store = make_store(session)
+        where = session.store or default_folder()
+        self.store: Store = Store(None if str(where) == "none" else where, session.store_limit)
         self.engine: Engine = make_engine(session)
         self._settings, self._session, self._progress = audit, session, progress
         self._audits: dict[str, Audit] = {}
@@ -227,7 +228,7 @@ class Runner:
         inputs = self._inputs(request, scenario, settings)
         name = self._name(request)
         known = self._audits.get(name)
-        if known is None or not known.setup.supply(inputs):
+        if known is None or not known.models.supply(inputs):
             self._audits[name] = Audit(
                 inputs,
                 settings,
@@ -270,9 +271,9 @@ class Runner:
     ) -> AuditInputs:
         """Ask the fixtures that a scenario needs."""
         from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs, check_claim
-        from privaudit.audit.threat_models import SHADOW_MODEL, attacker
+        from privaudit.audit.threat_models import SHADOW_MODEL, get_threat_model
 
-        what = attacker(scenario)
+        what = get_threat_model(scenario)
         shadow = what.shadow(settings.protocol)
         wanted = list(CORE)
         if not what.knows_captions:
@@ -295,7 +296,9 @@ class Runner:
             check_claim(given["claim"], inputs.coin_split, settings)
         return AuditInputs(**given)
 
-    def _check_lacking(self, inputs: AuditInputs, what: Scenario, settings: AuditSettings) -> None:
+    def _check_lacking(
+        self, inputs: AuditInputs, what: ThreatModel, settings: AuditSettings
+    ) -> None:
         """Fail, or skip, an item whose scenario lacks fixtures: all are named at once."""
         from privaudit.audit.inputs import REQUIRED
 

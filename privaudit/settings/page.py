@@ -1,4 +1,7 @@
-"""Writes docs/reference/settings.md: ``python -m privaudit.settings.page``."""
+"""Writes docs/reference/settings.md from the list of settings.
+
+Run ``python -m privaudit.settings.page``.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from privaudit.statistics.epsilon import (
     least_samples,
 )
 from privaudit.statistics.exposure import exposed_members, member_p_values
-from privaudit.statistics.guesses import Corrected, Fixed, Rule, Surest
+from privaudit.statistics.guesses import Bonferroni, Fixed, Rule, TopShare
 from privaudit.statistics.intervals import (
     AucInterval,
     Interval,
@@ -44,7 +44,6 @@ from privaudit.statistics.roc import (
     OperatingPoint,
     PairCounts,
     auc,
-    auc_exceeds,
     count_pairs,
     least_for_fpr,
     rates_at,
@@ -55,14 +54,13 @@ from privaudit.statistics.sequential import SequentialAUC
 from privaudit.statistics.simultaneous import (
     ResultScores,
     SimultaneousBounds,
-    iut_upper_bounds,
     simultaneous_lower_bounds,
 )
 
 __all__ = [
     "AucChange",
     "AucInterval",
-    "Corrected",
+    "Bonferroni",
     "EpsilonBound",
     "Fixed",
     "Interval",
@@ -74,11 +72,10 @@ __all__ = [
     "SamplesNeeded",
     "SequentialAUC",
     "SimultaneousBounds",
-    "Surest",
+    "TopShare",
     "auc",
     "auc_bound",
     "auc_change",
-    "auc_exceeds",
     "auc_interval",
     "change_bounds",
     "change_reach",
@@ -91,7 +88,6 @@ __all__ = [
     "epsilon_one_run",
     "exposed_members",
     "false_red_rate",
-    "iut_upper_bounds",
     "largest_shown_rise",
     "least_for_a_verdict",
     "least_for_fpr",

@@ -19,7 +19,7 @@ from scipy.stats import binom
 
 from privaudit.errors import SettingError
 from privaudit.statistics import gaussian
-from privaudit.statistics.guesses import Corrected, Fixed, Rule, make_guesses
+from privaudit.statistics.guesses import Bonferroni, Fixed, Rule, make_guesses
 from privaudit.statistics.intervals import proportion_interval
 from privaudit.statistics.roc import rates_at
 
@@ -142,7 +142,7 @@ def epsilon_one_run(
     delta: float,
     ids: tuple[Sequence[str], Sequence[str]] | None = None,
     confidence: float = 0.95,
-    rule: Rule = Corrected(),  # noqa: B008  # frozen
+    rule: Rule = Bonferroni(),  # noqa: B008  # frozen
     hypothesis: Hypothesis = "any",
 ) -> EpsilonBound:
     """Bound ε from one fine-tune, on who was guessed right.
@@ -197,7 +197,7 @@ def least_samples(
     *,
     delta: float,
     confidence: float = 0.95,
-    rule: Rule = Corrected(),  # noqa: B008  # frozen
+    rule: Rule = Bonferroni(),  # noqa: B008  # frozen
     hypothesis: Hypothesis = "any",
 ) -> int | None:
     """Return how many coins could refute a claim of ε, if every guess were right.
@@ -221,7 +221,7 @@ def least_samples(
 
     Examples
     --------
-    >>> least_samples(1.0, delta=0.0, rule=Corrected((1.0,)))
+    >>> least_samples(1.0, delta=0.0, rule=Bonferroni((1.0,)))
     10
     """
     _check(delta, confidence, hypothesis)

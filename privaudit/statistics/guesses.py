@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Corrected", "Fixed", "Guesses", "Rule", "Surest", "make_guesses"]
+__all__ = ["Bonferroni", "Fixed", "Guesses", "Rule", "TopShare", "make_guesses"]
 
 
 def _check_share(share: float) -> None:
@@ -37,7 +37,7 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Surest:
+class TopShare:
     """The surest share of the samples is guessed: half of it the highest scores, half the lowest.
 
     Parameters
@@ -62,8 +62,8 @@ class Surest:
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """As :class:`Surest` at several shares, each bound with its part of the error (Bonferroni).
+class Bonferroni:
+    """As :class:`TopShare` at several shares, each bound with its part of the error.
 
     A strong leak shows in a few sure guesses and a weak one in many; this rule need not know
     which it will be. No share is 1: fair coins seldom fall on heads exactly half of the time, so
@@ -84,7 +84,7 @@ class Corrected:
 
     def __post_init__(self) -> None:
         if not self.shares:
-            msg = "Corrected(()) guesses nothing: give at least one share"
+            msg = "Bonferroni(()) guesses nothing: give at least one share"
             raise SettingError(msg)
         for share in self.shares:
             _check_share(share)
@@ -94,7 +94,7 @@ class Corrected:
         return tuple(2 * int(share * n / 2) for share in self.shares)
 
 
-Rule = Fixed | Surest | Corrected
+Rule = Fixed | TopShare | Bonferroni
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ __all__ = [
     "PairCounts",
     "as_fraction",
     "auc",
-    "auc_exceeds",
     "checked",
     "count_pairs",
     "least_for_fpr",
@@ -134,21 +133,6 @@ def auc(member_scores: ArrayLike, non_member_scores: ArrayLike) -> float:
         If a class is empty or a score is not finite.
     """
     return count_pairs(member_scores, non_member_scores).auc
-
-
-def auc_exceeds(
-    member_scores: ArrayLike, non_member_scores: ArrayLike, budget: float | str | Decimal
-) -> bool:
-    """Tell whether the AUC is over a budget, without rounding either.
-
-    Raises
-    ------
-    ScoreError
-        If a class is empty or a score is not finite.
-    SettingError
-        If the budget is not a finite number.
-    """
-    return count_pairs(member_scores, non_member_scores).exceeds(budget)
 
 
 def success_rate(member_scores: ArrayLike, non_member_scores: ArrayLike, threshold: float) -> float:

@@ -22,7 +22,6 @@ __all__ = [
     "SimultaneousBounds",
     "correlations_of",
     "influences",
-    "iut_upper_bounds",
     "largest_deviation",
     "sides",
     "simultaneous_lower_bounds",
@@ -220,35 +219,3 @@ def correlations_of(columns: Sequence[Mapping[str, float]]) -> NDArray[np.float6
     correlations = np.asarray(covariance / np.outer(scale, scale))
     np.fill_diagonal(correlations, 1.0)
     return correlations
-
-
-def iut_upper_bounds(
-    results: Mapping[str, ResultScores], confidence: float = 0.95
-) -> SimultaneousBounds:
-    """Bound each AUC from above, each at the full confidence, for an intersection–union test.
-
-    "All AUCs are within the budget" is concluded when every one of these bounds is. If one AUC
-    is over it, that one bound errs with probability 1 − confidence at most, however many others
-    there are, so nothing has to be corrected (Berger 1982).
-
-    Parameters
-    ----------
-    results
-        Scores of each result that is decided, by its name.
-    confidence
-        In [0.5, 1).
-
-    Raises
-    ------
-    ScoreError
-        If there is no result, a class has fewer than two scores, or one is not finite.
-    SettingError
-        If ``confidence`` is outside [0.5, 1).
-    """
-    _check(len(results), confidence)
-    critical = float(norm.ppf(confidence))
-    bounds = {
-        name: auc_bound(*sides(result), critical, lower=False) for name, result in results.items()
-    }
-    mean = _mean(_correlations(results))
-    return SimultaneousBounds(bounds, confidence, critical, mean)

@@ -1,4 +1,4 @@
-"""One cell of an axis: an audit, or one with another experiment, turned into rows."""
+"""One cell of an axis: an audit, or one with another sets, turned into rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from privaudit.audit import Audit
-    from privaudit.audit.sets import Experiment
+    from privaudit.audit.sets import Sets
 
 __all__ = ["Cell", "LeftOut", "add_rows"]
 
@@ -47,7 +47,7 @@ class Cell:
     audit
         The audit that differs from the owner's in what the axis is about.
     change
-        Another experiment on the same models and samples, such as other prompts; ``None`` for
+        Another sets on the same models and samples, such as other prompts; ``None`` for
         the audit's own.
     beside
         What else was measured.
@@ -58,7 +58,7 @@ class Cell:
     label: str
     audit: Audit
     x: float | None = None
-    change: Callable[[Experiment], Experiment] | None = None
+    change: Callable[[Sets], Sets] | None = None
     beside: Mapping[str, float | None] = field(default_factory=dict)
     only: tuple[str, ...] | None = None
 
@@ -96,9 +96,9 @@ def _row(cell: Cell, scenario: str, attack: str) -> Row:
     reasons = audit.check(scenario, attack).reasons
     if reasons:
         raise InvalidAuditError("\n".join(reasons))
-    experiment = cell.change(audit.experiment(scenario))
-    known, asked = experiment.calibration, experiment.evaluation
-    scores = audit.scorer(experiment).scores(attack, known, asked)
+    sets = cell.change(audit.sets(scenario))
+    known, asked = sets.calibration, sets.evaluation
+    scores = audit.scorer(sets).scores(attack, known, asked)
     reasons = [reason for one in scores.answers for reason in judge_answers("the model", one)]
     if reasons:
         raise InvalidAuditError("\n".join(reasons))

@@ -80,16 +80,16 @@ class StudyOfAudit:
         """Hear of an audit, once for each of its scenarios."""
         known = self._audits.setdefault(audit.name, audit)
         if known is not audit:  # fixtures of a test's own are made anew: the first ones count
-            mine, its = known.setup.inputs, audit.setup.inputs
+            mine, its = known.models.inputs, audit.models.inputs
             names = [field.name for field in dataclasses.fields(mine)]
             absent = [name for name in names if getattr(mine, name) is None]
-            known.setup.inputs = dataclasses.replace(
+            known.models.inputs = dataclasses.replace(
                 mine, **{name: getattr(its, name) for name in absent}
             )
-        inputs = known.setup.inputs
+        inputs = known.models.inputs
         if inputs.fine_tune is None:  # whatever the audit asked for, for the paper's protocol
             given = {name: request.getfixturevalue(name) for name in RECIPE}
-            known.setup.inputs = dataclasses.replace(inputs, **given)
+            known.models.inputs = dataclasses.replace(inputs, **given)
         for what, found in self._of_fixture.items():
             if found is None:
                 self._of_fixture[what] = request.getfixturevalue(f"study_{what}")
@@ -119,12 +119,12 @@ class StudyOfAudit:
             )
             return
         [audit] = self._audits.values()
-        lacking = [name for name in REQUIRED if getattr(audit.setup.inputs, name) is None]
+        lacking = [name for name in REQUIRED if getattr(audit.models.inputs, name) is None]
         if lacking:
             msg = f"the audit lacks fixtures: {', '.join(lacking)}"
             raise SettingError(msg)
         owner = Owner(
-            audit.setup.inputs,
+            audit.models.inputs,
             audit.settings.replace(**self._changes),
             audit.store,
             audit.engine,

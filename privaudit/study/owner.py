@@ -15,26 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privaudit.audit import AuditInputs
-    from privaudit.audit.sets import Experiment, LabelledSet
     from privaudit.engines import Engine
-    from privaudit.record import AttackResult
     from privaudit.runs import Checkpoint
     from privaudit.settings import AuditSettings
     from privaudit.store import Store
 
 __all__ = ["Owner"]
-
-
-class Described(Audit):
-    """An audit of a study, which decides nothing: it also writes down what is no reason for green.
-
-    Left out, the weakest cells of an axis would be missing from it.
-    """
-
-    def _check_pass(
-        self, experiment: Experiment, evaluation: LabelledSet, result: AttackResult
-    ) -> None:
-        """Believe it, whatever speaks against it, as in :mod:`privaudit.audit.doubts`."""
 
 
 @dataclass
@@ -111,7 +97,7 @@ class Owner:
             *map(repr, chosen.values().items()),
         )
         if key not in self._audits:
-            self._audits[key] = Described(
+            self._audits[key] = Audit(
                 given,
                 chosen,
                 self.store,
@@ -119,6 +105,7 @@ class Owner:
                 name=self.name,
                 scenarios=self.scenarios,
                 progress=self._count,
+                check_passes=False,  # left out, the weakest cells of an axis would be missing
             )
         return self._audits[key]
 

@@ -13,7 +13,7 @@ from privaudit.audit import AuditInputs
 from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.settings import split_settings
-from privaudit.store import Store, make_store
+from privaudit.store import Store, default_folder
 from privaudit.study.axes import axes_named, axis_names
 from privaudit.study.cells import LeftOut
 from privaudit.study.owner import Owner
@@ -159,11 +159,10 @@ def run_study(
         fine_tune=fine_tune,
     )
     with ExitStack() as stack:
-        if str(session.store) == "none":  # the cells share pictures for as long as the study runs
+        folder = session.store or default_folder()
+        if str(folder) == "none":  # the cells share pictures for as long as the study runs
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            store = Store(folder, session.store_limit)
-        else:
-            store = make_store(session)
+        store = Store(folder, session.store_limit)
         stack.callback(store.close)
         owner = Owner(
             inputs,
@@ -253,9 +252,9 @@ def _nothing(study: Study) -> str:
 def _write_page(study: Study, owner: Owner) -> None:
     from importlib.metadata import version
 
-    setup, settings = owner.audit().setup, _settings_words(owner)
+    samples, settings = owner.audit().models.samples, _settings_words(owner)
     facts = [
-        f"{len(setup.members)} members and {len(setup.non_members)} non-members; "
+        f"{len(samples.members)} members and {len(samples.non_members)} non-members; "
         f"settings: {settings}.",
         f"Intervals are of {CONFIDENCE:.0%} confidence, each by itself; they say how far chance "
         "reaches in the choice of samples. An audit decides, a study describes.",

@@ -41,15 +41,15 @@ def write_strip(columns: Mapping[str, Audit], scenario: str, n: int, file: Path)
     from privaudit.study.plots import FONT
 
     audits = list(columns.values())
-    evaluation = audits[0].experiment(scenario).evaluation
+    evaluation = audits[0].sets(scenario).evaluation
     members, others = evaluation.members[:n], evaluation.non_members[:n]
     samples = [*members, *others]
     rows = [[sample.image for sample in samples]]
     for audit in audits:
-        experiment = audit.experiment(scenario)
-        scorer = audit.scorer(experiment)
+        sets = audit.sets(scenario)
+        scorer = audit.scorer(sets)
         queries = scorer.queries(samples)[:: audit.settings.queries]
-        keys = scorer.task(experiment.evaluation.target).keys(queries)[0]
+        keys = scorer.task(sets.evaluation.target).keys(queries)[0]
         found = [audit.store.image(key) for key in keys]
         if any(image is None for image in found):
             return []

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from privaudit.errors import GeneratorError
+
 __all__ = [
     "DTYPES",
+    "FROM_PRETRAINED",
     "LIBRARIES",
+    "OWN",
     "Adapters",
+    "check_keywords",
     "dtype_argument",
     "plain",
     "several",
@@ -22,6 +29,43 @@ Adapters = str | Path | Sequence[str | Path] | Mapping[str | Path, float] | None
 
 DTYPES = ("dtype", "torch_dtype")
 """What newer and older versions of diffusers call a dtype."""
+OWN = (
+    "config",
+    "pipeline_class",
+    "unet",
+    "transformer",
+    "lora",
+    "textual_inversion",
+    "biases",
+    "device",
+)
+"""Arguments of :func:`privaudit.load_pipeline` beside those of ``from_pretrained``."""
+FROM_PRETRAINED = frozenset(
+    (
+        *DTYPES,
+        "cache_dir",
+        "custom_pipeline",
+        "custom_revision",
+        "device_map",
+        "disable_mmap",
+        "enable_pag",
+        "force_download",
+        "load_connected_pipeline",
+        "local_files_only",
+        "low_cpu_mem_usage",
+        "max_memory",
+        "offload_folder",
+        "offload_state_dict",
+        "proxies",
+        "quantization_config",
+        "revision",
+        "token",
+        "trust_remote_code",
+        "use_safetensors",
+        "variant",
+    )
+)
+"""Arguments of ``from_pretrained`` that every pipeline of diffusers takes beside its own parts."""
 LIBRARIES = ("torch", "diffusers", "transformers")
 """Whose versions decide what a pipeline draws."""
 
@@ -53,3 +97,42 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): plain(inner) for name, inner in value.items()}
     return repr(value)
+
+
+def check_keywords(
+    function: str,
+    keywords: Collection[str],
+    parts: Collection[str],
+    kinds: Collection[Any] = (),
+) -> None:
+    """Check that somebody reads each keyword: diffusers passes over one that it does not know.
+
+    Parameters
+    ----------
+    function
+        Who was given them, for the message.
+    keywords
+        Their names.
+    parts
+        What the pipeline is made of.
+    kinds
+        Classes of pipelines, whose own arguments are known too.
+
+    Raises
+    ------
+    GeneratorError
+        If nobody does: what it was to put in would be missing, and the base be audited.
+    """
+    known = {*OWN, *FROM_PRETRAINED, *parts}
+    for kind in kinds:
+        if kind is not None:
+            known |= set(inspect.signature(kind.__init__).parameters)
+    for name in keywords:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known - {"self"}), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}=?" if near else f"its own are {', '.join(OWN)}"
+            msg = (
+                f"{function} knows no argument {name}=, so what it names would not be audited: "
+                f"{hint}"
+            )
+            raise GeneratorError(msg)

@@ -10,7 +10,7 @@ from privaudit.errors import GeneratorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ON_CALL", "call_of", "parameters_of"]
+__all__ = ["ON_CALL", "call_of", "check_starts_from_noise", "parameters_of"]
 
 SCHEDULES = ("timesteps", "sigmas")
 """Arguments that say more than a number of steps, which may not be given beside them."""
@@ -82,3 +82,32 @@ def call_of(
     if any(call.get(name) is not None for name in SCHEDULES) and num_inference_steps is None:
         passed.pop("num_inference_steps", None)
     return passed | dict(call)
+
+
+def check_starts_from_noise(pipeline: Any) -> None:
+    """Check that a pipeline's denoiser starts from noise and a text, and from nothing else.
+
+    Raises
+    ------
+    GeneratorError
+        If its input has more channels than latents have: it starts from a picture, or the call
+        takes a mask.
+    """
+    unet, vae = (getattr(getattr(pipeline, n, None), "config", None) for n in ("unet", "vae"))
+    channels, latents = getattr(unet, "in_channels", None), getattr(vae, "latent_channels", None)
+    more = ""
+    if isinstance(channels, int) and isinstance(latents, int) and channels > latents:
+        kinds = {latents + 1: "a depth map, too", 2 * latents: "a picture, as InstructPix2Pix does"}
+        kinds[2 * latents + 1] = "a picture and its mask: it is an inpainting model"
+        more = kinds.get(channels, "more than noise")
+        more = (
+            f"a U-Net of {channels} input channels where latents have {latents} starts from {more}"
+        )
+    elif "mask_image" in parameters_of(type(pipeline))[0]:
+        more = "its call takes a mask_image: it is an inpainting model"
+    if more:
+        msg = (
+            f"{type(pipeline).__name__} is not text-to-image: {more}. Audit it as a callable that "
+            "hands it the picture it needs, or audit the text-to-image model it was made from"
+        )
+        raise GeneratorError(msg)

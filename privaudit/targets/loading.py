@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 from collections.abc import Mapping
@@ -13,8 +14,18 @@ import torch
 from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
-from privaudit.errors import GeneratorError, first_line
-from privaudit.targets.arguments import DTYPES, dtype_argument, several, weighted
+from privaudit.diffusion.weights import check_part, read_pickle, weight_files
+from privaudit.errors import GeneratorError, PrivauditError, first_line
+from privaudit.hub import describe_missing, is_hub_name, one_try
+from privaudit.targets.arguments import (
+    DTYPES,
+    FROM_PRETRAINED,
+    check_keywords,
+    dtype_argument,
+    several,
+    weighted,
+)
+from privaudit.targets.calls import check_starts_from_noise
 from privaudit.targets.single_file import ON_HUB, load_part, load_single_file
 
 if TYPE_CHECKING:
@@ -23,6 +34,9 @@ if TYPE_CHECKING:
     from privaudit.targets.arguments import Adapters
 
 __all__ = ["check_used", "known_base", "load_pipeline"]
+
+HOW = ("low_cpu_mem_usage", "use_safetensors", "force_download", "disable_mmap")
+"""Arguments of ``from_pretrained`` that a part alone takes as a pipeline does."""
 
 
 def load_pipeline(
@@ -90,61 +104,103 @@ def load_pipeline(
     'StableDiffusionPipeline'
     """
     device = chosen_device(device)
+    sources = [base, config, unet, transformer, *weighted(lora), *several(textual_inversion)]
+    with contextlib.ExitStack() as stack:
+        problem = stack.enter_context(one_try()) if any(map(is_hub_name, sources)) else ""
+        try:
+            pipeline = _load(
+                base, config, pipeline_class, unet, transformer, lora, textual_inversion, biases,
+                from_pretrained,
+            )  # fmt: skip
+        except PrivauditError:
+            raise
+        except Exception as error:
+            # Libraries raise a dozen types for one mistake: files that are not what they should be.
+            parts = {"U-Net": unet, "transformer": transformer, "LoRA": lora}
+            parts |= {"textual inversion": textual_inversion, "biases": biases}
+            extra = "".join(
+                f" with {name} {str(part)!r}"
+                for name, part in parts.items()
+                if isinstance(part, (str, Path))
+            )
+            reason = first_line(error)
+            if "weights_only" in str(
+                error
+            ):  # torch's way round the check, which nobody should take
+                reason = "a file of weights is a pickle that holds more than tensors"
+            step = "check the folder or hub name"
+            if problem:
+                reason = f"{problem}, and it is not on this machine"
+                step = "name a local folder, or download it where there is a network"
+            msg = f"pipeline {str(base)!r}{extra} cannot be loaded ({reason}): {step}"
+            raise GeneratorError(msg) from error
+    pipeline.set_progress_bar_config(disable=True)
+    put_in = [unet, transformer, biases, *weighted(lora), *several(textual_inversion)]
+    pipeline.privaudit_fine_tuned = [part for part in put_in if part is not None] or [base]
+    return pipeline.to(device)
+
+
+def _load(
+    base: str | Path,
+    config: str | Path | None,
+    pipeline_class: type | str | None,
+    unet: Any,
+    transformer: Any,
+    lora: Adapters,
+    textual_inversion: str | Path | Sequence[str | Path] | None,
+    biases: str | Path | None,
+    from_pretrained: dict[str, Any],
+) -> Any:
+    """Load a pipeline and what is put into it, where it is loaded: on no device yet."""
+    paths = {"base": base, "config": config, "biases": biases}
+    paths |= {"unet": unet, "transformer": transformer}
+    for role, source in (
+        *paths.items(),
+        *(("lora", source) for source in weighted(lora)),
+        *(("textual_inversion", source) for source in several(textual_inversion)),
+    ):
+        there = not isinstance(source, (str, Path)) or Path(source).exists()
+        if not there and not is_hub_name(source):
+            msg = f"{role} {str(source)!r} {describe_missing(source)}"
+            raise GeneratorError(msg)
     dtypes = {n: _as_dtype(v) for n, v in from_pretrained.items() if n in DTYPES and v is not None}
     if not dtypes:
         # diffusers would load its own parts in float32 and those of transformers as they were
         # saved: a half and a whole that do not fit together.
         dtypes[dtype_argument()] = torch.float32
     from_pretrained = {n: v for n, v in from_pretrained.items() if n not in DTYPES} | dtypes
+    own = None if pipeline_class is None else _class_of(pipeline_class)
+    _check_arguments(base, config, own, from_pretrained)
     # A learned word alone is no other model: what has no such word is drawn as by the base.
-    parts = (unet, transformer, lora, biases)
-    known = {"base": base, "config": config, "pipeline_class": pipeline_class, **from_pretrained}
-    origin = known if any(p is not None for p in parts) else None
-    fused: list[dict[str, Any]] = []
-    try:
-        for name, part in (("unet", unet), ("transformer", transformer)):
-            if isinstance(part, (str, Path)) and Path(part).is_file():
-                where = {n: from_pretrained[n] for n in ON_HUB if n in from_pretrained}
-                into = base if config is None else config
-                from_pretrained[name] = load_part(
-                    Path(part), name, into, next(iter(dtypes.values())), where
-                )
-            elif isinstance(part, (str, Path)):
-                from_pretrained[name] = _model_class(Path(part)).from_pretrained(part, **dtypes)
-            elif part is not None:
-                from_pretrained[name] = part
-        pipeline = _loaded(base, config, pipeline_class, from_pretrained)
-        check_used(pipeline, from_pretrained)
-        for source, scale in weighted(lora).items():
-            fused += fuse_adapter(pipeline, source, scale)
-        for source in several(textual_inversion):
-            words = add_inversion(pipeline, source)
-            fused.append({"name": str(source), "component": "tokenizer", "tokens": words})
-        if biases is not None:
-            _put_biases(pipeline, Path(biases))
-    except (OSError, ValueError) as error:
-        extra = "".join(
-            f" with {name} {str(given)!r}"
-            for name, given in (
-                ("U-Net", unet),
-                ("transformer", transformer),
-                ("LoRA", lora),
-                ("textual inversion", textual_inversion),
-                ("biases", biases),
+    origin = {"base": base, "config": config, "pipeline_class": pipeline_class, **from_pretrained}
+    tuned = any(part is not None for part in (unet, transformer, lora, biases))
+    for name, part in (("unet", unet), ("transformer", transformer)):
+        if isinstance(part, (str, Path)) and Path(part).is_file():
+            where = {n: from_pretrained[n] for n in ON_HUB if n in from_pretrained}
+            into = base if config is None else config
+            from_pretrained[name] = load_part(
+                Path(part), name, into, next(iter(dtypes.values())), where
             )
-            if isinstance(given, (str, Path))
-        )
-        msg = (
-            f"pipeline {str(base)!r}{extra} cannot be loaded ({first_line(error)}): "
-            "check the folder or hub name"
-        )
-        raise GeneratorError(msg) from error
-    pipeline.set_progress_bar_config(disable=True)
+        elif isinstance(part, (str, Path)):
+            from_pretrained[name] = _load_denoiser(part, name, from_pretrained)
+        elif part is not None:
+            from_pretrained[name] = part
+    pipeline = _loaded(base, config, own, from_pretrained)
+    check_used(pipeline, from_pretrained)
+    if not Path(base).is_file():
+        _check_parts(pipeline, base, from_pretrained)
+    check_starts_from_noise(pipeline)
+    fused: list[dict[str, Any]] = []
+    for source, scale in weighted(lora).items():
+        fused += fuse_adapter(pipeline, source, scale)
+    for source in several(textual_inversion):
+        words = add_inversion(pipeline, source)
+        fused.append({"name": str(source), "component": "tokenizer", "tokens": words})
+    if biases is not None:
+        _put_biases(pipeline, Path(biases))
     # What the pipeline cannot tell by itself, for the record and for a comparison with the base.
-    pipeline.privaudit_fused, pipeline.privaudit_base = fused, origin
-    put_in = [unet, transformer, biases, *weighted(lora), *several(textual_inversion)]
-    pipeline.privaudit_fine_tuned = [part for part in put_in if part is not None] or [base]
-    return pipeline.to(device)
+    pipeline.privaudit_fused, pipeline.privaudit_base = fused, origin if tuned else None
+    return pipeline
 
 
 def known_base(pipeline: Any) -> Any:
@@ -159,17 +215,55 @@ def known_base(pipeline: Any) -> Any:
     return None if known is None else load_pipeline(**known, device=pipeline.device)
 
 
+def _check_arguments(
+    base: str | Path, config: str | Path | None, own: Any, from_pretrained: dict[str, Any]
+) -> None:
+    """Check all that can be checked of a folder before gigabytes of it are read."""
+    import diffusers
+
+    index: dict[str, Any] = {}
+    folder = Path(base if config is None else config)
+    if (folder / "model_index.json").is_file():
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    elif is_hub_name(str(folder)):
+        about = {name: from_pretrained[name] for name in ON_HUB if name in from_pretrained}
+        index = dict(diffusers.DiffusionPipeline.load_config(folder.as_posix(), **about))
+    named = getattr(diffusers, str(index.get("_class_name")), None)
+    if index or own:
+        check_keywords("load_pipeline", from_pretrained, index, (own, named))
+    for name, part in from_pretrained.items():
+        if isinstance(part, (str, Path)) and name in index and name not in FROM_PRETRAINED:
+            msg = (
+                f"{name}={str(part)!r} is a text, and only unet= and transformer= take a path: "
+                f"load it with {(index[name] or ['', 'its class'])[-1]}.from_pretrained, and give "
+                "what that returns"
+            )
+            raise GeneratorError(msg)
+    for name in index:
+        if (folder / name).is_dir() and from_pretrained.get(name, ...) is ...:
+            for file in _files_of(folder / name, from_pretrained):
+                if file.suffix == ".bin":
+                    read_pickle(file)
+
+
+def _files_of(
+    folder: Path, from_pretrained: Mapping[str, Any], *, index_first: bool = True
+) -> list[Path]:
+    return weight_files(
+        folder,
+        from_pretrained.get("variant"),
+        use_safetensors=from_pretrained.get("use_safetensors"),
+        index_first=index_first,
+    )
+
+
 def _loaded(
-    base: str | Path,
-    config: str | Path | None,
-    pipeline_class: type | str | None,
-    from_pretrained: dict[str, Any],
+    base: str | Path, config: str | Path | None, own: Any, from_pretrained: dict[str, Any]
 ) -> Any:
     """Load a pipeline as text-to-image; one that diffusers lists for no task, by its own class."""
     import diffusers
 
-    if pipeline_class is not None:
-        own = _class_of(pipeline_class)
+    if own is not None:
         if config is not None or Path(base).is_file():
             msg = f"pipeline_class={own.__name__} takes a folder or hub name, and no single file"
             raise GeneratorError(msg)
@@ -213,25 +307,94 @@ def _class_of(given: type | str) -> Any:
     return found
 
 
-def _model_class(folder: Path) -> Any:
-    """Return the class of diffusers that a folder was saved by."""
+def _load_denoiser(source: str | Path, part: str, from_pretrained: Mapping[str, Any]) -> Any:
+    """Load a U-Net or transformer from its folder or hub name, all of it."""
     import diffusers
 
-    config = folder / "config.json"
-    named = json.loads(config.read_text()).get("_class_name", "") if config.exists() else ""
-    return getattr(diffusers, named, diffusers.UNet2DConditionModel)
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        inner = folder / part
+        hint = f": name {str(inner)!r}" if (inner / "config.json").is_file() else ""
+        msg = f"{part} {str(source)!r} is no folder of a model: it has no config.json{hint}"
+        raise GeneratorError(msg)
+    how = {n: from_pretrained[n] for n in (*ON_HUB, *HOW) if n in from_pretrained}
+    on_hub = {n: value for n, value in how.items() if n in ON_HUB}
+    config: Any = diffusers.UNet2DConditionModel.load_config(source, **on_hub)
+    named = config.get("_class_name", "UNet2DConditionModel")
+    kind: Any = getattr(diffusers, str(named), None)
+    if kind is None:
+        msg = (
+            f"{part} {str(source)!r} is a {named}, which diffusers {diffusers.__version__} does "
+            "not have: load it yourself, and give the model"
+        )
+        raise GeneratorError(msg)
+    files = _files_of(folder, from_pretrained)
+    if folder.is_dir() and not files:
+        there = ", ".join(sorted(file.name for file in folder.iterdir()))
+        msg = (
+            f"{part} {str(source)!r} has no file of weights of the name that diffusers reads, "
+            f"only {there:.300}: of diffusion_pytorch_model.fp16.safetensors the variant is "
+            'given as variant="fp16"'
+        )
+        raise GeneratorError(msg)
+    for file in files:
+        if file.suffix == ".bin":
+            read_pickle(file)
+    variant = from_pretrained.get("variant")
+    if variant and (not folder.is_dir() or any(f".{variant}" in file.name for file in files)):
+        how["variant"] = variant
+    dtype: Any = next(from_pretrained[n] for n in DTYPES if from_pretrained.get(n) is not None)
+    if isinstance(dtype, Mapping):
+        dtype = dtype.get(part, dtype.get("default", torch.float32))
+    model = kind.from_pretrained(source, **how, **{dtype_argument(): dtype})
+    _check_part(part, model, folder, from_pretrained)
+    return model
 
 
 def check_used(pipeline: Any, parts: dict[str, Any]) -> None:
-    """Check that a pipeline took the models it was given: diffusers passes over others."""
+    """Check that a pipeline took what it was given: diffusers passes over the rest."""
     for name, part in parts.items():
-        if isinstance(part, torch.nn.Module) and getattr(pipeline, name, None) is not part:
+        module = isinstance(part, torch.nn.Module) or name in pipeline.components
+        if module and getattr(pipeline, name, None) is not part:
             there = [n for n, p in pipeline.components.items() if isinstance(p, torch.nn.Module)]
             msg = (
                 f"{type(pipeline).__name__} has no {name}, so the one given would not be audited: "
                 f"its models are {', '.join(there)}"
             )
             raise GeneratorError(msg)
+    check_keywords("load_pipeline", parts, pipeline.components, [type(pipeline)])
+
+
+def _check_parts(pipeline: Any, base: str | Path, given: Mapping[str, Any]) -> None:
+    """Check that each model of a pipeline is what the files hold that it was loaded from.
+
+    Parameters
+    ----------
+    pipeline
+        Loaded from a folder or hub name, on no device yet.
+    base
+        That folder.
+    given
+        Arguments of ``from_pretrained``: a model among them is its owner's affair.
+
+    Raises
+    ------
+    GeneratorError
+        If a tensor of a file is not in its model, or the other way round.
+    """
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module) and given.get(name) is not part:
+            _check_part(name, part, Path(base) / name, given)
+
+
+def _check_part(name: str, model: Any, folder: Path, given: Mapping[str, Any]) -> None:
+    """Check one, in the folder that its library says it was loaded from."""
+    from diffusers import ModelMixin
+
+    source = getattr(getattr(model, "config", None), "_name_or_path", None)
+    folder = Path(source) if source and Path(source).is_dir() else folder
+    files = _files_of(folder, given, index_first=isinstance(model, ModelMixin))
+    check_part(name, folder, files, model)
 
 
 def _put_biases(pipeline: Any, folder: Path) -> None:

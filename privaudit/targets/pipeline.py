@@ -17,7 +17,7 @@ from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values, library_versions
 from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.arguments import LIBRARIES, plain
-from privaudit.targets.calls import call_of, parameters_of
+from privaudit.targets.calls import call_of, check_starts_from_noise, parameters_of
 from privaudit.targets.identity import PROBES, component_identity
 from privaudit.targets.image_to_image import ImageToImage
 from privaudit.targets.loading import known_base
@@ -76,8 +76,8 @@ class PipelineTarget:
     Raises
     ------
     GeneratorError
-        If ``pipeline`` does not take a prompt or a generator, ``call`` names an argument it
-        lacks, or none of its adapters has an effect.
+        If ``pipeline`` does not take a prompt or a generator, or starts from a picture, ``call``
+        names an argument it lacks, or none of its adapters has an effect.
     """
 
     persistent = True
@@ -93,6 +93,7 @@ class PipelineTarget:
         **call: Any,
     ) -> None:
         self._call = call_of(pipeline, num_inference_steps, guidance_scale, call)
+        check_starts_from_noise(pipeline)
         if not allow_inactive_adapters:
             check_active(pipeline, call)
         self._given = pipeline

@@ -12,7 +12,17 @@ from privaudit.batching import rounded_batch_size
 from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
 from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
-from privaudit.targets.arguments import DTYPES, LIBRARIES, plain, several, weighted
+from privaudit.hub import describe_missing
+from privaudit.targets.arguments import (
+    DTYPES,
+    FROM_PRETRAINED,
+    LIBRARIES,
+    OWN,
+    check_keywords,
+    plain,
+    several,
+    weighted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -87,10 +97,12 @@ class SavedPipeline:
         for name, path in self._files.items():
             if not path.exists():
                 msg = (
-                    f"{name} {str(path)!r} is no file or folder: of a model on the hub, give what "
-                    "huggingface_hub.snapshot_download returned, or use privaudit.load_pipeline"
+                    f"{name} {str(path)!r} {describe_missing(path)}. Of a model on the hub, give "
+                    "what huggingface_hub.snapshot_download returned, or use "
+                    "privaudit.load_pipeline"
                 )
                 raise GeneratorError(msg)
+        self._check_keywords(from_pretrained)
         for name, value in from_pretrained.items():
             bare = value is None or isinstance(value, (bool, int, float))
             if not bare and not (name in NAMED and re.fullmatch(r"[\w.-]+", str(value))):
@@ -107,6 +119,25 @@ class SavedPipeline:
         self._from_pretrained = from_pretrained
         self.device = chosen_device(device)
         """Where it runs, or will."""
+
+    def _check_keywords(self, from_pretrained: Collection[str]) -> None:
+        """Check that somebody reads each; diffusers is imported for those that its index lacks."""
+        index = self._index()
+        kinds: list[Any] = []
+        if set(from_pretrained) - {*index, *OWN, *FROM_PRETRAINED}:
+            import diffusers
+
+            kinds.append(getattr(diffusers, str(index.get("_class_name")), None))
+        check_keywords("SavedPipeline", from_pretrained, index, kinds)
+
+    def _index(self) -> dict[str, Any]:
+        """Return what the folder says that the pipeline is made of; nothing if it does not."""
+        folder = self._paths.get("config", self._paths["base"])
+        try:
+            index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return index
 
     @property
     def privaudit_fine_tuned(self) -> list[Path]:
@@ -186,11 +217,7 @@ class SavedPipeline:
 
     def describe(self) -> dict[str, Any]:
         """Say what the files and arguments tell, without loading anything."""
-        try:
-            folder = self._paths.get("config", self._paths["base"])
-            index = json.loads((folder / "model_index.json").read_text())
-        except (OSError, ValueError):
-            index = {}
+        index = self._index()
         described = {
             "class": index.get("_class_name", type(self).__name__),
             "device": str(self.device),

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from privaudit.diffusion.weights import compared, read_weights
 from privaudit.errors import GeneratorError, first_line
-from privaudit.targets.weights import compared, read_weights
 
 __all__ = ["ON_HUB", "load_part", "load_single_file"]
 

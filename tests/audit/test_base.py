@@ -11,7 +11,8 @@ from PIL import Image
 
 from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, SavedPipeline
 from privaudit.audit.checks.passes import judge_base
-from privaudit.audit.models import Setup
+from privaudit.audit.models import Models
+from privaudit.audit.threat_models import get_threat_model
 from privaudit.errors import InvalidAuditError
 from privaudit.record import BlindBaseline, Interval
 from privaudit.store import Store
@@ -132,12 +133,14 @@ def test_a_saved_pipeline_knows_its_own_base(emoji: dict[str, Any]) -> None:
             non_members=emoji["non_member"][:4],
             image_encoder=PixelEncoder(),
         )
-        return Setup(inputs, SETTINGS.replace(**changes), Store(None)).calibration_base
+        return Models(inputs, SETTINGS.replace(**changes), Store(None)).base_to_ask(
+            get_threat_model("I")
+        )
 
     own = base_of(tuned)
     assert (
         own.fingerprint
-        == Setup(
+        == Models(
             AuditInputs(plain, [], [], PixelEncoder()), SETTINGS, Store(None)
         ).target.fingerprint
     )

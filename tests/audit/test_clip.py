@@ -56,7 +56,7 @@ def test_a_leak_is_seen_and_no_other_result_changes(folder: str) -> None:
     one, other = audit.result("I", FIRST), plain.result("I", FIRST)
     assert one.member_scores == other.member_scores
     assert one.non_member_scores == other.non_member_scores
-    assert "clip" not in plain.setup.measurement.describe()
+    assert "clip" not in plain.models.measurement.describe()
     document = json.loads(audit.record().to_json())
     assert document["settings"]["clip"] == folder
     said = document["provenance"]["models"]["measurement"]["clip"]
@@ -68,7 +68,7 @@ def test_without_a_name_it_is_refused_before_anything_is_drawn() -> None:
     model = Model(SAMPLES[:40])
     audit = audited(FIRST, *BY_CLIP, clip=None, model=model)
     with pytest.raises(SettingError, match=f"{BY_CLIP[0]} compares .* --privaudit-clip="):
-        audit.setup.target  # noqa: B018  # before a shadow is fine-tuned, or a caption is written
+        audit.models.target  # noqa: B018  # before a shadow is fine-tuned, or a caption is written
     with pytest.raises(SettingError, match=BY_CLIP[0]):
         audit.result("I", FIRST)
     assert model.calls == 0
@@ -78,8 +78,8 @@ def test_where_nothing_reads_it_it_is_not_loaded_and_said() -> None:
     audit = audited(FIRST, clip="/nowhere/at/all")
     plain = audited(FIRST, clip=None)
     assert audit.result("I", FIRST).member_scores == plain.result("I", FIRST).member_scores
-    assert audit.setup.measurement.identity == plain.setup.measurement.identity
-    assert any(models.IDLE in note for note in audit.setup.notes())
+    assert audit.models.measurement.identity == plain.models.measurement.identity
+    assert any(models.IDLE in note for note in audit.models.notes())
     assert audit.record().settings["clip"] is None
     assert "clip" in audit.record().settings["without_effect"]
 
@@ -93,7 +93,7 @@ def test_the_combined_model_reads_it_too_with_what_it_is_over_the_base(folder: s
     base = Model([], 3)
     found = audited(READER, clip=folder, base_model=base).result("I", READER)
     assert {"clip", "clip over base"} <= set(found.blocks)
-    assert "clip" not in audited(READER, clip=None).setup.measurement.describe()
+    assert "clip" not in audited(READER, clip=None).models.measurement.describe()
 
 
 @pytest.mark.slow  # three audits

@@ -63,7 +63,7 @@ def test_a_copier_is_counted_member_by_member(emoji: dict[str, Any]) -> None:
     one, other = (audit.result("I", attack).near_copies for attack in ("threshold", "combined"))
     assert one == other
     assert one is not None
-    evaluated = audit.experiment("I").evaluation.members
+    evaluated = audit.sets("I").evaluation.members
     known = {sample.id for sample in emoji["member"][:40:2]}
     assert one.members == sum(sample.id in known for sample in evaluated) > 0
     assert one.non_members == 0

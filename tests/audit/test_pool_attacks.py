@@ -66,7 +66,7 @@ def test_over_many_sets_a_model_that_remembers_nobody_is_at_chance() -> None:
     labels = np.arange(40) < 20
     for seed in range(12):
         audit = audited(Model([], seed), *POOLED, samples=drawn_samples(80, 10 + seed))
-        experiment = audit.experiment("I")
+        experiment = audit.sets("I")
         sets = experiment.calibration, experiment.evaluation
         known, asked = audit.scorer(experiment)._both(*sets)
         for name in POOLED:
@@ -86,8 +86,8 @@ def test_a_pool_adds_no_image_and_changes_no_other_result(leaking: tuple[Audit, 
         assert one.member_scores == other.member_scores
         assert one.non_member_scores == other.non_member_scores
     assert model.calls == asked.calls
-    assert "pool" in audit.setup.measurement.describe()
-    assert "pool" not in plain.setup.measurement.describe()
+    assert "pool" in audit.models.measurement.describe()
+    assert "pool" not in plain.models.measurement.describe()
 
 
 @pytest.mark.slow  # two audits more
@@ -105,14 +105,14 @@ def test_a_store_of_another_audit_has_the_images_and_not_the_answer(
 
 def test_one_target_has_one_pool_for_both_of_its_sets() -> None:
     audit = audited(Model(SAMPLES[:20]), POOLED[0])
-    experiment = audit.experiment("I")
+    experiment = audit.sets("I")
     known, asked = audit.scorer(experiment)._both(experiment.calibration, experiment.evaluation)
     assert known.pool is not None
     assert asked.pool is not None
     assert len(known.pool.samples) == len(asked.pool.samples) == 40
     assert len(known.pool.answers) == 160
     np.testing.assert_array_equal(known.pool.answers.pixels, asked.pool.answers.pixels)
-    apart = audit.experiment("III")
+    apart = audit.sets("III")
     shadow, target = audit.scorer(apart)._both(apart.calibration, apart.evaluation)
     assert shadow.pool is not None
     assert target.pool is not None

@@ -107,7 +107,7 @@ def test_it_asks_for_no_image_more() -> None:
 
 def test_the_membership_of_whom_it_evaluates_is_not_read(mistaken: Audit) -> None:
     """Call the evaluated members non-members, and the other way round: no score changes."""
-    experiment = mistaken.experiment("I")
+    experiment = mistaken.sets("I")
     known, asked = experiment.calibration, experiment.evaluation
     swapped = LabelledSet(asked.target, asked.non_members, asked.members)
     scorer = mistaken.scorer(experiment)
@@ -120,14 +120,14 @@ def test_the_membership_of_whom_it_evaluates_is_not_read(mistaken: Audit) -> Non
 def test_the_calibration_set_sees_the_answers_to_the_evaluation_set_and_a_shadow_its_own(
     mistaken: Audit,
 ) -> None:
-    experiment = mistaken.experiment("I")
+    experiment = mistaken.sets("I")
     scorer = mistaken.scorer(experiment)
     known, _ = scorer._both(experiment.calibration, experiment.evaluation)
     alone = scorer.features(experiment.calibration.target, experiment.calibration.samples)
     both, own = beside_pool(known).blocks["pool"], beside_pool(alone).blocks["pool"]
     assert (both >= own - 1e-6).all()
     assert (both > own + 1e-3).any()
-    apart = mistaken.experiment("III")
+    apart = mistaken.sets("III")
     shadow, target = scorer_of(mistaken, "III")._both(apart.calibration, apart.evaluation)
     np.testing.assert_array_equal(
         beside_pool(shadow).blocks["pool"],
@@ -144,7 +144,7 @@ def test_the_calibration_set_sees_the_answers_to_the_evaluation_set_and_a_shadow
 
 
 def scorer_of(audit: Audit, scenario: str) -> Any:
-    return audit.scorer(audit.experiment(scenario))
+    return audit.scorer(audit.sets(scenario))
 
 
 def test_what_the_base_draws_for_somebody_is_subtracted() -> None:
@@ -153,7 +153,7 @@ def test_what_the_base_draws_for_somebody_is_subtracted() -> None:
     base = Mistaken(SAMPLES[:40], SAMPLES)
     base.fingerprint = "base"
     audit = audited(model, base=base)
-    experiment = audit.experiment("I")
+    experiment = audit.sets("I")
     scorer = audit.scorer(experiment)
     both = [beside_pool(f) for f in scorer._both(experiment.calibration, experiment.evaluation)]
     for features in both:
@@ -161,7 +161,7 @@ def test_what_the_base_draws_for_somebody_is_subtracted() -> None:
         assert features.base_pool is not None
         assert len(features.base_pool.answers) == 160
     other = audited(model, base=Model([], 5))
-    scorer = other.scorer(other.experiment("I"))
+    scorer = other.scorer(other.sets("I"))
     over = beside_pool(scorer._both(experiment.calibration, experiment.evaluation)[0])
     assert (over.blocks["pool over base"][:20, 0] > 0.1).mean() > 0.8  # its members
 
@@ -170,7 +170,7 @@ def test_without_a_leak_it_is_at_chance() -> None:
     aucs = []
     for seed in range(6):
         audit = audited(Model([], seed), samples=drawn_samples(80, 20 + seed))
-        experiment = audit.experiment("I")
+        experiment = audit.sets("I")
         both = audit.scorer(experiment)._both(experiment.calibration, experiment.evaluation)
         known, asked = map(beside_pool, both)
         scores = make_attack("combined", 0).fit(known, LABELS).score(asked)
@@ -181,15 +181,15 @@ def test_without_a_leak_it_is_at_chance() -> None:
 def test_a_sequential_audit_leaves_the_pool_out_and_says_so() -> None:
     audit = audited(Model(SAMPLES[:40]), sequential=True, budget=0.6, gate="evidence")
     assert audit.result("I", "combined").blocks == ["encoder", "pixels", "structure"]
-    assert "pool" not in audit.setup.measurement.describe()
+    assert "pool" not in audit.models.measurement.describe()
     said = "combined leaves out the answers to others: a sequential audit stops before it has all"
     assert said in audit.record().notes
-    assert said not in audited(Model(SAMPLES[:40])).setup.notes()
+    assert said not in audited(Model(SAMPLES[:40])).models.notes()
 
 
 def test_noise_and_order_of_the_answers_change_nothing() -> None:
     audit = audited(Mistaken(SAMPLES[:20] + SAMPLES[20:30], SAMPLES))
-    experiment = audit.experiment("I")
+    experiment = audit.sets("I")
     known, asked = audit.scorer(experiment)._both(experiment.calibration, experiment.evaluation)
 
     def found(*both: Any) -> tuple[Any, float]:
@@ -219,7 +219,7 @@ def test_noise_and_order_of_the_answers_change_nothing() -> None:
 def test_models_that_are_not_one_share_no_pool() -> None:
     """Only of one target: `in_one_pool` is told, and puts the base's together too."""
     audit = audited(Model(SAMPLES[:40]), base=Model([], 9))
-    experiment = audit.experiment("I")
+    experiment = audit.sets("I")
     scorer = audit.scorer(experiment)
     one = scorer.features(experiment.calibration.target, experiment.calibration.samples)
     other = scorer.features(experiment.evaluation.target, experiment.evaluation.samples)

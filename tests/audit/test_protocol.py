@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import privaudit
 from privaudit import Audit, AuditInputs, AuditSettings, statistics
 from privaudit.audit.baseline import differences, needed
-from privaudit.audit.models import Setup
+from privaudit.audit.models import Models
 from privaudit.errors import BaselineError, SampleError, SettingError
 from privaudit.record import AuditRecord
 from privaudit.report.terminal import render
@@ -87,13 +87,13 @@ def test_who_is_evaluated_calibrated_nothing_and_trained_nothing(
     members, non_members = MEMBERS[:n_members], NON_MEMBERS[:n_non_members]
     changes = {"members": members, "non_members": non_members, "auxiliary_samples": more}
     settings = PAPER.replace(calibration=share, seed=seed)
-    setup = Setup(inputs(recipe, **changes), settings, Store(None))
+    models = Models(inputs(recipe, **changes), settings, Store(None))
     try:
-        experiment = setup.experiment(scenario)
+        sets = models.sets(scenario)
     except SampleError:
         assert not recipe.given  # so few cannot be split, which is found before the fine-tune
         return
-    known, asked = experiment.calibration, experiment.evaluation
+    known, asked = sets.calibration, sets.evaluation
     [trained] = recipe.given
     assert trained == ids(known.members)
     seen = {*trained, *ids(known.samples)}
@@ -109,15 +109,15 @@ def test_who_is_evaluated_calibrated_nothing_and_trained_nothing(
         assert set(ids(right)) & own
         assert set(ids(right)) - own <= set(ids(AUXILIARY if auxiliary else []))
     assert set(trained).isdisjoint(ids(non_members))  # what it does not know, it was not taught
-    assert asked.target is setup.target
-    assert known.target is not setup.target
+    assert asked.target is models.target
+    assert known.target is not models.target
     assert (known.role, asked.role) == ("paper_shadow_model", "target_model")
 
 
 def test_both_scenarios_share_one_shadow_model_and_three_has_another() -> None:
     recipe = Recipe()
-    setup = Setup(inputs(recipe, auxiliary_samples=AUXILIARY), PAPER, Store(None))
-    sets = {name: setup.experiment(name).calibration for name in ("I", "II", "III", "IV")}
+    models = Models(inputs(recipe, auxiliary_samples=AUXILIARY), PAPER, Store(None))
+    sets = {name: models.sets(name).calibration for name in ("I", "II", "III", "IV")}
     assert sets["I"].target is sets["II"].target
     assert sets["III"].target is sets["IV"].target
     assert len(recipe.given) == 2
@@ -131,8 +131,8 @@ def test_the_protocol_changes_nothing_for_who_knows_no_member(scenario: str) -> 
     found = []
     for protocol in ("target", "paper"):
         settings = PAPER.replace(protocol=protocol)
-        setup = Setup(inputs(Recipe(), auxiliary_samples=AUXILIARY), settings, Store(None))
-        one = setup.experiment(scenario)
+        models = Models(inputs(Recipe(), auxiliary_samples=AUXILIARY), settings, Store(None))
+        one = models.sets(scenario)
         found.append((*map(ids, (one.calibration.members, one.evaluation.samples)), one.prompts))
     assert found[0] == found[1]
 
@@ -143,15 +143,15 @@ def test_a_sample_that_would_train_and_be_evaluated_is_found_first() -> None:
     changes = {"members": [MEMBERS[0], twin], "non_members": NON_MEMBERS}
     # Two members, one of which trains the shadow: whichever it is, its twin is evaluated.
     model = Model(MEMBERS)
-    setup = Setup(
+    models = Models(
         inputs(recipe, target_model=model, **changes), PAPER.replace(calibration=1), Store(None)
     )
     with pytest.raises(SampleError, match="of the evaluation set is the same image"):
-        setup.experiment("I")
+        models.sets("I")
     with pytest.raises(SampleError, match="is in both"):
-        Setup(
+        Models(
             inputs(recipe, auxiliary_samples=[*AUXILIARY, MEMBERS[30]]), PAPER, Store(None)
-        ).experiment("I")
+        ).sets("I")
     assert model.calls == 0
     assert not recipe.given  # found before the time that a fine-tune takes
 
@@ -159,9 +159,9 @@ def test_a_sample_that_would_train_and_be_evaluated_is_found_first() -> None:
 def test_known_members_need_the_captions_that_they_are_trained_with() -> None:
     silent = [privaudit.Sample(s.image, " ", id=s.id) for s in MEMBERS]
     recipe = Recipe()
-    setup = Setup(inputs(recipe, members=silent), PAPER, Store(None))
+    models = Models(inputs(recipe, members=silent), PAPER, Store(None))
     with pytest.raises(SampleError, match="of the known members has an empty caption"):
-        setup.experiment("II")
+        models.sets("II")
     assert not recipe.given
 
 
@@ -172,10 +172,8 @@ def test_known_members_need_the_captions_that_they_are_trained_with() -> None:
 def test_the_target_is_what_is_judged(remembered: Any, least: float, most: float) -> None:
     """Its shadow remembers whom it was given: nobody else, and those are not evaluated."""
     one = Audit(inputs(Recipe(), target_model=Model(remembered)), PAPER, Store(None))
-    experiment = one.experiment("I")
-    scores = one.scorer(experiment).scores(
-        "threshold", experiment.calibration, experiment.evaluation
-    )
+    sets = one.sets("I")
+    scores = one.scorer(sets).scores("threshold", sets.calibration, sets.evaluation)
     assert least <= statistics.auc(scores.members, scores.non_members) <= most
     assert len(scores.members) == 20
 
@@ -266,7 +264,7 @@ def test_without_a_recipe_all_that_is_lacking_is_one_typed_error() -> None:
     one = Audit(inputs(None), PAPER)
     with pytest.raises(SettingError, match="attack-I cannot be asked without fine_tune: "):
         one.result("I", "threshold")
-    assert one.setup.scenarios == ()
+    assert one.models.scenarios == ()
 
 
 # ---------------------------------------------------------------------------- a real pipeline
@@ -321,7 +319,7 @@ def test_what_a_real_shadow_model_learnt_finds_the_members_of_a_real_target(
     assert {*made[0], *first.member_scores} == {*ids(members)}
     assert set(made[0]).isdisjoint(first.member_scores)
     # The shadow tells its own members too, and its line divides those of the target.
-    experiment = one.experiment("I")
-    own = one.scorer(experiment).scores("threshold", experiment.calibration, experiment.evaluation)
+    sets = one.sets("I")
+    own = one.scorer(sets).scores("threshold", sets.calibration, sets.evaluation)
     assert statistics.auc(own.calibration[:12], own.calibration[12:]) > 0.65
     assert first.success_rate.value > 0.65

@@ -16,7 +16,7 @@ from privaudit import (
     PipelineTarget,
     load_pipeline,
 )
-from privaudit.audit.checks.controls import judge
+from privaudit.audit.checks.controls import judge_sensitivity
 from privaudit.measurements.pixels import structural_similarities
 from privaudit.report.terminal import render
 from privaudit.store import Store
@@ -138,22 +138,13 @@ def test_an_untrained_autoencoder_can_draw_nobody(emoji: dict[str, Any]) -> None
 @pytest.mark.parametrize("auc", [0.55, 0.6, float("nan")])
 def test_an_audit_that_cannot_see_a_round_trip_is_invalid(auc: float) -> None:
     def judged(value: float) -> list[str]:
-        return judge(
-            blind_image=None,
-            blind_caption=None,
-            blind_facts=None,
-            blind_limit=0.55,
-            duplicates=[],
-            evaluation_ids=["a"],
-            is_base=False,
-            controls={},
-            sensitivity={"threshold": {ROUND_TRIP: value}},
-            budget=0.6,
-        ).reasons
+        return judge_sensitivity({"threshold": {ROUND_TRIP: value}}, 0.6)
 
     assert judged(0.61) == []
     [reason] = judged(auc)
     assert "its own autoencoder" in reason
+    # At a budget of 1 nothing can be over it: such an audit only compares.
+    assert judge_sensitivity({"threshold": {ROUND_TRIP: auc}}, 1.0) == []
 
 
 def test_what_has_no_autoencoder_has_no_round_trip() -> None:

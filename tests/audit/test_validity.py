@@ -20,8 +20,14 @@ from privaudit import (
     load_encoder,
     split_by_coin,
 )
-from privaudit.audit.checks.controls import judge
-from privaudit.audit.checks.samples import blind_baseline, blind_caption_baseline, near_duplicates
+from privaudit.audit.checks import CHECKS, Stage
+from privaudit.audit.checks.controls import judge_control, judge_is_base
+from privaudit.audit.checks.samples import (
+    blind_baseline,
+    blind_caption_baseline,
+    judge_blind,
+    near_duplicates,
+)
 from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import InvalidAuditError, SampleError, ScoreError
 from privaudit.record import BlindBaseline, Interval
@@ -109,20 +115,29 @@ def test_dimmed_copies_are_near_duplicates_and_other_emoji_are_not(
 
 def test_every_reason_is_given() -> None:
     blind = BlindBaseline(auc=0.9, interval=Interval(low=0.8, high=0.95, confidence=0.95))
-    found = judge(
-        blind_image=blind,
-        blind_caption=None,
-        blind_facts=None,
-        blind_limit=0.55,
-        duplicates=[],
-        evaluation_ids=["a"],
-        is_base=True,
-        controls={"attack-I-threshold": float("nan")},
+    reasons = [
+        *judge_is_base(True),
+        *judge_blind("images", blind, 0.55),
+        *judge_blind("captions", None, 0.55),
+        *judge_control("attack-I-threshold", float("nan")),
+    ]
+    assert len(reasons) == 3
+    assert reasons[0].startswith("the target draws exactly what its base model draws")
+    assert reasons[1].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
+    assert reasons[2].startswith("positive control AUC nan < 0.95")
+
+
+def test_the_checks_of_one_stage_are_merged_and_run_in_the_order_of_the_list(
+    emoji: dict[str, Any],
+) -> None:
+    stages = [check.stage for check in CHECKS]
+    assert stages == sorted(stages, key=list(Stage).index)
+    loud = [Sample(s.image, s.caption.upper(), id=s.id) for s in emoji["member"][:40]]
+    audit = Audit(
+        ingredients(emoji, members=loud, image_encoder=Blind(), target_model=never), SETTINGS
     )
-    assert len(found.reasons) == 3
-    assert found.reasons[0].startswith("the target draws exactly what its base model draws")
-    assert found.reasons[1].startswith("blind AUC 0.900 (at least 0.800) > 0.55")
-    assert found.reasons[2].startswith("positive control AUC nan < 0.95")
+    reasons = audit.check("I", "threshold").reasons
+    assert [reason.split()[0] for reason in reasons] == ["blind", "positive"]
 
 
 def ingredients(emoji: dict[str, Any], **changes: Any) -> AuditInputs:

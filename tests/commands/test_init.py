@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from privaudit.__main__ import main
-from privaudit.commands import doctor
+from privaudit.commands import doctor, init
 from privaudit.errors import EXTRAS
 from tests.parts import AUDITS
 from tests.parts.documents import read_session
@@ -138,7 +138,8 @@ def test_nothing_is_overwritten(owner: Path, capsys: pytest.CaptureFixture[str])
     mine.write_text("mine")
     assert main(["init", "base", "data"]) == 1
     assert capsys.readouterr().err == (
-        "privaudit: audits/conftest.py exists: nothing was written; name --into=FOLDER\n"
+        "privaudit: audits/conftest.py exists, so nothing was written: delete what you no longer "
+        "need, or name another folder with --into=FOLDER\n"
     )
     assert mine.read_text() == "mine"
     assert list((owner / "audits").iterdir()) == [mine]
@@ -147,11 +148,17 @@ def test_nothing_is_overwritten(owner: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["absent", "data"], "absent is no file, folder or hub name: name the model"),
+        (["xyz", "data"], "xyz does not exist: name the model"),
+        (["runn", "data"], "runn does not exist (there is run): name the model"),
+        (["run/checkpoint-11", "data"], "does not exist (there is run/checkpoint-10)"),
+        (["rum/checkpoint-10", "data"], "rum/checkpoint-10 does not exist (there is run)"),
+        (["./owner/model", "data"], "owner/model does not exist: name the model"),
         (["adapter", "data"], "adapter is an adapter, and nothing in it names the pipeline"),
-        (["adapter", "data", "--base", "nowhere"], "base 'nowhere' is no folder or hub name"),
+        (["adapter", "data", "--base", "nowhere"], "the base nowhere does not exist: name it"),
         (["base", "data/train"], "has no folders train and holdout, so nothing says what"),
-        (["base", "nothing"], "nothing is no file or folder: name what the model was fine-tuned"),
+        (["adapter", "data", "--base", "bass"], "the base bass does not exist (there is base)"),
+        (["base", "nothing"], "nothing does not exist: name what the model was fine-tuned on"),
+        (["base", "dta"], "dta does not exist (there is data): name what the model was"),
         (["base", "data/train", "--non-members", "base"], "base has no metadata"),
         (["data/train", "data"], "has no checkpoint of a layout that we know"),
         (["cut.safetensors", "data", "--base", "base"], "cut.safetensors cannot be read"),
@@ -171,10 +178,46 @@ def test_what_cannot_be_found_out_is_one_line(
     assert not (owner / "audits").exists()
 
 
-def test_a_name_on_the_hub_is_loaded_from_it(owner: Path) -> None:
+def test_a_name_on_the_hub_is_loaded_from_it(
+    owner: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["init", "someone/faces", "data"]) == 0
+    assert "model: a whole pipeline, base someone/faces of the hub" in capsys.readouterr().out
     text = (owner / "audits" / "test_membership.py").read_text()
     assert "privaudit.load_pipeline('someone/faces')" in text
+
+
+@pytest.mark.parametrize(
+    ("n", "lines"),
+    [
+        (3, ["warning: 3 + 3 samples decide nothing, and fewer than 18 + 18 never can"]),
+        (6, ["warning: 6 + 6 samples decide nothing, and fewer than 18 + 18 never can"]),
+        (18, ["warning: 18 + 18 samples are few: chance takes a clean model over the budget"]),
+        (100, ["warning: 100 + 100 samples are few: chance takes a clean model over the budget"]),
+        (168, []),
+    ],
+)
+def test_sets_that_are_too_small_are_warned_of(n: int, lines: list[str]) -> None:
+    warned = init._power_lines(n, n)
+    assert len(warned) == 2 * len(lines)
+    assert all(warned[0].startswith(line) for line in lines)
+    assert all(
+        warned[1].startswith("  168 + 168 bring that under 5%, and 344 + 344 show an AUC of 0.7")
+        for _ in lines
+    )
+
+
+def test_a_claim_beside_the_weights_is_pointed_out(
+    owner: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (owner / "tuned" / "unet" / "privaudit_privacy.json").write_text("{}")
+    assert main(["init", "tuned", "data", "--base", "base"]) == 0
+    said = capsys.readouterr().out
+    assert "note: privaudit_privacy.json claims differential privacy" in said
+    assert "split_by_coin chose before training" in said
+    shutil.rmtree(owner / "audits")
+    assert main(["init", "run", "data", "--base", "base"]) == 0
+    assert "differential privacy" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -191,25 +234,29 @@ def test_the_doctor_names_what_is_missing_and_the_cost(
     assert any(line.startswith("ok      extra finetune: installed") for line in lines)
     assert any(line.startswith("ok      GPU: ") for line in lines)
     assert any("127.0.0.1 cannot be reached" in line for line in lines)
-    assert f"cost: privaudit: {2 * N} images to generate, 0 in the store" in "\n".join(lines)
+    assert f"cost    privaudit: {2 * N} images to generate, 0 in the store" in lines[-4]
+    assert lines[-1] == "ready: pytest audits"
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(doctor, "in_cache", lambda name: False)
     assert main(["doctor", "no-such-folder"]) == 1
     said = capsys.readouterr().out
-    assert 'ok      extra ray: not installed, pip install "privaudit[ray]" brings ray' in said
+    assert 'note    extra ray: not installed, pip install "privaudit[ray]" brings ray' in said
     assert (
         "MISSING encoder: facebook/deit-base-distilled-patch16-384 is not on this machine" in said
     )
-    assert "cost: no-such-folder does not exist; privaudit init writes an audit" in said
+    assert "MISSING audits: no-such-folder does not exist" in said
+    assert said.splitlines()[-1] == "not ready: encoder, no-such-folder"
 
 
 def test_a_folder_that_was_named_has_to_be_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "in_cache", lambda name: True)
     assert main(["doctor"]) == 0  # before the first audit
+    assert capsys.readouterr().out.endswith("ready: privaudit init MODEL DATA\n")
     assert main(["doctor", "audist"]) == 1
+    assert capsys.readouterr().out.endswith("not ready: audist\n")
 
 
 def test_every_extra_says_what_it_is_for() -> None:
@@ -227,3 +274,4 @@ def test_an_audit_that_cannot_be_planned_is_an_error(
     assert "cannot be planned: " in said
     assert "is no file or folder" in said
     assert "MISSING the plan: pytest audits --privaudit-plan ended with 1" in said
+    assert said.splitlines()[-1] == "not ready: the plan of audits"

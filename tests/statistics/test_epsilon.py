@@ -11,11 +11,11 @@ from scipy import stats
 
 from privaudit.errors import ScoreError, SettingError
 from privaudit.statistics import (
-    Corrected,
+    Bonferroni,
     EpsilonBound,
     Fixed,
     Rule,
-    Surest,
+    TopShare,
     epsilon_from_rates,
     epsilon_one_run,
     least_samples,
@@ -55,7 +55,7 @@ def check_error(shares: dict[int, float], draws: int) -> None:
     assert np.mean(list(shares.values())) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / total)
 
 
-@pytest.mark.parametrize("rule", [Corrected(), Surest()])
+@pytest.mark.parametrize("rule", [Bonferroni(), TopShare()])
 def test_constant_scores_prove_nothing_at_any_size(rule: Rule) -> None:
     def bound(heads: np.ndarray, ids: Ids, _: np.random.Generator) -> EpsilonBound:
         sides = np.zeros(heads.sum()), np.zeros((~heads).sum())
@@ -79,11 +79,11 @@ def test_without_ids_a_tie_is_a_wrong_guess() -> None:
     assert (bound.epsilon, bound.correct) == (0.0, 0)
     keep = np.random.default_rng(0).random(200) < 0.9
     told = np.where(keep, np.repeat([1.0, 0.0], 100), np.repeat([0.0, 1.0], 100))
-    weakest = epsilon_one_run(told[:100], told[100:], delta=0.0, rule=Surest())
+    weakest = epsilon_one_run(told[:100], told[100:], delta=0.0, rule=TopShare())
     for salt in range(20):
         names = [f"{salt}/{i}" for i in range(200)]
         ids = (names[:100], names[100:])
-        bound = epsilon_one_run(told[:100], told[100:], delta=0.0, ids=ids, rule=Surest())
+        bound = epsilon_one_run(told[:100], told[100:], delta=0.0, ids=ids, rule=TopShare())
         assert bound.epsilon > weakest.epsilon
 
 
@@ -158,7 +158,7 @@ def test_no_noise_at_all_is_refuted_by_few_canaries() -> None:
 
 @pytest.mark.parametrize(("hypothesis", "claim"), [("any", 3.0), ("gaussian", 8.0)])
 def test_least_samples_is_where_a_bound_passes_the_claim(hypothesis: str, claim: float) -> None:
-    rule, delta = Surest(1.0), 1e-6
+    rule, delta = TopShare(1.0), 1e-6
     n = least_samples(claim, delta=delta, rule=rule, hypothesis=hypothesis)  # type: ignore[arg-type]
     assert n is not None
     for size, refutes in ((n + n % 2, True), (n - 2 - n % 2, False)):
@@ -171,7 +171,7 @@ def test_least_samples_is_where_a_bound_passes_the_claim(hypothesis: str, claim:
 def test_a_claim_of_8_needs_tens_of_thousands() -> None:
     # Six results share the error, half of the samples are guessed: issue 11's 28,500.
     level = 1 - 0.05 / 6
-    needed = least_samples(8.0, delta=0.0, confidence=level, rule=Surest())
+    needed = least_samples(8.0, delta=0.0, confidence=level, rule=TopShare())
     assert needed == pytest.approx(28_500, rel=0.01)
     assert least_samples(8.0, delta=1e-3, confidence=level) is None
     canaries = least_samples(8.0, delta=1e-5, hypothesis="gaussian")
@@ -187,7 +187,7 @@ def test_a_window_of_sizes_is_not_stepped_over() -> None:
     smallest = min(p_value(n) for n in range(18_000, 60_000, 2_000))
     assert p_value(16_384) > smallest * 1.02
     level = 1 - smallest * 1.005
-    needed = least_samples(8.0, delta=1.007e-5, confidence=level, rule=Surest(1.0))
+    needed = least_samples(8.0, delta=1.007e-5, confidence=level, rule=TopShare(1.0))
     assert needed is not None
     assert p_value(needed) < 1 - level
 
@@ -201,7 +201,7 @@ def test_mistakes_are_named() -> None:
     ):
         with pytest.raises(SettingError, match=said):
             epsilon_one_run([1], [0], **arguments)  # type: ignore[arg-type]
-    for rule, share in ((Surest, 0.0), (Corrected, (0.5, 2.0)), (Corrected, ())):
+    for rule, share in ((TopShare, 0.0), (Bonferroni, (0.5, 2.0)), (Bonferroni, ())):
         with pytest.raises(SettingError):
             rule(share)  # type: ignore[operator]
     with pytest.raises(ScoreError, match="1 and 2 ids do not name"):

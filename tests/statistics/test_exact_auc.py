@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privaudit.errors import SettingError
-from privaudit.statistics import PairCounts, auc, auc_exceeds, count_pairs
+from privaudit.statistics import PairCounts, auc, count_pairs
 
 scores = st.lists(st.integers(-9, 9), min_size=1, max_size=40)
 
@@ -40,10 +40,10 @@ def test_an_auc_equal_to_the_budget_does_not_exceed_it() -> None:
     for wins, m, n, budget in ties:
         sides = with_wins(wins, m, n)
         assert count_pairs(*sides) == PairCounts(wins, 0, m * n)
-        assert not auc_exceeds(*sides, float(budget))
-        assert not auc_exceeds(*sides, Decimal(budget))
+        assert not count_pairs(*sides).exceeds(float(budget))
+        assert not count_pairs(*sides).exceeds(Decimal(budget))
         assert auc(*sides) == float(budget)  # so a plain comparison is right, too
-        assert auc_exceeds(*with_wins(wins + 1, m, n), float(budget))
+        assert count_pairs(*with_wins(wins + 1, m, n)).exceeds(float(budget))
 
 
 @given(scores, scores)
@@ -59,10 +59,10 @@ def test_counts_are_what_two_loops_count(members: list[int], non_members: list[i
 @pytest.mark.parametrize("budget", ["much", float("nan"), float("inf")])
 def test_a_budget_that_is_no_number_is_refused(budget: object) -> None:
     with pytest.raises(SettingError, match="is not a number to compare an AUC with"):
-        auc_exceeds([1.0], [0.0], budget)  # type: ignore[arg-type]
+        count_pairs([1.0], [0.0]).exceeds(budget)  # type: ignore[arg-type]
 
 
 def test_a_numpy_budget_is_read_as_it_is_printed() -> None:
     sides = with_wins(240, 20, 20)
-    assert not auc_exceeds(*sides, np.float64(0.6))
-    assert not auc_exceeds(*sides, np.float32(0.6))
+    assert not count_pairs(*sides).exceeds(np.float64(0.6))
+    assert not count_pairs(*sides).exceeds(np.float32(0.6))

@@ -14,11 +14,11 @@ from privaudit.statistics import (
     ResultScores,
     auc_bound,
     false_red_rate,
-    iut_upper_bounds,
     least_for_a_verdict,
     samples_to_decide,
     simultaneous_lower_bounds,
 )
+from tests.statistics.test_simultaneous import upper_bounds
 
 
 def clean_aucs(m: int, n: int, k: int, correlation: float, audits: int, seed: int) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_so_many_samples_decide_both_ways() -> None:
                 for k in range(12)
             }
             if np.ndim(shift) == 0:
-                passed += max(iut_upper_bounds(results).bounds.values()) <= 0.6
+                passed += max(upper_bounds(results).values()) <= 0.6
             else:
                 failed += max(simultaneous_lower_bounds(results).bounds.values()) > 0.6
     assert passed / 40 >= 0.8 - 3 * math.sqrt(0.16 / 40)

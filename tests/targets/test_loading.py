@@ -35,7 +35,7 @@ def named(folder: Path, kind: str) -> None:
 
 
 def test_what_cannot_be_loaded_says_what_it_is(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(GeneratorError, match=r"cannot be loaded .*check the folder or hub name"):
+    with pytest.raises(GeneratorError, match=r"base '.*nothing' does not exist: in .* is no 'noth"):
         load_pipeline(tmp_path / "nothing", device="cpu")
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"")
@@ -173,7 +173,7 @@ def test_a_saved_pipeline_takes_several_adapters_and_knows_them_by_scale(tmp_pat
     assert len(known | {saved.fingerprint}) == 5
     assert saved.base is not None
     assert set(saved.base.describe()["files"]) == {"base"}
-    with pytest.raises(GeneratorError, match=r"lora 2 .* is no file or folder"):
+    with pytest.raises(GeneratorError, match=r"lora 2 .* does not exist"):
         SavedPipeline(MODELS / "base", lora=[one, tmp_path / "nothing"], device="cpu")
 
 
@@ -229,3 +229,26 @@ def test_a_dtype_may_be_named(named: Any) -> None:
 def test_what_is_no_dtype_is_refused_and_not_read_as_float32(named: Any) -> None:
     with pytest.raises(GeneratorError, match="is no dtype of torch"):
         load_pipeline(MODELS / "base", dtype=named, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        (9, "9 input channels .* an inpainting model"),
+        (8, "as InstructPix2Pix does"),
+        (5, "a depth"),
+    ],
+)
+def test_a_model_that_starts_from_a_picture_is_refused_with_the_reason(
+    tmp_path: Path, channels: int, said: str
+) -> None:
+    pipeline = tiny_pipeline()
+    config = {k: v for k, v in pipeline.unet.config.items() if not k.startswith("_")}
+    wider = type(pipeline.unet).from_config(config | {"in_channels": channels})
+    pipeline.register_modules(unet=wider)
+    with pytest.raises(GeneratorError, match=f"is not text-to-image: .*{said}"):
+        PipelineTarget(pipeline)
+    pipeline.save_pretrained(tmp_path / "base")
+    named(tmp_path / "base", "StableDiffusionInpaintPipeline")
+    with pytest.raises(GeneratorError, match=f"is not text-to-image: .*{said}"):
+        load_pipeline(tmp_path / "base", device="cpu")

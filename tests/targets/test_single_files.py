@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from privaudit import SavedPipeline, load_pipeline
+from privaudit.diffusion.weights import compared
 from privaudit.errors import GeneratorError
-from privaudit.targets.weights import compared
 from tests.parts.original_layouts import original_transformer
 from tests.parts.shipped import built, denoiser, original_denoiser
 from tests.parts.single_files import (

@@ -11,25 +11,24 @@ from privaudit.attacks.registry import registered, strongest, with_strongest
 from privaudit.audit.checks.samples import told_apart
 from privaudit.errors import ScoreError
 from privaudit.fingerprint import fingerprint_values
-from privaudit.record import BlindBaseline, Validity
 from privaudit.statistics import auc_interval
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from privaudit.audit.scoring import Scorer
-    from privaudit.audit.sets import Experiment, LabelledSet
-    from privaudit.record import AttackResult
+    from privaudit.audit.sets import LabelledSet, Sets
+    from privaudit.record import AttackResult, BlindBaseline
     from privaudit.samples import Sample
 
 __all__ = [
-    "doubts",
     "judge_base",
     "judge_copies",
     "judge_exchanged",
-    "judge_pass",
-    "seen_by_stronger",
-    "told_by_base",
+    "judge_shared_prompts",
+    "judge_strongest",
+    "score_base",
+    "score_strongest",
 ]
 
 
@@ -63,10 +62,10 @@ def judge_exchanged(name: str, auc: float, high: float, budget: float) -> list[s
     ]
 
 
-def judge_pass(
+def judge_shared_prompts(
     result: AttackResult, prompts: Collection[str], attacks: Collection[str] = ()
 ) -> list[str]:
-    """Say why a result is not to be believed, if it would pass.
+    """Say why a pass is not to be believed where many samples share a prompt.
 
     Of one caption for all (a subject's, a style's) a model that gives back its members gives any of
     them to anyone, and who compares a sample with its own answers sees nothing.
@@ -80,20 +79,19 @@ def judge_pass(
     attacks
         Inference models of the audit: where one compares with all answers, it decides as well.
     """
-    reasons = judge_exchanged(result.name, result.auc, result.interval.high, result.budget)
     distinct = len(set(prompts))
-    asked = {result.attack, *attacks}
-    pool = result.sequential is None and any(registered(name).reads_pool for name in asked)
+    compared = {result.attack, *attacks}
+    pool = result.sequential is None and any(registered(name).reads_pool for name in compared)
     # At a budget of 1 nothing can be over it, as its owner knows.
     passes = result.verdict == "pass" and result.budget < 1
-    if passes and not pool and distinct < LEAST_DISTINCT * len(prompts):
-        reasons.append(
-            f"{len(prompts)} evaluated samples are asked with {distinct} different prompts: a "
-            f"member that is given back is given to any who shares its prompt, and {result.name} "
-            f"compares each with its own answers alone\nadd {strongest()}, which compares with all "
-            f"answers: {with_strongest([result.attack])}, and not in sequence"
-        )
-    return reasons
+    if not passes or pool or distinct >= LEAST_DISTINCT * len(prompts):
+        return []
+    return [
+        f"{len(prompts)} evaluated samples are asked with {distinct} different prompts: a "
+        f"member that is given back is given to any who shares its prompt, and {result.name} "
+        f"compares each with its own answers alone\nadd {strongest()}, which compares with all "
+        f"answers: {with_strongest([result.attack])}, and not in sequence"
+    ]
 
 
 def judge_copies(result: AttackResult, confidence: float, attacks: Sequence[str] = ()) -> list[str]:
@@ -145,92 +143,69 @@ def _stronger_than(attack: str, attacks: Sequence[str]) -> str:
     return f"take --privaudit-attacks={best}, which reads pixels too, or another encoder"
 
 
-def doubts(
-    scorer: Scorer,
-    experiment: Experiment,
-    evaluation: LabelledSet,
-    result: AttackResult,
-    level: float,
-) -> Validity:
-    """Return all that speaks against a result that would pass, and what a stronger attack sees.
-
-    Parameters
-    ----------
-    scorer
-        Of the scenario.
-    experiment, evaluation
-        The scenario, and whom it evaluated.
-    result
-        One that was decided.
-    level
-        Confidence of one bound, so that those of all results hold together.
-    """
-    prompts = [experiment.prompts[sample.id] for sample in experiment.evaluation.samples]
-    reasons = judge_pass(result, prompts, scorer.settings.attacks)
-    reasons += judge_copies(result, level, scorer.settings.attacks)
-    if reasons:
-        return Validity(reasons=reasons)
-    return seen_by_stronger(scorer, experiment, evaluation, result)
-
-
 MOST_KNOWN, MOST_EVALUATED = 250, 1_000
 """Samples of each class that are fitted on, and looked at: a fit takes the cube of its samples."""
 
 
-def seen_by_stronger(
-    scorer: Scorer,
-    experiment: Experiment,
-    evaluation: LabelledSet,
-    result: AttackResult,
-) -> Validity:
-    """Say why a pass is not to be believed: the registry's strongest attack shows a leak.
+def score_strongest(scorer: Scorer, sets: Sets, evaluation: LabelledSet) -> BlindBaseline | None:
+    """Score the pictures that were drawn anyway with the registry's strongest attack.
 
-    It reads the answers that were given and measured anyway: each sample's own, and with them
-    everybody's by the small picture that is kept of each, whichever tells more. So nothing is
-    generated. Its lower bound must be over the budget, whatever the gate: one bound at the audit's
-    confidence, a scenario at a time. A model that leaks nothing is hardly ever that far over a
-    budget (0.70 with 40 + 40 evaluated and a budget of 0.6), so what is said of false reds stays
-    true. An audit that chose the attack decides by it, and is not asked.
+    It reads the answers that were given and measured: each sample's own, and with them
+    everybody's by the small picture that is kept of each, whichever shows more. So nothing is
+    generated. The lower bound is one at the audit's confidence, a scenario at a time. A model
+    that leaks nothing is hardly ever that far over a budget (0.70 with 40 + 40 evaluated and a
+    budget of 0.6).
 
     Parameters
     ----------
     scorer
-        Of the scenario.
-    experiment
-        What the result calibrated on.
+        Of the threat model.
+    sets
+        What the attack calibrates on.
     evaluation
-        Whom it evaluated.
-    result
-        One that was decided.
+        Whom it evaluates.
 
     Returns
     -------
-    Validity
-        What the attack sees, by its name; empty of a result that did not pass, and where it cannot
-        be fitted.
+    BlindBaseline or None
+        ``None`` where it cannot be fitted.
     """
     attack = strongest()
-    if result.verdict != "pass" or attack in scorer.settings.attacks:
-        return Validity()
-    known, some = _some(experiment.calibration, MOST_KNOWN), _some(evaluation, MOST_EVALUATED)
+    known, some = _some(sets.calibration, MOST_KNOWN), _some(evaluation, MOST_EVALUATED)
     # Of both bounds; of the lower by itself it is the audit's.
     level = round(2 * scorer.settings.confidence - 1, 12)
     try:
         # What everybody was answered helps where it is telling, and is in the way where it is not.
         both = [scorer.scores(attack, known, some, by_cells=cells) for cells in (False, True)]
     except ScoreError:  # too few samples to fit it, or answers that differ by rounding
-        return Validity()
+        return None
     looks = [told_apart(one.members, one.non_members, level) for one in both]
-    found = max(looks, key=lambda one: one.interval.low)
-    low, reasons = found.interval.low, []
-    if low > result.budget:
-        reasons = [
-            f"AUC {result.auc:.3f} by {result.attack}, in pictures in which {attack} sees "
-            f"{found.auc:.3f}, at least {low:.3f}: over the budget of {result.budget:g}, so "
-            f"{result.attack} is too weak a ruler here\n"
-            f"let {attack} decide: {with_strongest(scorer.settings.attacks)}"
-        ]
-    return Validity(stronger={f"{experiment.scenario.name}-{attack}": found}, reasons=reasons)
+    return max(looks, key=lambda one: one.interval.low)
+
+
+def judge_strongest(
+    result: AttackResult, strong: BlindBaseline, attacks: Sequence[str]
+) -> list[str]:
+    """Say why a pass is not to be believed: a stronger attack shows a leak in its pictures.
+
+    Parameters
+    ----------
+    result
+        One that passed.
+    strong
+        What the strongest attack sees in the same pictures.
+    attacks
+        Inference models of the audit.
+    """
+    low, attack = strong.interval.low, strongest()
+    if low <= result.budget:
+        return []
+    return [
+        f"AUC {result.auc:.3f} by {result.attack}, in pictures in which {attack} sees "
+        f"{strong.auc:.3f}, at least {low:.3f}: over the budget of {result.budget:g}, so "
+        f"{result.attack} is too weak a ruler here\n"
+        f"let {attack} decide: {with_strongest(attacks)}"
+    ]
 
 
 def _some(labelled: LabelledSet, most: int) -> LabelledSet:
@@ -248,49 +223,42 @@ def _some(labelled: LabelledSet, most: int) -> LabelledSet:
     )
 
 
-def told_by_base(
-    scorer: Scorer,
-    experiment: Experiment,
-    attack: str,
-    evaluation: LabelledSet,
-    level: float,
-    called: str = "",
-) -> Validity:
-    """Return how well an attack tells members from non-members on the base alone.
+def score_base(
+    scorer: Scorer, sets: Sets, attack: str, evaluation: LabelledSet, confidence: float
+) -> BlindBaseline:
+    """Score the sets on the base model, which was fine-tuned on nobody.
 
     Parameters
     ----------
     scorer
         Knows the base.
-    experiment, attack
-        The scenario, and the inference model.
+    sets
+        What the attack calibrates on.
+    attack
+        The inference model.
     evaluation
-        Whom it evaluated.
-    level
-        Confidence of the bounds.
-    called
-        What the record calls the attack, where that is not the inference model.
+        Whom it evaluates.
+    confidence
+        Of both bounds together.
     """
-    name = f"{experiment.scenario.name}-{called or attack}"
-    scores = scorer.on_base(attack, experiment.calibration, evaluation)
-    found = told_apart(scores.members, scores.non_members, level)
-    return Validity(base={name: found}, reasons=judge_base(name, found))
+    scores = scorer.on_base(attack, sets.calibration, evaluation)
+    return told_apart(scores.members, scores.non_members, confidence)
 
 
-def judge_base(name: str, found: BlindBaseline) -> list[str]:
+def judge_base(name: str, base: BlindBaseline) -> list[str]:
     """Say why nothing can be concluded if the base model tells members from non-members.
 
     Parameters
     ----------
     name
         The attack, such as ``"attack-I-combined"``.
-    found
+    base
         Its AUC on the base, which was fine-tuned on neither.
     """
-    if found.interval.low <= 0.5:
+    if base.interval.low <= 0.5:
         return []
     return [
-        f"base AUC {found.auc:.3f} (at least {found.interval.low:.3f}) by {name}: the base model, "
+        f"base AUC {base.auc:.3f} (at least {base.interval.low:.3f}) by {name}: the base model, "
         "which was fine-tuned on nobody, tells members from non-members\ntake both from one "
         "source, and decide membership by privaudit.split_by_coin; if the base was trained on the "
         "members, it is no base of this audit"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 import string
 from collections import Counter
@@ -17,16 +19,24 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from privaudit.encoders.base import encoder_identity
 from privaudit.errors import SampleError
+from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.record import BlindBaseline, BlindFinding, Interval, NearDuplicate
+from privaudit.samples import ImagesByDigest
 from privaudit.statistics import auc_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from privaudit.audit.sets import AuditSamples, Sets
+    from privaudit.encoders import Encoder
+    from privaudit.encoders.cache import FeatureCache
     from privaudit.samples import FileFacts, Sample
+    from privaudit.settings import AuditSettings
+    from privaudit.store import Store
 
 __all__ = [
     "blind_baseline",
@@ -46,6 +56,158 @@ MOST_KINDS = 50
 """JPEG tables, formats and modes that are features of their own, the most frequent first."""
 AT_ONCE = 100
 """Relabellings in memory at one time."""
+
+
+POOLED_AT_ONCE = 64
+LARGEST_SHARE = 0.05
+"""Share of the evaluation set that may have a near-duplicate elsewhere."""
+
+
+class BlindBaselines:
+    """What distinguishes members from non-members without the model, each asked once.
+
+    Answers are kept in the store, for all sessions of the same samples and encoder.
+
+    Parameters
+    ----------
+    samples
+        The audit's members and non-members.
+    encoder, features
+        The image encoder, and what it has encoded already.
+    settings, store
+        Those of the audit.
+    """
+
+    def __init__(
+        self,
+        samples: AuditSamples,
+        encoder: Encoder,
+        features: FeatureCache,
+        settings: AuditSettings,
+        store: Store,
+    ) -> None:
+        self._samples, self._encoder, self._features = samples, encoder, features
+        self._settings, self._store = settings, store
+
+    @functools.cached_property
+    def images(self) -> BlindBaseline | None:
+        """How well members are told from non-members by their images alone."""
+
+        def ask(confidence: float, seed: int) -> BlindBaseline | None:
+            sides = (self._pooled(side) for side in self._samples.sides)
+            return blind_baseline(*sides, confidence=confidence, seed=seed)
+
+        sides = [[s.digest for s in side] for side in self._samples.sides]
+        return self._blind("blind images", sides, ask)
+
+    @functools.cached_property
+    def captions(self) -> BlindBaseline | None:
+        """How well members are told from non-members by their captions alone."""
+        sides = [[s.caption for s in side] for side in self._samples.sides]
+
+        def ask(confidence: float, seed: int) -> BlindBaseline | None:
+            return blind_caption_baseline(*sides, confidence=confidence, seed=seed)
+
+        return self._blind("blind captions", sides, ask)
+
+    @functools.cached_property
+    def facts(self) -> BlindFinding | None:
+        """What tells members from non-members best of how they were written down."""
+        # In order of ids: relabellings are drawn by position.
+        ids = {sample.id for sample in self._samples.members}
+        samples = sorted(itertools.chain(*self._samples.sides), key=lambda sample: sample.id)
+        labels = [sample.id in ids for sample in samples]
+
+        def ask() -> dict[str, Any] | None:
+            found = blind_test(sample_features(samples), labels, seed=self._settings.seed)
+            return None if found is None else found.to_dict()
+
+        written = [[s.id, s.caption, *dataclasses.astuple(s.facts)] for s in samples]
+        known = self._remember(ask, what="blind facts", written=written, labels=labels)
+        return None if known is None else BlindFinding(**known)
+
+    def _blind(
+        self,
+        what: str,
+        sides: list[list[str]],
+        ask: Callable[[float, int], BlindBaseline | None],
+    ) -> BlindBaseline | None:
+        # The questions share the error, so that two equal sets are called different in 5 % at
+        # most.
+        level = 1 - (1 - self._settings.confidence) / BLIND_QUESTIONS
+
+        def make() -> dict[str, Any] | None:
+            baseline = ask(level, self._settings.seed)
+            return None if baseline is None else baseline.to_dict()
+
+        found = self._remember(make, what=what, sides=sides, level=level)
+        return None if found is None else BlindBaseline(**found)
+
+    def near_duplicates(self, sets: Sets) -> list[NearDuplicate]:
+        """Find the pictures that are on both sides of a divide."""
+        sides = {
+            f"the {word} {name}": samples
+            for word, labelled in zip(("calibration", "evaluated"), sets.labelled, strict=True)
+            for name, samples in (
+                ("members", labelled.members),
+                ("non-members", labelled.non_members),
+            )
+        }
+
+        def ask() -> list[dict[str, Any]]:
+            rows = {
+                name: ([sample.id for sample in samples], self._pooled(samples))
+                for name, samples in sides.items()
+            }
+            pairs = near_duplicates(rows, self._settings.duplicate_limit)
+            return [pair.to_dict() for pair in pairs]
+
+        found = self._remember(
+            ask,
+            what="near-duplicates",
+            sets={name: [(s.id, s.digest) for s in samples] for name, samples in sides.items()},
+            limit=self._settings.duplicate_limit,
+        )
+        return [NearDuplicate(**pair) for pair in found]
+
+    def _remember(self, make: Callable[[], Any], **causes: Any) -> Any:
+        return remember(self._store, self._encoder, self._settings.seed, make, **causes)
+
+    def _pooled(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """Mean over tokens of each query image's features, shape (n, channels)."""
+        identity, persistent = encoder_identity(self._encoder)
+        by_digest = {sample.digest: sample for sample in samples}
+        keys = {digest: fingerprint_values(pooled=digest, encoder=identity) for digest in by_digest}
+        absent = set(self._store.absent(list(keys.values())))
+        new = [digest for digest, key in keys.items() if key in absent]
+        for start in range(0, len(new), POOLED_AT_ONCE):
+            part = ImagesByDigest(by_digest[d] for d in new[start : start + POOLED_AT_ONCE])
+            states = self._features.encode(part, {})
+            self._store.put_arrays(
+                {keys[digest]: states[digest].mean(axis=0) for digest in part},
+                persistent=persistent,
+            )
+        found = self._store.arrays(list(keys.values()))
+        return np.stack([found[keys[sample.digest]] for sample in samples])
+
+
+def remember(
+    store: Store, encoder: Encoder, seed: int, make: Callable[[], Any], **causes: Any
+) -> Any:
+    """Answer a question once for all sessions with the same causes, encoder, seed and code.
+
+    Parameters
+    ----------
+    store
+        Where answers are kept.
+    encoder, seed, **causes
+        What determines the answer.
+    make
+        Finds the answer, as JSON can hold it.
+    """
+    identity, persistent = encoder_identity(encoder)
+    key = fingerprint_values(encoder=identity, seed=seed, code=fingerprint_code(), **causes)
+    return store.remembered(key, make, persistent=persistent)
 
 
 def blind_test(
@@ -369,3 +531,64 @@ def near_duplicates(
                     )
                 )
     return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
+
+
+def judge_blind(what: str, blind: BlindBaseline | None, limit: float) -> list[str]:
+    """Say why nothing can be concluded if members differ from non-members without the model.
+
+    Parameters
+    ----------
+    what
+        By what, such as ``"images"``.
+    blind
+        The baseline, if there was one.
+    limit
+        The largest AUC that its lower bound may have.
+    """
+    # Written so that NaN is a reason.
+    if blind is None or blind.interval.low <= limit:
+        return []
+    return [
+        f"blind AUC {blind.auc:.3f} (at least {blind.interval.low:.3f}) > "
+        f"{limit:g}: members are told from non-members by their {what} alone, "
+        "without the model\ntake both from one source, and decide membership by "
+        "privaudit.split_by_coin"
+    ]
+
+
+def judge_facts(fact: BlindFinding | None, limit: float) -> list[str]:
+    """Say which fact of captions and files distinguishes members, if one does."""
+    if fact is None or fact.p_value > BLIND_ERROR / BLIND_QUESTIONS or fact.auc <= limit:
+        return []
+    return [
+        f"blind AUC {fact.auc:.3f} > {limit:g}: members are told from non-members by one fact "
+        f"alone, {fact.feature!r} (chance finds one of {fact.n_features} facts as telling with "
+        f"p = {fact.p_value:.3f}), without the model\nmake captions and files of both by the same "
+        "steps, and decide membership by privaudit.split_by_coin"
+    ]
+
+
+def find_doubles(duplicates: Sequence[NearDuplicate], evaluation: Sequence[Sample]) -> set[str]:
+    """Return the ids of the evaluated samples that have a near-duplicate in another set."""
+    ids = {sample.id for sample in evaluation}
+    return {name for pair in duplicates for name in (pair.first, pair.second) if name in ids}
+
+
+def judge_duplicates(duplicates: Sequence[NearDuplicate], n_doubles: int, n: int) -> list[str]:
+    """Say why nothing can be concluded if the same pictures are on both sides of a divide.
+
+    Parameters
+    ----------
+    duplicates
+        Pairs across sets, the most alike first.
+    n_doubles, n
+        Evaluated samples with such a pair, and all evaluated samples.
+    """
+    if n_doubles <= LARGEST_SHARE * n:
+        return []
+    first = duplicates[0]
+    return [
+        f"{n_doubles} of {n} evaluated samples have a near-duplicate in "
+        f"another set, such as {first.first!r} of {first.first_set} and {first.second!r} of "
+        f"{first.second_set} (cosine {first.cosine:.3f})\nremove one of each pair"
+    ]

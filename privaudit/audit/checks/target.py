@@ -13,7 +13,7 @@ from privaudit.engines.task import generate
 from privaudit.errors import InvalidAuditError, StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements.liveness import is_flat
-from privaudit.record import Answers, Conduct, Validity
+from privaudit.record import Answers, Conduct
 from privaudit.targets.pictures import largest_difference, mean_difference
 
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from privaudit.audit.scoring import Scorer
-    from privaudit.audit.sets import Experiment, LabelledSet
+    from privaudit.audit.sets import LabelledSet, Sets
     from privaudit.engines.task import Task
     from privaudit.samples import Sample
     from privaudit.targets import Query
 
 __all__ = [
-    "LeftOut",
+    "Refusals",
     "check_none_refused",
     "conduct_of",
+    "find_refusals",
     "judge_answers",
     "judge_conduct",
     "may_refuse",
-    "without_refused",
 ]
 
 
@@ -178,20 +178,21 @@ def _changed(task: Task, change: float, most: float) -> StoreError:
 def _first(scorer: Scorer, task: Task, query: Query) -> tuple[Image.Image, bool]:
     """Return the answer to the first query, and whether it was stored; a new one is kept.
 
-    The target is locked as the engines lock it, so that two processes do not both draw it.
+    It is claimed as the engines claim theirs, so that two processes do not both draw it.
     """
-    drawn, was_stored = None, True
-    if Missing(task, [query], scorer.store):
-        with scorer.store.alone(task.target.fingerprint):
-            missing = Missing(task, [query], scorer.store)
-            if missing:
-                images = missing.stored([0])
-                was_stored = bool(images)
-                if not images:
-                    generate(task.target, {0: query}, 1, images, missing.heard)
-                    scorer.progress(1)
-                missing.answer([0], task.measure({0: query}, images))
-                drawn = images[0]
+    missing, drawn = Missing(task, [query], scorer.store), None
+    was_stored = not missing
+    while missing:
+        with missing.claim(1) as part:
+            if not part:
+                continue
+            images = missing.stored(part)
+            was_stored = bool(images)
+            if not images:
+                generate(task.target, {0: query}, 1, images, missing.heard)
+                scorer.progress(1)
+            missing.answer(part, task.measure({0: query}, images))
+            drawn = images[0]
     if drawn is None and task.keeps_images:
         drawn = scorer.store.image(task.keys([query])[0][0])
     if drawn is None:
@@ -222,90 +223,94 @@ def _drawn(task: Task, queries: Sequence[Query]) -> list[Image.Image]:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A scenario without the samples that somebody will not draw.
+class Refusals:
+    """What the models of one threat model will not draw, by a policy of their own.
 
     Attributes
     ----------
-    experiment
-        What is left of it.
-    validity
-        What was counted, and why nothing can be concluded if it is too much.
+    sets
+        What is left of the sets.
+    answers
+        How many queries each model refused.
+    reasons
+        Why nothing can be concluded, if that is too many.
     notes
         A sentence for each model that refused.
     """
 
-    experiment: Experiment
-    validity: Validity
+    sets: Sets
+    answers: dict[str, Answers]
+    reasons: list[str]
     notes: list[str]
 
 
-def may_refuse(scorer: Scorer, experiment: Experiment) -> bool:
-    """Tell whether any model of a scenario is one that may have a policy."""
-    models = [experiment.calibration.target, experiment.evaluation.target, scorer.base]
+def may_refuse(scorer: Scorer, sets: Sets) -> bool:
+    """Tell whether any model of a threat model is one that may have a policy."""
+    models = [sets.calibration.target, sets.evaluation.target, scorer.base]
     return any(getattr(model, "may_refuse", False) for model in models)
 
 
-def without_refused(scorer: Scorer, experiment: Experiment) -> LeftOut:
-    """Ask all of a scenario's queries, and leave out the samples that one of them was refused for.
+def find_refusals(scorer: Scorer, sets: Sets) -> Refusals:
+    """Ask all queries, and leave out the samples that one of them was refused for.
 
     Parameters
     ----------
     scorer
         Asks.
-    experiment
+    sets
         Whom, about whom.
     """
-    sets = (experiment.calibration, experiment.evaluation)
-    scorer.prefetch(sets)
-    found: dict[str, dict[str, list[str]]] = collections.defaultdict(dict)
-    asked: dict[str, int] = collections.Counter()
-    for labelled in sets:
+    scorer.prefetch(sets.labelled)
+    codes: dict[str, dict[str, list[str]]] = collections.defaultdict(dict)
+    n_queries: dict[str, int] = collections.Counter()
+    for labelled in sets.labelled:
         models = {labelled.role: labelled.target}
         if scorer.base is not None:
             models["base_model"] = scorer.base
         for name, model in models.items():
-            found[name] |= _refused_in(scorer, model, labelled.samples)
-            asked[name] += scorer.m * len(labelled.samples)
-    gone = {sample for refusals in found.values() for sample in refusals}
-    left = [_kept(labelled, gone) for labelled in sets]
-    reasons, notes, counted = [], [], {}
-    for name, refusals in found.items():
+            codes[name] |= _refusal_codes(scorer, model, labelled.samples)
+            n_queries[name] += scorer.m * len(labelled.samples)
+    gone = {sample for refusals in codes.values() for sample in refusals}
+    left = [_without(labelled, gone) for labelled in sets.labelled]
+    reasons, notes, answers = [], [], {}
+    for name, refusals in codes.items():
         n = sum(map(len, refusals.values()))
         if not n:
             continue
-        counted[f"{name} by {experiment.scenario.words}, refusals"] = Answers(
-            n=asked[name], refused=n
+        answers[f"{name} by {sets.threat_model.words}, refusals"] = Answers(
+            n=n_queries[name], refused=n
         )
-        code = collections.Counter(c for codes in refusals.values() for c in codes)
-        said = (
-            f"{name} refused {n} of {asked[name]} queries by a policy of its own "
+        code = collections.Counter(c for each in refusals.values() for c in each)
+        sentence = (
+            f"{name} refused {n} of {n_queries[name]} queries by a policy of its own "
             f"({code.most_common(1)[0][0]})"
         )
-        members = sum(sample.id in refusals for one in sets for sample in one.members)
+        members = sum(sample.id in refusals for one in sets.labelled for sample in one.members)
         others = len(refusals) - members
-        notes.append(f"{said}: {members} members and {others} non-members are left out")
-        if n > LARGEST_DEAD_SHARE * asked[name]:
+        notes.append(f"{sentence}: {members} members and {others} non-members are left out")
+        if n > LARGEST_DEAD_SHARE * n_queries[name]:
             reasons.append(
-                f"{said}, and a model that will not draw what it knows hides whatever it "
+                f"{sentence}, and a model that will not draw what it knows hides whatever it "
                 "memorised\nhave the filter turned off for the audit, or audit other samples"
             )
     if not reasons and not all(side for s in left for side in (s.members, s.non_members)):
         reasons.append("after refusals, a set of members or non-members is empty: add samples")
-    experiment = replace(experiment, calibration=left[0], evaluation=left[1])
-    return LeftOut(experiment, Validity(answers=counted, reasons=reasons), notes)
+    sets = replace(sets, calibration=left[0], evaluation=left[1])
+    return Refusals(sets, answers, reasons, notes)
 
 
-def _refused_in(scorer: Scorer, model: object, samples: Sequence[Sample]) -> dict[str, list[str]]:
+def _refusal_codes(
+    scorer: Scorer, model: object, samples: Sequence[Sample]
+) -> dict[str, list[str]]:
     """Return the codes by which a model refused, by the id of the sample."""
     queries = scorer.queries(samples)
     keys = [refusal_key(image) for image in scorer.task(model).keys(queries)[0]]
-    said = scorer.store.texts(keys)
-    found: dict[str, list[str]] = collections.defaultdict(list)
+    texts = scorer.store.texts(keys)
+    codes: dict[str, list[str]] = collections.defaultdict(list)
     for query, key in zip(queries, keys, strict=True):
-        if key in said:
-            found[query.sample.id].append(said[key])
-    return dict(found)
+        if key in texts:
+            codes[query.sample.id].append(texts[key])
+    return dict(codes)
 
 
 def check_none_refused(scorer: Scorer, *sets: LabelledSet) -> None:
@@ -325,7 +330,7 @@ def check_none_refused(scorer: Scorer, *sets: LabelledSet) -> None:
         len(codes)
         for model, samples in models
         if getattr(model, "may_refuse", False)
-        for codes in _refused_in(scorer, model, samples).values()
+        for codes in _refusal_codes(scorer, model, samples).values()
     )
     if n:
         msg = (
@@ -336,7 +341,7 @@ def check_none_refused(scorer: Scorer, *sets: LabelledSet) -> None:
         raise InvalidAuditError(msg)
 
 
-def _kept(labelled: LabelledSet, gone: set[str]) -> LabelledSet:
+def _without(labelled: LabelledSet, gone: set[str]) -> LabelledSet:
     members, others = (
         [sample for sample in side if sample.id not in gone]
         for side in (labelled.members, labelled.non_members)

@@ -11,7 +11,7 @@ from privaudit.study.cells import Cell, LeftOut
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from privaudit.audit.sets import Experiment
+    from privaudit.audit.sets import Sets
     from privaudit.study.owner import Owner
 
 __all__ = ["Prompts", "Queries"]
@@ -55,16 +55,14 @@ class Prompts(Axis):
             yield LeftOut("needs a captioner", "captioner's")
             return
 
-        def written(experiment: Experiment) -> Experiment:
-            return dataclasses.replace(
-                experiment, prompts=audit.experiment(_by_captioner(experiment)).prompts
-            )
+        def written(sets: Sets) -> Sets:
+            return dataclasses.replace(sets, prompts=audit.sets(_by_captioner(sets)).prompts)
 
         yield Cell("captioner's", audit, change=written)
 
 
-def _by_captioner(experiment: Experiment) -> str:
-    return "II" if experiment.scenario.knows_members else "IV"
+def _by_captioner(sets: Sets) -> str:
+    return "II" if sets.threat_model.knows_members else "IV"
 
 
 def _shortened(text: str) -> str:
@@ -72,9 +70,9 @@ def _shortened(text: str) -> str:
     return " ".join(words[: max(1, len(words) // 2)])
 
 
-def _reworded(rewrite: Callable[[str], str]) -> Callable[[Experiment], Experiment]:
-    def change(experiment: Experiment) -> Experiment:
-        prompts = {name: rewrite(text) for name, text in experiment.prompts.items()}
-        return dataclasses.replace(experiment, prompts=prompts)
+def _reworded(rewrite: Callable[[str], str]) -> Callable[[Sets], Sets]:
+    def change(sets: Sets) -> Sets:
+        prompts = {name: rewrite(text) for name, text in sets.prompts.items()}
+        return dataclasses.replace(sets, prompts=prompts)
 
     return change

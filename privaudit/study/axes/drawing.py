@@ -39,7 +39,7 @@ def reaching(owner: Owner, **settings: Any) -> Audit:
         If that setting cannot reach the target.
     """
     audit, name = owner.audit(**settings), next(iter(settings))
-    if name in audit.setup.without_effect():
+    if name in audit.models.without_effect():
         kind = type(owner.inputs.target_model).__name__
         msg = f"target_model is a {kind}, which no {name} reaches: give a diffusers pipeline"
         raise LeftOut(msg)

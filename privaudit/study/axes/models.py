@@ -96,7 +96,7 @@ class Shadows(Axis):
             raise LeftOut(msg + "that returns them by name")
         own = owner.audit()
         yield Cell("as audited", own)
-        samples = own.setup.shadows.labelled(SHADOW_MODEL)
+        samples = own.models.shadows.labelled(SHADOW_MODEL)
         for name, given in owner.shadows.items():
             try:
                 inputs = {
@@ -163,9 +163,9 @@ def quality(audit: Audit, scenario: str) -> dict[str, float | None]:
         similarity of its pictures to the samples; both of non-members. Each with half of its
         interval, over the choice of samples, by its name and :data:`~privaudit.study.table.HALF`.
     """
-    experiment = audit.experiment(scenario)
-    samples, target = experiment.evaluation.non_members, audit.setup.target
-    scorer = dataclasses.replace(audit.scorer(experiment), base=None)
+    sets = audit.sets(scenario)
+    samples, target = sets.evaluation.non_members, audit.models.target
+    scorer = dataclasses.replace(audit.scorer(sets), base=None)
     measured: dict[str, float | None] = {LOSS: None}
     try:
         white = dataclasses.replace(scorer, measurement=DenoisingLoss())

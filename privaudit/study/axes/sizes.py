@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from privaudit.audit.sets import Experiment
+    from privaudit.audit.sets import Sets
     from privaudit.samples import Sample
     from privaudit.study.owner import Owner
 
@@ -41,7 +41,7 @@ class Calibration(Axis):
         table = Table(self.name, self.question, self.x_label)
         audit = owner.audit()
         for scenario in self.scenarios(owner):
-            known = audit.experiment(scenario).calibration
+            known = audit.sets(scenario).calibration
             most = min(len(known.members), len(known.non_members))
             for size in sorted({*(size for size in SIZES if size < most), most}):
                 cell = Cell(str(size), audit, float(size), change=_calibrated_on(size, owner))
@@ -59,15 +59,15 @@ class Calibration(Axis):
         return table
 
 
-def _calibrated_on(size: int, owner: Owner) -> Callable[[Experiment], Experiment]:
-    def change(experiment: Experiment) -> Experiment:
-        known = experiment.calibration
+def _calibrated_on(size: int, owner: Owner) -> Callable[[Sets], Sets]:
+    def change(sets: Sets) -> Sets:
+        known = sets.calibration
         part = LabelledSet(
             known.target,
             _shuffled(known.members, owner)[:size],
             _shuffled(known.non_members, owner)[:size],
         )
-        return dataclasses.replace(experiment, calibration=part)
+        return dataclasses.replace(sets, calibration=part)
 
     return change
 
@@ -90,7 +90,7 @@ class Samples(Axis):
 
     def cells(self, owner: Owner) -> Iterable[Cell]:
         """Yield audits of nested parts of both classes, the whole last."""
-        own = owner.audit().setup
+        own = owner.audit().models.samples
         most = min(len(own.members), len(own.non_members))
         if most < 2 * SIZES[2]:
             msg = f"{most} samples of the smaller class are too few for a part of them"
