@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.captioners.base import Captioner
 from privaudit.device import chosen_device
 from privaudit.errors import CaptionerError, first_line
+from privaudit.hub import is_hub_name, one_try
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,12 +52,15 @@ def load_captioner(
     from privaudit.captioners.transformers import TransformersCaptioner
 
     device = chosen_device(device)
+    problem = ""
     try:
-        model = AutoModelForImageTextToText.from_pretrained(name, torch_dtype=torch.float32)
-        parts = [kind.from_pretrained(name) for kind in (AutoImageProcessor, AutoTokenizer)]
+        with one_try() if is_hub_name(str(name)) else contextlib.nullcontext("") as away:
+            problem = away
+            model = AutoModelForImageTextToText.from_pretrained(name, torch_dtype=torch.float32)
+            parts = [kind.from_pretrained(name) for kind in (AutoImageProcessor, AutoTokenizer)]
     except Exception as error:
         # transformers raises a dozen types for one mistake: a name that leads nowhere.
-        reason = first_line(error)
+        reason = f"it is not on this machine, and {problem}" if problem else first_line(error)
         msg = f"captioner {str(name)!r} cannot be loaded ({reason}): check the name or folder"
         raise CaptionerError(msg) from error
     return TransformersCaptioner(model.to(device), *parts)

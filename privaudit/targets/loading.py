@@ -130,8 +130,9 @@ def load_pipeline(
                 reason = "a file of weights is a pickle that holds more than tensors"
             step = "check the folder or hub name"
             if problem:
-                reason = f"{problem}, and it is not on this machine"
-                step = "name a local folder, or download it where there is a network"
+                names = ", ".join(repr(one) for one in sources if is_hub_name(one))
+                reason = f"{names} is no path here, was not downloaded before, and {problem}"
+                step = "check the path, or download the model where there is a network"
             msg = f"pipeline {str(base)!r}{extra} cannot be loaded ({reason}): {step}"
             raise GeneratorError(msg) from error
     pipeline.set_progress_bar_config(disable=True)

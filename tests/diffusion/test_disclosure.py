@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,3 +132,44 @@ def test_no_library_of_models_is_imported(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
     assert printed.splitlines()[-1] == "[]"
+
+
+LONG = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ss_note", "a" * LONG),
+        ("ss_note", "a/" * (LONG // 2) + "." + "w" * LONG),
+        ("ss_note", '{"' + "n_" * LONG + '": 3}'),
+        ("ss_note", '{"' + "dataset" * LONG + '": "x"}'),
+        ("ss_tag_frequency", "[" * 5_000 + "]" * 5_000),
+    ],
+)
+def test_no_header_takes_longer_than_it_is_long(tmp_path: Path, key: str, value: str) -> None:
+    file = tmp_path / "lora.safetensors"
+    save_file({"a": np.zeros(1)}, file, metadata={key: value})
+    started = time.perf_counter()
+    inspect_header(file)
+    assert time.perf_counter() - started < 10  # an expression of quadratic time takes hours
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("/data/cats/1.png", True),
+        ("see C:\\cats\\dogs", True),
+        ("~/cats/", True),
+        ("cats/1.png", True),
+        ("cats/1.png\n", True),
+        ("a 1/2 scale", False),
+        ("cats/1.png'", False),
+        ("no folder.png", False),
+        ('"cats/" x.png', False),
+    ],
+)
+def test_a_path_is_told_from_a_text(tmp_path: Path, value: str, path: bool) -> None:
+    file = tmp_path / "lora.safetensors"
+    save_file({"a": np.zeros(1)}, file, metadata={"note": value})
+    assert [one.what for one in inspect_header(file)] == ["paths"] * path

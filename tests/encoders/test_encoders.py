@@ -173,6 +173,8 @@ def test_company_in_a_batch_changes_nothing() -> None:
 def test_names_that_lead_nowhere_and_objects_that_are_no_encoder() -> None:
     with pytest.raises(EncoderError, match="'/no/such/folder' cannot be loaded"):
         load_encoder("/no/such/folder")
+    with pytest.raises(EncoderError, match="did you mean 'efficientnet-lite0'"):
+        load_encoder("efficientnet")  # no hub is asked: its names have an owner
     with pytest.raises(EncoderError, match="names no weights"):
         load_encoder("open_clip:ViT-B-32")
     with pytest.raises(EncoderError, match="int is not an image encoder"):

@@ -353,11 +353,13 @@ def test_callables_without_a_fingerprint_are_not_persistent() -> None:
 
 
 def test_what_cannot_generate_is_refused() -> None:
+    with pytest.raises(GeneratorError, match=r"return privaudit\.load_pipeline\('runs/stamps'\)"):
+        as_target("runs/stamps")
     with pytest.raises(GeneratorError, match="int cannot generate images"):
         as_target(3)
     with pytest.raises(GeneratorError, match="takes no spin: is it text-to-image"):
         PipelineTarget(tiny_pipeline(), spin=1)
-    with pytest.raises(GeneratorError, match="cannot be loaded"):
+    with pytest.raises(GeneratorError, match="does not exist"):
         load_pipeline("/no/such/folder")
 
 
