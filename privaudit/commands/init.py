@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.commands.said import failed
+from privaudit.hub import describe_missing, is_hub_name
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +26,6 @@ SPLITS = (
 """What folders of members, and of non-members, are called."""
 RATE = 0.05
 """Share of audits of a clean model that may exceed the budget by chance before init warns."""
-HUB = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
 def add(commands: Any) -> None:
@@ -172,7 +171,8 @@ def _sets(data: Path, non_members: Path | None) -> tuple[Path, Path]:
             if (data / inside).is_dir() and (data / other).is_dir():
                 return data / inside, data / other
     if not data.exists():
-        raise ValueError(_missing(data, "name what the model was fine-tuned on"))
+        msg = f"{data} {describe_missing(data)}"
+        raise ValueError(msg)
     msg = (
         f"{data} has no folders train and holdout, so nothing says what the model was not "
         "fine-tuned on: name it with --non-members=FOLDER"
@@ -195,7 +195,8 @@ def _model(name: str, base: str | None) -> tuple[dict[str, str | Path], Path | N
     if not path.exists():
         if _is_hub_name(name):
             return {"base": name}, None
-        raise ValueError(_missing(path, "name the model"))
+        msg = f"{path} {describe_missing(path)}"
+        raise ValueError(msg)
     run: Path | None = None
     if path.is_file():
         parts, problem = parts_of_file(path)
@@ -220,30 +221,16 @@ def _model(name: str, base: str | None) -> tuple[dict[str, str | Path], Path | N
             )
             raise ValueError(msg)
         if not Path(named).exists() and not _is_hub_name(named):
-            msg = f"the base {_missing(Path(named), 'name it with --base=FOLDER')}"
+            msg = f"the base {named} {describe_missing(named)} (--base=FOLDER)"
             raise ValueError(msg)
         model["base"] = Path(named) if Path(named).exists() else named
     return model, run
 
 
 def _is_hub_name(name: str) -> bool:
-    """Tell whether a name that is no path here can be a model's on the hub.
-
-    What begins with a folder that is here, or with nearly its name, is a path with a mistake in it.
-    """
-    if not HUB.match(name):
-        return False
-    first = name.partition("/")[0]
-    return not difflib.get_close_matches(first, [path.name for path in Path().iterdir()], n=1)
-
-
-def _missing(path: Path, advice: str) -> str:
-    """Say that a path does not exist, what it may have meant, and what to do."""
-    here = next((one for one in path.parents if one.is_dir()), Path())
-    rest = path.relative_to(here).parts if path.is_relative_to(here) else path.parts
-    near = difflib.get_close_matches(rest[0], [one.name for one in here.iterdir()], n=1)
-    meant = f" (there is {here / near[0]})" if near else ""
-    return f"{path} does not exist{meant}: {advice}"
+    """Tell whether a name is a model's on the hub, and not a path with a misspelt folder."""
+    first, here = name.partition("/")[0], [path.name for path in Path().iterdir()]
+    return is_hub_name(name) and not difflib.get_close_matches(first, here, n=1, cutoff=0.8)
 
 
 def _listed(path: Path, *, needed: bool) -> list[Checkpoint]:

@@ -148,17 +148,20 @@ def test_nothing_is_overwritten(owner: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["xyz", "data"], "xyz does not exist: name the model"),
-        (["runn", "data"], "runn does not exist (there is run): name the model"),
-        (["run/checkpoint-11", "data"], "does not exist (there is run/checkpoint-10)"),
-        (["rum/checkpoint-10", "data"], "rum/checkpoint-10 does not exist (there is run)"),
-        (["./owner/model", "data"], "owner/model does not exist: name the model"),
+        (["xyz", "data"], "xyz does not exist: in "),
+        (["runn", "data"], "runn does not exist: did you mean 'run'?"),
+        (["run/checkpoint-11", "data"], "does not exist: did you mean 'run/checkpoint-10'?"),
+        (["runs/checkpoint-10", "data"], "runs/checkpoint-10 does not exist: did you mean 'run'?"),
+        (["./owner/model", "data"], "owner/model does not exist: in "),
         (["adapter", "data"], "adapter is an adapter, and nothing in it names the pipeline"),
-        (["adapter", "data", "--base", "nowhere"], "the base nowhere does not exist: name it"),
+        (["adapter", "data", "--base", "nowhere"], "the base nowhere does not exist: in "),
         (["base", "data/train"], "has no folders train and holdout, so nothing says what"),
-        (["adapter", "data", "--base", "bass"], "the base bass does not exist (there is base)"),
-        (["base", "nothing"], "nothing does not exist: name what the model was fine-tuned on"),
-        (["base", "dta"], "dta does not exist (there is data): name what the model was"),
+        (
+            ["adapter", "data", "--base", "bass"],
+            "the base bass does not exist: did you mean 'base'?",
+        ),
+        (["base", "nothing"], "nothing does not exist: in "),
+        (["base", "dta"], "dta does not exist: did you mean 'data'?"),
         (["base", "data/train", "--non-members", "base"], "base has no metadata"),
         (["data/train", "data"], "has no checkpoint of a layout that we know"),
         (["cut.safetensors", "data", "--base", "base"], "cut.safetensors cannot be read"),
@@ -272,6 +275,6 @@ def test_an_audit_that_cannot_be_planned_is_an_error(
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
     assert "cannot be planned: " in said
-    assert "is no file or folder" in said
+    assert "does not exist" in said
     assert "MISSING the plan: pytest audits --privaudit-plan ended with 1" in said
     assert said.splitlines()[-1] == "not ready: the plan of audits"
