@@ -1,4 +1,8 @@
-"""The same members and as many steps, with DP-SGD: the audit must pass."""
+"""The same members and as many steps, with DP-SGD: the audit must pass.
+
+There is no ``privacy_claim``: the training promises ε = 8 at δ = 1e-3, which 280 coins could refute
+of no model (``privaudit.statistics.least_samples``). A test that cannot fail shows nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,6 @@ def target_model() -> Any:
     return privaudit.SavedPipeline(base, biases=emoji_sets.MODELS / "dp", device="cpu")
 
 
-@pytest.mark.privacy_claim(epsilon=8, delta=1e-3, mechanism="gaussian")
 @pytest.mark.privacy_budget(
     max_auc=0.60,
     queries=3,
