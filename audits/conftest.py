@@ -8,6 +8,7 @@ import pytest
 
 import emoji_sets
 import privaudit
+from retrieval import RetrievalCaptioner
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,7 @@ def non_members() -> list[privaudit.Sample]:
 @pytest.fixture(scope="session")
 def coin_split(
     members: list[privaudit.Sample], non_members: list[privaudit.Sample]
-) -> privaudit.CoinSplit:
+) -> privaudit.samples.CoinSplit:
     """Flip the coins of emoji_split.json again, to prove that they decided membership."""
     return privaudit.split_by_coin([*members, *non_members], emoji_sets.SEED)
 
@@ -40,7 +41,7 @@ def image_encoder() -> Any:
 def captioner(image_encoder: Any) -> Any:
     """Load the captioner that looks an image up among Noto emoji."""
     folder = emoji_sets.MODELS / "captioner"
-    return privaudit.RetrievalCaptioner.from_pretrained(folder, image_encoder)
+    return RetrievalCaptioner.from_pretrained(folder, image_encoder)
 
 
 @pytest.fixture(scope="session")

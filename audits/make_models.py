@@ -281,7 +281,8 @@ def dp() -> None:
 
 def fine_tune_biases(*, private: bool) -> Any:
     """Fine-tune the base's bias terms on the members, with DP-SGD or, to compare, without."""
-    from privaudit import DifferentialPrivacy, load_pipeline
+    from privaudit import load_pipeline
+    from privaudit.training import DifferentialPrivacy
     from privaudit.training.fine_tuning import finetune
 
     return finetune(
@@ -306,7 +307,8 @@ def fine_tune_biases(*, private: bool) -> Any:
 
 def captioner(noto: Path) -> None:
     """Index the Noto emoji: a captioner that answers with the most alike one's caption."""
-    from privaudit import RetrievalCaptioner, Sample, load_encoder
+    from privaudit import Sample, load_encoder
+    from retrieval import RetrievalCaptioner
 
     pairs = [Sample(image, caption) for image, caption in emoji_sets.noto(noto)]
     made = RetrievalCaptioner.from_samples(load_encoder("efficientnet-lite0"), pairs)

@@ -29,6 +29,6 @@ def target_model() -> Any:
     calibration=60,
     batch_size=64,
 )
-def test_membership_inference(membership_attack: privaudit.AttackResult) -> None:
+def test_membership_inference(membership_attack: privaudit.record.AttackResult) -> None:
     """No attack goes over the budget."""
     assert membership_attack.auc <= membership_attack.budget

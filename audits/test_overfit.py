@@ -29,6 +29,6 @@ def target_model() -> Any:
     batch_size=64,
 )
 @pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True, reason="it is over-fitted")
-def test_membership_inference(membership_attack: privaudit.AttackResult) -> None:
+def test_membership_inference(membership_attack: privaudit.record.AttackResult) -> None:
     """Every attack goes over the budget."""
     assert membership_attack.auc <= membership_attack.budget

@@ -40,7 +40,8 @@ def audit(folder: Path) -> None:
     """Audit half of a folder against the other half, and print the peak of this process in MB."""
     import torch
 
-    from privaudit import ObliviousTarget, load_encoder, load_samples, run_audit
+    from privaudit import load_encoder, load_samples, run_audit
+    from privaudit.testing import ObliviousTarget
 
     torch.set_num_threads(1)
     samples = load_samples(folder)

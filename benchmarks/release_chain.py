@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from privaudit import AuditRecord, Canaries
+    from privaudit import AuditRecord
+    from privaudit.samples import Canaries
     from privaudit.training.dp_wiring import WiringFault
 
 __all__ = ["MODELS_MADE", "Recipe", "check_wiring", "make", "report"]
@@ -121,7 +122,8 @@ def canaries(recipe: Recipe) -> Canaries:
 def fine_tuned(folder: Path, link: Link, recipe: Recipe) -> None:
     """Fine-tune the base of audits/ with DP-SGD, and say what it took."""
     from emoji_sets import MODELS, twemoji
-    from privaudit import DifferentialPrivacy, finetune, load_pipeline
+    from privaudit import finetune, load_pipeline
+    from privaudit.training import DifferentialPrivacy
 
     members = twemoji("member")[: recipe.members]
     samples, delta = members, DELTA
@@ -265,8 +267,9 @@ def wiring(recipe: Recipe, *, forgotten: bool) -> tuple[WiringFault, ...]:
     import torch
 
     from emoji_sets import MODELS, twemoji
-    from privaudit import DifferentialPrivacy, check_dp_sgd, load_pipeline
+    from privaudit import load_pipeline
     from privaudit.diffusion.families import family_of
+    from privaudit.training import DifferentialPrivacy, check_dp_sgd
     from privaudit.training.dp_sgd import PrivateOptimizer
 
     family = family_of(load_pipeline(MODELS / "base", device="cpu"))

@@ -34,10 +34,11 @@ def audit(n: int, folder: Path) -> dict[str, float]:
     """Run one audit of n+n samples, and return the seconds of its parts."""
     from PIL import Image
 
-    from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, Sample
+    from privaudit import Audit, AuditInputs, AuditSettings, Sample
     from privaudit.record import SessionRecord, write_json
     from privaudit.report.terminal import render
     from privaudit.store import Store
+    from privaudit.testing import ObliviousTarget
 
     draws = np.random.default_rng(0)
     pixels = draws.integers(0, 256, (2 * n, 4, 4, 3), dtype=np.uint8)

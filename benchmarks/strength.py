@@ -26,7 +26,7 @@ import numpy as np
 import strength_targets as targets
 from common import show
 
-from privaudit import RetrievalCaptioner, Sample, load_encoder
+from privaudit import Sample, load_encoder
 from privaudit.attacks import make_attack
 from privaudit.audit.scoring import beside_pool
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
@@ -37,6 +37,7 @@ from privaudit.measurements.pool import Appearance
 from privaudit.measurements.variation import VariationFidelity
 from privaudit.statistics import auc
 from privaudit.store import Store
+from retrieval import RetrievalCaptioner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import numpy as np
 import strength_sets
 import torch
 
-from privaudit import DifferentialPrivacy, Sample, SavedPipeline, load_pipeline
+from privaudit import Sample, SavedPipeline, load_pipeline
 from privaudit.diffusion.families import family_of
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
@@ -18,6 +18,7 @@ from privaudit.store import Store
 from privaudit.targets import as_target
 from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.queries import plan_queries
+from privaudit.training import DifferentialPrivacy
 from privaudit.training.fine_tuning import finetune
 
 if TYPE_CHECKING:

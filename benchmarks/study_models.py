@@ -22,7 +22,8 @@ from PIL import ImageOps
 sys.path.insert(0, str(ROOT / "audits"))
 
 import emoji_sets
-from privaudit import DifferentialPrivacy, Sample, finetune, load_pipeline
+from privaudit import Sample, finetune, load_pipeline
+from privaudit.training import DifferentialPrivacy
 
 LONG, EVERY, SHORT = 2000, 200, 600
 FULL: dict[str, Any] = {"method": "full", "learning_rate": 1e-3}

@@ -29,7 +29,7 @@ sys.path.insert(0, str(AUDITS))  # the emoji sets, and the scripts that the slow
 # pytester's in-process runs forget what they import: NumPy cannot be imported twice, and the rest
 # took half of a short run.
 OURS = (
-    *("audit.audit", "audit.run", "captioners.retrieval", "captioners.transformers"),
+    *("audit.audit", "audit.run", "captioners.transformers"),
     *("encoders", "history", "runs", "targets.pipeline"),
     *("plugin.gate", "plugin.planning", "plugin.progress", "plugin.runner", "plugin.shadow"),
     *("report.history", "report.junit", "report.run", "report.terminal"),

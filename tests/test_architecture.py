@@ -13,12 +13,12 @@ import privaudit
 ROOMS = [
     ("__main__",),
     ("commands",),
-    ("plugin", "study"),
+    ("endpoints", "plugin", "study", "testing"),
     ("audit", "report"),
     ("captioners", "engines", "measurements", "record", "runs", "settings"),
     ("attacks", "encoders", "history", "statistics", "targets"),
     ("diffusion", "samples", "store"),
-    ("batching", "device", "files", "fingerprint", "hub", "lazy"),
+    ("batching", "device", "files", "fingerprint", "hub"),
     ("errors",),
 ]
 WINGS = {

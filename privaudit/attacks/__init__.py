@@ -6,8 +6,9 @@ whenever pytest starts, and scikit-learn would take a second.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from privaudit.attacks.registry import REGISTRY, make_attack
 
@@ -34,20 +35,8 @@ __all__ = [
     "make_attack",
 ]
 
-_HOMES = {"InferenceModel": "privaudit.attacks.base"}
-_HOMES |= {kind: module for module, _, kind in (entry.home.partition(":") for entry in REGISTRY)}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a class when it is first used."""
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+_HOMES = {"base": ["InferenceModel"]}
+for _entry in REGISTRY:
+    _module, _, _kind = _entry.home.removeprefix(f"{__name__}.").partition(":")
+    _HOMES.setdefault(_module, []).append(_kind)
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs=_HOMES)

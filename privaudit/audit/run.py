@@ -118,7 +118,7 @@ def run_audit(
     >>> captions = [f"picture {number:02}" for number in random.permutation(80)]
     >>> samples = [privaudit.Sample(Image.fromarray(p), c) for p, c in zip(pictures, captions)]
     >>> record = privaudit.run_audit(
-    ...     privaudit.MemorizingTarget(samples[:40]),
+    ...     privaudit.testing.MemorizingTarget(samples[:40]),
     ...     samples[:40],
     ...     samples[40:],
     ...     image_encoder=Pixels(),
@@ -310,8 +310,8 @@ def compare(
     ...         gate="evidence",
     ...         store="none",
     ...     )
-    >>> safe = audit(privaudit.ObliviousTarget((8, 8)))
-    >>> leaking = audit(privaudit.MemorizingTarget(samples[:40]))
+    >>> safe = audit(privaudit.testing.ObliviousTarget((8, 8)))
+    >>> leaking = audit(privaudit.testing.MemorizingTarget(samples[:40]))
     >>> privaudit.compare(leaking, safe).verdict
     'pass'
     >>> found = privaudit.compare(safe, leaking).results[0].comparison

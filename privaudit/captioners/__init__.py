@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import lazy_loader
+
 from privaudit.captioners.base import Captioner, captioner_identity, checked_captions
 from privaudit.captioners.load import as_captioner, load_captioner
-from privaudit.lazy import imported_when_used
 
 if TYPE_CHECKING:
-    from privaudit.captioners.retrieval import RetrievalCaptioner
     from privaudit.captioners.transformers import TransformersCaptioner, finetune_captioner
 
 __all__ = [
     "Captioner",
-    "RetrievalCaptioner",
     "TransformersCaptioner",
     "as_captioner",
     "captioner_identity",
@@ -24,11 +23,6 @@ __all__ = [
 ]
 
 # These need PyTorch: who writes captions otherwise does without.
-__getattr__ = imported_when_used(
-    __name__,
-    {
-        "RetrievalCaptioner": "privaudit.captioners.retrieval",
-        "TransformersCaptioner": "privaudit.captioners.transformers",
-        "finetune_captioner": "privaudit.captioners.transformers",
-    },
+__getattr__, _, _ = lazy_loader.attach(
+    __name__, submod_attrs={"transformers": ["TransformersCaptioner", "finetune_captioner"]}
 )

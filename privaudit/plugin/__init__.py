@@ -207,7 +207,7 @@ def membership_attack(request: pytest.FixtureRequest) -> AttackResult:
     Returns
     -------
     AttackResult
-        With ``auc``, ``budget``, ``verdict`` and more, see :class:`privaudit.AttackResult`.
+        With ``auc``, ``budget``, ``verdict`` and more, see :class:`privaudit.record.AttackResult`.
     """
     if not hasattr(request, "param"):
         pytest.fail(

@@ -30,7 +30,7 @@ class Canaries(CoinSplit):
     Attributes
     ----------
     members, non_members, seed
-        As of :class:`privaudit.CoinSplit`: a ``coin_split`` fixture may return it.
+        As of :class:`privaudit.samples.CoinSplit`: a ``coin_split`` fixture may return it.
     exposures
         How often the training shows each canary, by id; of a non-member, how often it would
         have.

@@ -127,8 +127,8 @@ def run_study(
     >>> captions = [f"picture {number:02}" for number in random.permutation(80)]
     >>> samples = [privaudit.Sample(Image.fromarray(p), c) for p, c in zip(pictures, captions)]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     study = privaudit.run_study(
-    ...         privaudit.MemorizingTarget(samples[:40]),
+    ...     study = privaudit.study.run_study(
+    ...         privaudit.testing.MemorizingTarget(samples[:40]),
     ...         samples[:40],
     ...         samples[40:],
     ...         image_encoder=privaudit.study.patches.PixelPatches(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.lazy import imported_when_used
+import lazy_loader
+
 from privaudit.targets.base import CallableTarget, Target
 from privaudit.targets.controls import CopyingTarget, MemorizingTarget, ObliviousTarget
 from privaudit.targets.convert import as_target, base_of, without_effect
@@ -35,10 +36,6 @@ __all__ = [
 ]
 
 # These need PyTorch: a service or a callable does without.
-__getattr__ = imported_when_used(
-    __name__,
-    {
-        "PipelineTarget": "privaudit.targets.pipeline",
-        "load_pipeline": "privaudit.targets.loading",
-    },
+__getattr__, _, _ = lazy_loader.attach(
+    __name__, submod_attrs={"loading": ["load_pipeline"], "pipeline": ["PipelineTarget"]}
 )

@@ -44,8 +44,8 @@ class Endpoint:
         Where the service is, up to where the dialect's own paths begin: ``https://HOST/v1`` for
         OpenAI's, ``http://HOST:7860`` for a web UI, ``http://HOST:8188`` for ComfyUI.
     dialect
-        :class:`privaudit.OpenAIImages`, :class:`privaudit.Automatic1111`,
-        :class:`privaudit.ComfyUI`, :class:`privaudit.JSONTemplate`, or any
+        :class:`privaudit.endpoints.OpenAIImages`, :class:`privaudit.endpoints.Automatic1111`,
+        :class:`privaudit.endpoints.ComfyUI`, :class:`privaudit.endpoints.JSONTemplate`, or any
         :class:`privaudit.targets.dialects.Dialect`.
     version
         A text that changes whenever the model behind the URL does: what was kept is answered for
@@ -84,7 +84,7 @@ class Endpoint:
     >>> import privaudit
     >>> target = privaudit.Endpoint(
     ...     "https://images.example/v1",
-    ...     privaudit.OpenAIImages("faces-3", seed=True, steps=28),
+    ...     privaudit.endpoints.OpenAIImages("faces-3", seed=True, steps=28),
     ...     version="faces-3 of 2026-05-01",
     ...     size=(1024, 1024),
     ...     key_from="IMAGES_KEY",
@@ -210,7 +210,7 @@ class Endpoint:
         if vary is None:
             msg = (
                 f"{type(self.dialect).__name__} hands no picture in: leave img2img out and release "
-                "at 'api', use privaudit.Automatic1111, or add a method vary to the dialect"
+                "at 'api', use privaudit.endpoints.Automatic1111, or give the dialect a method vary"
             )
             raise EndpointError(msg)
 

@@ -11,15 +11,7 @@ import pytest
 from PIL import Image
 
 import privaudit
-from privaudit import (
-    AuditRecord,
-    CoinSplit,
-    MemorizingTarget,
-    PipelineTarget,
-    Sample,
-    SavedPipeline,
-    split_by_coin,
-)
+from privaudit import AuditRecord, PipelineTarget, Sample, SavedPipeline, split_by_coin
 from privaudit.audit import Audit
 from privaudit.audit.inputs import AuditInputs
 from privaudit.audit.plan import Estimate
@@ -35,8 +27,10 @@ from privaudit.record import (
 )
 from privaudit.report.terminal import render
 from privaudit.report.wording import access_lines, headline, ruler_lines
+from privaudit.samples import CoinSplit
 from privaudit.settings import AuditSettings
 from privaudit.statistics import epsilon_one_run
+from privaudit.testing import MemorizingTarget
 from tests.parts.encoders import PixelEncoder
 from tests.parts.pipelines import tiny_pipeline
 

@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from privaudit import (
-    AuditInputs,
-    AuditSettings,
-    MemorizingTarget,
-    ObliviousTarget,
-    PipelineTarget,
-    Sample,
-)
+from privaudit import AuditInputs, AuditSettings, PipelineTarget, Sample
 from privaudit.attacks.registry import names, registered
 from privaudit.audit.sets import split_auxiliary
 from privaudit.captioners import as_captioner, checked_captions
@@ -26,6 +19,7 @@ from privaudit.engines.local import LocalEngine
 from privaudit.errors import CaptionerError, GeneratorError, SampleError
 from privaudit.store import Store
 from privaudit.targets import as_target
+from privaudit.testing import MemorizingTarget, ObliviousTarget
 from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder, tiny_vit
 from tests.parts.pipelines import tiny_pipeline

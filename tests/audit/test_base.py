@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, SavedPipeline
+from privaudit import Audit, AuditInputs, AuditSettings, SavedPipeline
 from privaudit.audit.checks.passes import judge_base
 from privaudit.audit.models import Models
 from privaudit.audit.threat_models import get_threat_model
 from privaudit.errors import InvalidAuditError
 from privaudit.record import BlindBaseline, Interval
 from privaudit.store import Store
+from privaudit.testing import ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.encoders import PixelEncoder
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
+from privaudit import Audit, AuditInputs, AuditSettings
 from privaudit.audit.scoring import Scores
 from privaudit.audit.verdict import Multiplicity, clean_rate, decide_fixed, together
 from privaudit.record import Answers, AuditRecord, Counts, NotCompleted
 from privaudit.report.wording import explanation
 from privaudit.statistics import ResultScores
 from privaudit.store import Store
+from privaudit.testing import MemorizingTarget
 from tests.parts.encoders import PixelEncoder
 from tests.record.test_schema import result
 

@@ -11,20 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from privaudit import (
-    Audit,
-    AuditInputs,
-    AuditSettings,
-    MemorizingTarget,
-    ObliviousTarget,
-    PipelineTarget,
-)
+from privaudit import Audit, AuditInputs, AuditSettings, PipelineTarget
 from privaudit.audit.checks.target import conduct_of, judge_conduct
 from privaudit.engines.missing import Missing
 from privaudit.engines.task import files
 from privaudit.errors import InvalidAuditError, StoreError
 from privaudit.record import Conduct
 from privaudit.store import Store
+from privaudit.testing import MemorizingTarget, ObliviousTarget
 from tests.parts.encoders import PixelEncoder
 from tests.parts.pipelines import tiny_pipeline
 

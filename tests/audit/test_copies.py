@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
+from privaudit import Audit, AuditInputs, AuditSettings
 from privaudit.audit.checks.passes import judge_copies
 from privaudit.errors import InvalidAuditError
 from privaudit.measurements.copies import copy_threshold
@@ -18,6 +18,7 @@ from privaudit.report.terminal import render
 from privaudit.store import Store
 from privaudit.study.axes.main import Main
 from privaudit.study.owner import Owner
+from privaudit.testing import MemorizingTarget
 from tests.parts.encoders import BrittleEncoder, PixelEncoder
 
 SETTINGS = AuditSettings(duplicate_limit=2.0, attacks="threshold,combined", scenarios="I")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget, ObliviousTarget, Sample
+from privaudit import Audit, AuditInputs, AuditSettings, Sample
 from privaudit.audit.checks.passes import judge_exchanged
 from privaudit.errors import InvalidAuditError
 from privaudit.store import Store
+from privaudit.testing import MemorizingTarget, ObliviousTarget
 from tests.parts.encoders import PixelEncoder
 
 CAUSE = "are the fixtures members and non_members exchanged"

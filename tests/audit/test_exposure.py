@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit import AuditInputs, AuditSettings, MemorizingTarget, make_canaries
+from privaudit import AuditInputs, AuditSettings, make_canaries
 from privaudit.audit.results import exposed, group_aucs
 from privaudit.errors import SampleError, SettingError
 from privaudit.statistics import exposed_members
 from privaudit.store import Store
+from privaudit.testing import MemorizingTarget
 from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget
+from privaudit import Audit, AuditInputs, AuditSettings
 from privaudit.attacks import make_attack, registry
 from privaudit.audit.baseline import facts_of, needed
 from privaudit.errors import SettingError
 from privaudit.record import SampleSet
 from privaudit.statistics import auc
 from privaudit.store import Store
+from privaudit.testing import MemorizingTarget
 from tests.parts.attacks import POOLED
 from tests.parts.audit_folder import GATED, AuditFolder
 from tests.parts.documents import results

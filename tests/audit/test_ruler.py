@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from privaudit import Audit, AuditInputs, AuditSettings, MemorizingTarget, Sample
+from privaudit import Audit, AuditInputs, AuditSettings, Sample
 from privaudit.audit.checks.passes import MOST_KNOWN, _some
 from privaudit.audit.sets import LabelledSet
 from privaudit.engines.local import LocalEngine
@@ -16,6 +16,7 @@ from privaudit.errors import InvalidAuditError
 from privaudit.store import Store
 from privaudit.study.axes.main import Main
 from privaudit.study.owner import Owner
+from privaudit.testing import MemorizingTarget
 from tests.parts.encoders import BrittleEncoder, PixelEncoder
 from tests.parts.reminded import Reminded
 

@@ -8,14 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit import (
-    Audit,
-    AuditInputs,
-    AuditSettings,
-    ObliviousTarget,
-    PipelineTarget,
-    load_pipeline,
-)
+from privaudit import Audit, AuditInputs, AuditSettings, PipelineTarget, load_pipeline
 from privaudit.audit.checks.controls import judge_sensitivity
 from privaudit.measurements.pixels import structural_similarities
 from privaudit.report.terminal import render
@@ -29,6 +22,7 @@ from privaudit.targets.graded import (
     round_trip,
 )
 from privaudit.targets.queries import plan_queries
+from privaudit.testing import ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.encoders import PixelEncoder
 from tests.parts.pipelines import tiny_pipeline

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit import MemorizingTarget, PipelineTarget, SavedPipeline
+from privaudit import PipelineTarget, SavedPipeline
 from privaudit.audit.shadows import ShadowMaker
 from privaudit.store import Store
 from privaudit.targets import as_target
+from privaudit.testing import MemorizingTarget
 from privaudit.training.fine_tuning import finetune
 from tests.parts.pipelines import tiny_pipeline
 

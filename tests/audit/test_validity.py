@@ -10,16 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from privaudit import (
-    Audit,
-    AuditInputs,
-    AuditSettings,
-    Claim,
-    MemorizingTarget,
-    Sample,
-    load_encoder,
-    split_by_coin,
-)
+from privaudit import Audit, AuditInputs, AuditSettings, Sample, load_encoder, split_by_coin
 from privaudit.audit.checks import CHECKS, Stage
 from privaudit.audit.checks.controls import judge_control, judge_is_base
 from privaudit.audit.checks.samples import (
@@ -30,9 +21,10 @@ from privaudit.audit.checks.samples import (
 )
 from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import InvalidAuditError, SampleError, ScoreError
-from privaudit.record import BlindBaseline, Interval
+from privaudit.record import BlindBaseline, Claim, Interval
 from privaudit.store import Store
 from privaudit.targets import as_target
+from privaudit.testing import MemorizingTarget
 from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from privaudit import RetrievalCaptioner, finetune_captioner, load_captioner, load_encoder
-from privaudit.captioners import TransformersCaptioner, as_captioner
+from privaudit import load_captioner, load_encoder
+from privaudit.captioners import TransformersCaptioner, as_captioner, finetune_captioner
 from privaudit.errors import CaptionerError
 from privaudit.fingerprint import fingerprint_module
+from retrieval import RetrievalCaptioner
 from tests.parts import AUDITS
 from tests.parts.encoders import PixelEncoder
 

@@ -26,7 +26,9 @@ def tuned(emoji: dict[str, list[Any]]) -> Any:
         method="bias",
         steps=3,
         batch_size=4,
-        differential_privacy=privaudit.DifferentialPrivacy(epsilon=8, delta=1e-3, noise_seed=1),
+        differential_privacy=privaudit.training.DifferentialPrivacy(
+            epsilon=8, delta=1e-3, noise_seed=1
+        ),
         progress=False,
     )
 
@@ -93,7 +95,9 @@ def test_checkpoints_say_what_was_spent_until_then(
         steps=4,
         batch_size=4,
         ema_decay=0.5,
-        differential_privacy=privaudit.DifferentialPrivacy(epsilon=8, delta=1e-3, noise_seed=1),
+        differential_privacy=privaudit.training.DifferentialPrivacy(
+            epsilon=8, delta=1e-3, noise_seed=1
+        ),
         checkpoints=(tmp_path, 2),
         progress=False,
     )

@@ -10,14 +10,7 @@ import torch
 import torch.utils.checkpoint
 
 import tests.zoo.families  # noqa: F401
-from privaudit import (
-    DifferentialPrivacy,
-    PipelineTarget,
-    Sample,
-    checkpoints,
-    run_audit,
-    statistics,
-)
+from privaudit import PipelineTarget, Sample, checkpoints, run_audit, statistics
 from privaudit.attacks import registry
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.families import family_of
@@ -26,6 +19,7 @@ from privaudit.errors import FineTuneError, SettingError
 from privaudit.fingerprint import fingerprint_module
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.targets.queries import plan_queries
+from privaudit.training import DifferentialPrivacy
 from privaudit.training.dp_sgd import PrivateOptimizer
 from privaudit.training.fine_tuning import finetune
 from tests.diffusion.scripts import LOSSES

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from privaudit import AuditInputs, AuditSettings, ObliviousTarget, PipelineTarget
+from privaudit import AuditInputs, AuditSettings, PipelineTarget
 from privaudit.encoders import as_encoder
 from privaudit.engines.pace import Pace
 from privaudit.engines.ray import RayEngine
@@ -23,6 +23,7 @@ from privaudit.errors import EngineError, GeneratorError
 from privaudit.measurements import ReconstructionSimilarity
 from privaudit.store import Store
 from privaudit.targets import Query, as_target
+from privaudit.testing import ObliviousTarget
 from tests.parts.audit_folder import AuditFolder
 from tests.parts.audits import one_result
 from tests.parts.documents import findings
@@ -199,7 +200,7 @@ def test_an_engine_that_cannot_reach_its_cluster_says_so() -> None:
 def test_the_plugin_runs_on_ray_with_what_an_audit_file_defines(plain_folder: AuditFolder) -> None:
     plain_folder.write(
         """
-class Drawing(privaudit.MemorizingTarget):
+class Drawing(privaudit.testing.MemorizingTarget):
     worth_storing = True
 
 @pytest.fixture(scope="session")

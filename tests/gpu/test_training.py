@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit import DifferentialPrivacy, PipelineTarget, Sample, statistics
+from privaudit import PipelineTarget, Sample, statistics
 from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.targets.queries import plan_queries
+from privaudit.training import DifferentialPrivacy
 from privaudit.training.fine_tuning import finetune
 from tests.diffusion.test_families import (
     FAMILIES,

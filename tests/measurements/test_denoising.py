@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit import ObliviousTarget, PipelineTarget, SavedPipeline, statistics
+from privaudit import PipelineTarget, SavedPipeline, statistics
 from privaudit.diffusion.families import family_of
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
@@ -17,6 +17,7 @@ from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.store import Store
 from privaudit.targets import Query, as_target
 from privaudit.targets.queries import plan_queries
+from privaudit.testing import ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
 

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage import metrics
 
-from privaudit import ObliviousTarget
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
 from privaudit.measurements import AnswerSimilarity, Features, ReconstructionSimilarity
@@ -22,6 +21,7 @@ from privaudit.measurements.pixels import (
 )
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
+from privaudit.testing import ObliviousTarget
 from tests.parts.encoders import PixelEncoder
 
 

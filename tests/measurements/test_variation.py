@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privaudit import ObliviousTarget, PipelineTarget, SavedPipeline, statistics
+from privaudit import PipelineTarget, SavedPipeline, statistics
 from privaudit.attacks import registry
 from privaudit.errors import GeneratorError, SettingError
 from privaudit.measurements.pixels import structural_similarities
@@ -15,6 +15,7 @@ from privaudit.measurements.variation import STRENGTHS, VariationFidelity
 from privaudit.targets import as_target
 from privaudit.targets.image_to_image import varied
 from privaudit.targets.queries import plan_queries
+from privaudit.testing import ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
-from privaudit import ObliviousTarget, PipelineTarget, SavedPipeline, statistics
+from privaudit import PipelineTarget, SavedPipeline, statistics
 from privaudit.attacks import registry
 from privaudit.diffusion.families import family_of
 from privaudit.diffusion.objective import FlowMatching, NoisePrediction, Schedule
 from privaudit.errors import ScoreError, SettingError
 from privaudit.targets import as_target
 from privaudit.targets.queries import plan_queries
+from privaudit.testing import ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
 

@@ -44,19 +44,19 @@ def shadow_non_members():
 
 @pytest.fixture(scope="session")
 def shadow_model(shadow_members):
-    return privaudit.MemorizingTarget(shadow_members)
+    return privaudit.testing.MemorizingTarget(shadow_members)
 """
 
 LEAKING = """
 @pytest.fixture(scope="session")
 def target_model(members):
-    return privaudit.MemorizingTarget(members)
+    return privaudit.testing.MemorizingTarget(members)
 """
 
 SAFE = """
 @pytest.fixture(scope="session")
 def target_model():
-    return privaudit.ObliviousTarget()
+    return privaudit.testing.ObliviousTarget()
 """
 
 
@@ -76,7 +76,7 @@ def non_members():
 
 @pytest.fixture
 def target_model():
-    return privaudit.ObliviousTarget()
+    return privaudit.testing.ObliviousTarget()
 
 def test_it(membership_attack):
     pass

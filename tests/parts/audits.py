@@ -15,7 +15,7 @@ def memorised(emoji: dict[str, list[Any]], **settings: Any) -> AuditRecord:
     """Audit a target that hands out its twelve members: one result, an AUC of 1."""
     members, non_members = emoji["member"][:12], emoji["non_member"][:12]
     return privaudit.run_audit(
-        privaudit.MemorizingTarget(members),
+        privaudit.testing.MemorizingTarget(members),
         members,
         non_members,
         image_encoder=PixelEncoder(),

@@ -7,9 +7,10 @@ from typing import Any
 import httpcore  # noqa: F401  # pytester's runs forget what they import, and httpx would import it then
 
 import privaudit
-from privaudit import ObliviousTarget, Sample
+from privaudit import Sample
 from privaudit.targets.endpoint import Endpoint
 from privaudit.targets.queries import Query
+from privaudit.testing import ObliviousTarget
 from tests.parts.services import DIALECTS, Service
 
 ONE = ("--privaudit-attacks=threshold", "--privaudit-scenarios=I", "--privaudit-budget=1")

@@ -37,15 +37,15 @@ WORKFLOW = {
     "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "out", "images": ["3", 0]}},
 }
 DIALECTS = {
-    "openai": "privaudit.OpenAIImages('tiny', seed=True)",
-    "openai-url": "privaudit.OpenAIImages('tiny', seed=True, response_format='url')",
-    "automatic1111": "privaudit.Automatic1111()",
-    "comfyui": f"privaudit.ComfyUI({WORKFLOW!r}, text='6', seed='3')",
+    "openai": "privaudit.endpoints.OpenAIImages('tiny', seed=True)",
+    "openai-url": "privaudit.endpoints.OpenAIImages('tiny', seed=True, response_format='url')",
+    "automatic1111": "privaudit.endpoints.Automatic1111()",
+    "comfyui": f"privaudit.endpoints.ComfyUI({WORKFLOW!r}, text='6', seed='3')",
     "template": (
-        "privaudit.JSONTemplate({'input': {'text': '{prompt}', 'seed': '{seed}'}}, "
+        "privaudit.endpoints.JSONTemplate({'input': {'text': '{prompt}', 'seed': '{seed}'}}, "
         "image='output.images.0', path='any')"
     ),
-    "file": "privaudit.JSONTemplate({'input': {'text': '{prompt}', 'seed': '{seed}'}}, path='file')",
+    "file": "privaudit.endpoints.JSONTemplate({'input': {'text': '{prompt}', 'seed': '{seed}'}}, path='file')",
 }
 """Code that makes each dialect; the first path of OpenAI's is the service's ``/v1``."""
 REVISIONS = {"rewritten": "A detailed picture of {}", "not rewritten": "{} "}

@@ -109,7 +109,7 @@ def test_no_plan_counts_an_image_for_them_and_no_name_passes_unknown(
 def test_the_checkpoints_of_a_run_are_refused(audit_folder: AuditFolder) -> None:
     audit_folder.write(
         """
-RUN = [privaudit.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
+RUN = [privaudit.runs.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
 
 @pytest.mark.parametrize("target_model", RUN)
 @pytest.mark.privacy_budget(scenarios="I", attacks="threshold", white_box="sima")
@@ -204,7 +204,7 @@ def test_who_takes_no_picture_is_an_error_and_a_plan_says_what_would_be_drawn(
 def test_the_checkpoints_of_a_run_are_not_handed_pictures(audit_folder: AuditFolder) -> None:
     audit_folder.write(
         """
-RUN = [privaudit.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
+RUN = [privaudit.runs.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
 
 @pytest.mark.parametrize("target_model", RUN)
 @pytest.mark.privacy_budget(scenarios="I", attacks="threshold", img2img=True)

@@ -18,12 +18,12 @@ MORE = "N = 40\n"
 HALF = """
 @pytest.fixture(scope="session")
 def target_model(members):
-    return privaudit.MemorizingTarget(members[::2])
+    return privaudit.testing.MemorizingTarget(members[::2])
 """
 BOTH = """
 @pytest.fixture(scope="session", params=["one", "two"])
 def target_model(request):
-    return privaudit.ObliviousTarget()
+    return privaudit.testing.ObliviousTarget()
 
 def test_leak(membership_attack, target_model):
     pass

@@ -37,12 +37,12 @@ from privaudit.errors import GeneratorError
 
 N = 40
 
-class Control(privaudit.Checkpoint):
+class Control(privaudit.runs.Checkpoint):
     def load(self):
         if self.step in {broken}:
             raise GeneratorError(f"{{self.name}} does not load")
-        leaks = privaudit.MemorizingTarget(emoji_sets.twemoji("member")[:N])
-        return leaks if self.step > {last} else privaudit.ObliviousTarget()
+        leaks = privaudit.testing.MemorizingTarget(emoji_sets.twemoji("member")[:N])
+        return leaks if self.step > {last} else privaudit.testing.ObliviousTarget()
 
 RUN = [
     Control(run="run", name=f"checkpoint-{{step}}", step=step, unit="step", place=place)

@@ -13,7 +13,7 @@ def fine_tune(request):
     def tune(samples):
         with open("recipes", "a") as made:
             made.write(f"{request.param}\\n")
-        return privaudit.MemorizingTarget(samples)
+        return privaudit.testing.MemorizingTarget(samples)
     return tune
 
 @pytest.fixture(scope="session")
@@ -86,7 +86,7 @@ def fine_tune():
     def tune(samples):
         with open("calls", "a") as calls:
             calls.write(f"{len(samples)}\\n")
-        return privaudit.MemorizingTarget(samples)
+        return privaudit.testing.MemorizingTarget(samples)
     return tune
 """
         )
@@ -139,7 +139,7 @@ def test_the_papers_protocol_without_a_recipe_is_an_error_and_not_a_skip(
 PARAMETRIZED = """
 @pytest.fixture(scope="session", params=[1, 2])
 def target_model(request):
-    return privaudit.ObliviousTarget()
+    return privaudit.testing.ObliviousTarget()
 """
 ASYNC = """
 @pytest.fixture(scope="session")
@@ -286,7 +286,7 @@ def fine_tune():
     def tune(samples):
         with open("calls", "a") as calls:
             calls.write("called\\n")
-        return privaudit.MemorizingTarget(samples).generate
+        return privaudit.testing.MemorizingTarget(samples).generate
     return tune
 """
 

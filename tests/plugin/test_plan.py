@@ -12,7 +12,7 @@ from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 LOGGING = """
 import os, time
 
-class Logging(privaudit.ObliviousTarget):
+class Logging(privaudit.testing.ObliviousTarget):
     worth_storing = True
     def generate(self, prompts, seeds):
         with open("asked.log", "a") as log:
@@ -61,7 +61,7 @@ GATED_WITH_POWER = [
 UNNAMED = """
 @pytest.fixture(scope="session")
 def target_model():
-    return privaudit.MemorizingTarget(emoji_sets.twemoji("member")[:1]).generate
+    return privaudit.testing.MemorizingTarget(emoji_sets.twemoji("member")[:1]).generate
 """
 EAGER = "import privaudit.plugin.progress as p; p.EVERY = 0.0; p.POLL = 0.01\n"
 

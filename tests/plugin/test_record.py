@@ -16,8 +16,8 @@ TWO_MODELS = """
 @pytest.fixture(scope="session", params=["leaking", "safe"])
 def target_model(request, members):
     if request.param == "safe":
-        return privaudit.ObliviousTarget()
-    return privaudit.MemorizingTarget(members)
+        return privaudit.testing.ObliviousTarget()
+    return privaudit.testing.MemorizingTarget(members)
 
 def test_leak(membership_attack, target_model):
     pass
@@ -56,7 +56,7 @@ def test_one_test_with_two_models_is_two_audits(audit_folder: AuditFolder) -> No
 ANOTHER_MODEL = """
 @pytest.fixture
 def target_model(request):
-    return privaudit.MemorizingTarget(emoji_sets.twemoji("caption")[: len(request.node.name)])
+    return privaudit.testing.MemorizingTarget(emoji_sets.twemoji("caption")[: len(request.node.name)])
 """
 OTHER_MEMBERS = """
 @pytest.fixture
@@ -66,7 +66,7 @@ def members(request):
 
 @pytest.fixture(scope="session")
 def target_model():
-    return privaudit.ObliviousTarget()
+    return privaudit.testing.ObliviousTarget()
 """
 
 
@@ -138,7 +138,7 @@ def test_a_second_session_generates_nothing_and_says_so(audit_folder: AuditFolde
         """
 @pytest.fixture(scope="session")
 def target_model(members):
-    control = privaudit.MemorizingTarget(members)
+    control = privaudit.testing.MemorizingTarget(members)
     control.worth_storing = True
     return control
 """,
@@ -268,7 +268,7 @@ def black(prompts, seeds):
 @pytest.fixture
 def target_model():
     TRIES.append(1)  # the plan, and the first try
-    return black if len(TRIES) <= 2 else privaudit.ObliviousTarget()
+    return black if len(TRIES) <= 2 else privaudit.testing.ObliviousTarget()
 """
     plain_folder.write(black_at_first, GATED)
     result = plain_folder.run(*ONE, "--reruns=3", "--privaudit-budget=0.95", subprocess=True)
@@ -286,7 +286,7 @@ TRIES = []
 def target_model(members):
     TRIES.append(1)
     leaks = len(TRIES) <= 2  # the plan, and the first try
-    return privaudit.MemorizingTarget(members if leaks else members[:1]).generate
+    return privaudit.testing.MemorizingTarget(members if leaks else members[:1]).generate
 """
     plain_folder.write(at_first, GATED)
     result = plain_folder.run(*ONE, "--reruns=3", "--privaudit-budget=0.95", subprocess=True)

@@ -12,15 +12,15 @@ ONE = ("--privaudit-scenarios=I", "--privaudit-attacks=threshold", "--privaudit-
 SAME_AS_BASE = """
 @pytest.fixture(scope="session")
 def target_model():
-    return privaudit.ObliviousTarget().generate
+    return privaudit.testing.ObliviousTarget().generate
 
 @pytest.fixture(scope="session")
 def base_model():
-    return privaudit.ObliviousTarget()
+    return privaudit.testing.ObliviousTarget()
 """
 OTHER_THAN_BASE = SAME_AS_BASE.replace(
-    "return privaudit.ObliviousTarget().generate",
-    "return privaudit.MemorizingTarget(emoji_sets.twemoji('member')[:1]).generate",
+    "return privaudit.testing.ObliviousTarget().generate",
+    "return privaudit.testing.MemorizingTarget(emoji_sets.twemoji('member')[:1]).generate",
 )
 
 
@@ -71,7 +71,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def target_model(members):
-    control = privaudit.MemorizingTarget(members)
+    control = privaudit.testing.MemorizingTarget(members)
 
     def generate(prompts, seeds):
         images = control.generate(prompts, seeds)

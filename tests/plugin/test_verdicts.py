@@ -120,8 +120,8 @@ def test_one_model_that_leaks_does_not_decide_for_another(plain_folder: AuditFol
 @pytest.fixture(scope="session", params=["leaking", "safe"])
 def target_model(request, members):
     if request.param == "safe":
-        return privaudit.ObliviousTarget()
-    return privaudit.MemorizingTarget(members)
+        return privaudit.testing.ObliviousTarget()
+    return privaudit.testing.MemorizingTarget(members)
 """
     plain_folder.write(both, "def test_leak(membership_attack, target_model): pass")
     result = plain_folder.run(*ONE, "--privaudit-sequential", "--privaudit-batch-size=4")

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import privaudit
-from privaudit import AuditInputs, AuditSettings, Claim, MemorizingTarget, make_canaries
+from privaudit import AuditInputs, AuditSettings, make_canaries
 from privaudit.encoders.base import encode_in_batches
 from privaudit.errors import SampleError
+from privaudit.record import Claim
 from privaudit.store import Store
+from privaudit.testing import MemorizingTarget
 from tests.parts.audits import one_result
 from tests.parts.encoders import PixelEncoder
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from privaudit import MemorizingTarget, ObliviousTarget, Sample, load_samples
+from privaudit import Sample, load_samples
 from privaudit.encoders.cache import FeatureCache
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.task import Task
@@ -21,6 +21,7 @@ from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import ImagesByDigest, check_disjoint, check_set, split_by_coin
 from privaudit.store import Store
 from privaudit.targets.queries import plan_queries
+from privaudit.testing import MemorizingTarget, ObliviousTarget
 
 if TYPE_CHECKING:
     from pathlib import Path

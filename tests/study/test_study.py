@@ -1,4 +1,4 @@
-"""``privaudit.run_study`` and ``privaudit study``: on a tiny pipeline, and on callables that count."""
+"""``privaudit.study.run_study`` and ``privaudit study``: on a tiny pipeline, and on callables that count."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def saved(models: Path) -> privaudit.SavedPipeline:
 
 def study_of(models: Path, emoji: dict[str, list[Any]], output: Path, **given: Any) -> Any:
     target = saved(models)
-    study = privaudit.run_study(
+    study = privaudit.study.run_study(
         target,
         emoji["member"][:N],
         emoji["non_member"][:N],
@@ -126,8 +126,8 @@ def test_the_page_has_what_earlier_runs_found(tmp_path: Path) -> None:
     members, non_members = everyone[:40], everyone[40:]
 
     def asked(axis: str, **given: Any) -> str:
-        privaudit.run_study(
-            privaudit.MemorizingTarget(members),
+        privaudit.study.run_study(
+            privaudit.testing.MemorizingTarget(members),
             members,
             non_members,
             image_encoder=Pixels(),
@@ -313,7 +313,7 @@ QUICK: dict[str, Any] = {"attacks": "threshold", "duplicate_limit": 2, "batch_si
 
 def counted(model: Any, folder: Path, **given: Any) -> Any:
     samples = drawn_samples(48)
-    return privaudit.run_study(
+    return privaudit.study.run_study(
         model,
         samples[:24],
         samples[24:],

@@ -22,7 +22,7 @@ def service(drawing: None) -> Iterator[Service]:
 @pytest.fixture
 def quick() -> Iterator[Service]:
     """Return a service that takes no time to draw."""
-    from privaudit import ObliviousTarget
+    from privaudit.testing import ObliviousTarget
     from tests.parts.services import Service
 
     def draw(prompt: str, seed: int) -> Any:

@@ -10,11 +10,12 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from privaudit import ObliviousTarget, PipelineTarget, SavedPipeline
+from privaudit import PipelineTarget, SavedPipeline
 from privaudit.errors import GeneratorError
 from privaudit.targets import as_target, without_effect
 from privaudit.targets.pictures import pictures_of
 from privaudit.targets.trial import Company
+from privaudit.testing import ObliviousTarget
 from tests.parts.pipelines import tiny_pipeline, tiny_sdxl
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import privaudit
-from privaudit import OpenAIImages
+from privaudit.endpoints import OpenAIImages
 from privaudit.errors import EndpointError
 from privaudit.targets.endpoint import Endpoint
 from privaudit.targets.queries import portable_seed
@@ -201,12 +201,12 @@ WORKFLOWS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_a_workflow_that_no_prompt_can_be_put_into_is_an_error(what: str) -> None:
     workflow, nodes = WORKFLOWS[what]
     with pytest.raises(EndpointError, match="the workflow"):
-        privaudit.ComfyUI(workflow, **nodes)
+        privaudit.endpoints.ComfyUI(workflow, **nodes)
 
 
 def test_a_body_without_a_place_for_the_prompt_is_an_error() -> None:
     with pytest.raises(EndpointError, match="no prompt would reach the model"):
-        privaudit.JSONTemplate({"text": "prompt", "seed": "{seed}"})
+        privaudit.endpoints.JSONTemplate({"text": "prompt", "seed": "{seed}"})
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def endpoint(service: RawService, **more: Any) -> Endpoint:
-    dialect = more.pop("dialect", privaudit.OpenAIImages("m", seed=True))
+    dialect = more.pop("dialect", privaudit.endpoints.OpenAIImages("m", seed=True))
     how = {"attempts": 2, "backoff": 0.01, "timeout": 20, "size": (16, 16), "at_once": 1}
     return Endpoint(f"{service.url}/v1", dialect, version="1", key_from="A_KEY", **{**how, **more})
 
@@ -153,7 +153,7 @@ def test_an_address_elsewhere_is_not_read(
 def test_hosts_of_the_list_are_read() -> None:
     caller = Endpoint(
         "https://images.example/v1",
-        privaudit.OpenAIImages(),
+        privaudit.endpoints.OpenAIImages(),
         version="1",
         hosts=("cdn.example", "*.pictures.example", "http://10.0.0.7:9000"),
     )._caller
@@ -184,7 +184,7 @@ def test_a_number_of_a_workflow_is_no_path(serve: Callable[[Answer], RawService]
     own = serve(sends(raw_reply(b'{"prompt_id": "../../admin"}')))
     nodes = {"6": {"inputs": {"text": ""}}, "9": {"inputs": {"filename_prefix": "a"}}}
     with pytest.raises(EndpointError, match="no prompt_id"):
-        draw(endpoint(own, dialect=privaudit.ComfyUI(nodes, text="6")))
+        draw(endpoint(own, dialect=privaudit.endpoints.ComfyUI(nodes, text="6")))
     assert len(own.heads) == 1
 
 
@@ -307,7 +307,7 @@ def test_a_dialect_of_ones_own_shows_nothing_either(
 
 def test_a_key_in_what_is_recorded_is_an_error(serve: Callable[[Answer], RawService]) -> None:
     own = serve(sends(raw_reply(picture_json(picture_file()))))
-    dialect = privaudit.OpenAIImages("m", extra={"api_key": KEY})
+    dialect = privaudit.endpoints.OpenAIImages("m", extra={"api_key": KEY})
     with pytest.raises(EndpointError, match="also stands in what is recorded") as raised:
         draw(endpoint(own, dialect=dialect))
     assert not shows(str(raised.value), KEY, FRAGMENT)
@@ -400,7 +400,7 @@ def test_a_connection_that_nobody_accepts_has_the_same_deadline() -> None:
         for one in held:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
-        dialect = privaudit.OpenAIImages("m")
+        dialect = privaudit.endpoints.OpenAIImages("m")
         how = {"version": "1", "timeout": 1, "attempts": 1}
         started = time.monotonic()
         with pytest.raises(EndpointError, match="no whole answer within 1 s"):
@@ -468,7 +468,7 @@ def test_a_hostile_answer_takes_less_than_a_gigabyte(
         resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
         from privaudit.targets.queries import Query
         from PIL import Image
-        target = privaudit.Endpoint({own.url!r}, privaudit.OpenAIImages(), version="1", attempts=1)
+        target = privaudit.Endpoint({own.url!r}, privaudit.endpoints.OpenAIImages(), version="1", attempts=1)
         sample = privaudit.Sample(Image.new("RGB", (8, 8)), "a", id="a")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try: list(target.answer([Query(sample, "a", 0, 1)]))

@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from privaudit import ObliviousTarget, PictureFolder, PipelineTarget, SavedPipeline
+from privaudit import PictureFolder, PipelineTarget, SavedPipeline
 from privaudit.errors import GeneratorError
 from privaudit.targets import as_target
 from privaudit.targets.image_to_image import varied
+from privaudit.testing import ObliviousTarget
 from tests.parts.pipelines import tiny_pipeline
 from tests.zoo.families import ZOO
 

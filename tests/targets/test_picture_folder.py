@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 import privaudit
-from privaudit import Audit, AuditInputs, AuditSettings, ObliviousTarget, PictureFolder, Sample
+from privaudit import Audit, AuditInputs, AuditSettings, PictureFolder, Sample
 from privaudit.__main__ import main
 from privaudit.audit.plan import QueryLists
 from privaudit.errors import GeneratorError, InvalidAuditError
 from privaudit.targets.queries import plan_queries
 from privaudit.targets.query_list import listed, read_list, write_lists
+from privaudit.testing import ObliviousTarget
 from tests.parts.audit_folder import GATED, AuditFolder
 from tests.parts.documents import read_session
 from tests.parts.encoders import PixelEncoder

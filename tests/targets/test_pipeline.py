@@ -14,10 +14,11 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from privaudit import MemorizingTarget, ObliviousTarget, PipelineTarget, Sample
+from privaudit import PipelineTarget, Sample
 from privaudit.errors import GeneratorError
 from privaudit.targets import Query, as_target, load_pipeline
 from privaudit.targets.acceleration import Acceleration
+from privaudit.testing import MemorizingTarget, ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline, tiny_sdxl
 

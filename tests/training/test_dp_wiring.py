@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from privaudit import DifferentialPrivacy, check_dp_sgd
 from privaudit.errors import SettingError
+from privaudit.training import DifferentialPrivacy, check_dp_sgd
 from privaudit.training.dp_sgd import PrivateOptimizer
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from privaudit import DifferentialPrivacy, PipelineTarget, Sample
+from privaudit import PipelineTarget, Sample
 from privaudit.diffusion.objective import denoising_loss
 from privaudit.errors import FineTuneError, GeneratorError, SettingError
 from privaudit.fingerprint import fingerprint_module
 from privaudit.targets import load_pipeline
+from privaudit.training import DifferentialPrivacy
 from privaudit.training.fine_tuning import FineTune, finetune
 from privaudit.training.recipe import Recipe
 from tests.parts.pipelines import tiny_flux, tiny_pipeline
@@ -248,7 +249,7 @@ def test_a_base_may_be_a_folder_which_is_read_when_it_is_needed(
     recipe = FineTune(tmp_path, **settings)
     tuned = finetune(tmp_path, emoji["member"][:2], progress=False, **settings)
     assert recipe(emoji["member"][:2], progress=False).losses == tuned.losses
-    with pytest.raises(GeneratorError, match=r"base '/no/such' is no file or folder"):
+    with pytest.raises(GeneratorError, match="base '/no/such'"):
         FineTune("/no/such")
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.steps = 3  # type: ignore[misc]

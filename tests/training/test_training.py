@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from privaudit import DifferentialPrivacy, PipelineTarget
+from privaudit import PipelineTarget
 from privaudit.diffusion.families import family_of
 from privaudit.diffusion.objective import denoising_loss
 from privaudit.errors import FineTuneError, SettingError
 from privaudit.fingerprint import fingerprint_module
-from privaudit.training import fine_tuning
+from privaudit.training import DifferentialPrivacy, fine_tuning
 from privaudit.training.dp_sgd import PrivateOptimizer
 from privaudit.training.fine_tuning import finetune
 from privaudit.training.loop import ShuffledBatches, Training

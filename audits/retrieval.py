@@ -1,4 +1,4 @@
-"""A captioner that looks captions up instead of writing them."""
+"""The captioner of these audits, which looks captions up instead of writing them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from privaudit.encoders.base import encode_in_batches, encoder_identity
 from privaudit.errors import CaptionerError
 from privaudit.fingerprint import fingerprint_values
 
@@ -62,8 +62,8 @@ class RetrievalCaptioner:
     @property
     def fingerprint(self) -> str | None:
         """Identity of what decides which caption an image gets, if the encoder has one."""
-        identity, lasting = encoder_identity(self._encoder)
-        if not lasting:
+        identity = getattr(self._encoder, "fingerprint", None)
+        if identity is None:
             return None
         return fingerprint_values(
             encoder=identity,
@@ -158,5 +158,6 @@ class RetrievalCaptioner:
 
 
 def _pooled(encoder: Encoder, images: Sequence[Image.Image]) -> torch.Tensor:
-    features = encode_in_batches(encoder, list(images), POOLED_AT_ONCE).mean(axis=1)
+    parts = [images[i : i + POOLED_AT_ONCE] for i in range(0, len(images), POOLED_AT_ONCE)]
+    features = np.concatenate([encoder.encode(part) for part in parts]).mean(axis=1)
     return torch.nn.functional.normalize(torch.from_numpy(features))
