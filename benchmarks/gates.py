@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from privaudit import AuditSettings
 from privaudit.audit.scoring import Scores
-from privaudit.audit.verdict import decide_fixed, together
+from privaudit.audit.verdict import decide, decide_fixed, together, worst
 from privaudit.record import Answers
 from privaudit.statistics import (
     ResultScores,
@@ -68,8 +68,11 @@ def judged(scores: np.ndarray) -> tuple[bool, bool, bool, bool]:
         among = together(results, SCENARIOS, 0.95)
         for j, one in enumerate(scenario):
             found = Scores(0.0, np.zeros(1), one[:n], one[n:], (Answers(), Answers()))
-            point.append(decide_fixed(found, GATES["point"], among).verdict)
-            certified.append(decide_fixed(found, GATES["certify"], among).verdict)
+            for gate, verdicts in (("point", point), ("certify", certified)):
+                made = decide_fixed(found, GATES[gate], among)
+                # As the check of exchanged sets does: a pass must be one the other way round.
+                mirror = decide(1 - made.auc, 1 - made.high, 1 - made.low, BUDGET, gate)
+                verdicts.append(made.verdict if mirror == "pass" else worst(made.verdict, mirror))
             everything[f"{i}{j}"] = results[str(j)]
     most = max(simultaneous_lower_bounds(everything).bounds.values())
     return (
@@ -101,7 +104,7 @@ def main() -> None:
     rows = [
         [
             budget,
-            *(f"{100 * false_red_rate(n, n, budget, k):.1f}" for n in SIZES[:-1]),
+            *(f"{100 * false_red_rate(n, n, budget, k, two_sided=True):.1f}" for n in SIZES[:-1]),
             samples_for_false_red(budget, k),
             samples_to_decide(budget, k),
         ]

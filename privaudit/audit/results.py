@@ -102,7 +102,11 @@ def make_result(
         member_scores=sides[0],
         non_member_scores=sides[1],
     )
-    return result.model_copy(update={"verdict": "fail"}) if result.claim_exceeded else result
+    if result.claim_exceeded:
+        return result.model_copy(update={"verdict": "fail"})
+    if result.claim_irrefutable:  # what no scores at all would turn red is no check
+        return result.model_copy(update={"verdict": worst(result.verdict, "inconclusive")})
+    return result
 
 
 def _detectable(m: int, n: int, budget: float, level: float) -> DetectableAUC:

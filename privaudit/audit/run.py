@@ -217,7 +217,20 @@ def _run_all(audit: Audit, *, strict: bool) -> list[NotCompleted]:
         missing.append(
             NotCompleted(scenario=threat_model.name, attack=attack, outcome=outcome, reason=reason)
         )
-    return missing
+    return missing if inputs.claim is None else _without_check(inputs.claim, audit, missing)
+
+
+def _without_check(claim: Claim, audit: Audit, missing: list[NotCompleted]) -> list[NotCompleted]:
+    """Turn skips into invalid results where they leave a claim that nothing checked."""
+    if any(result.epsilon is not None for result in audit.record().all_results):
+        return missing
+    msg = f"so nothing checked the claim of epsilon {claim.epsilon:g}"
+    return [
+        item.model_copy(update={"outcome": "invalid", "reason": f"{item.reason}, {msg}"})
+        if item.outcome == "skipped"
+        else item
+        for item in missing
+    ]
 
 
 ANEW = "privaudit.run_audit(…) of the old model, with the settings of the new one"

@@ -160,7 +160,9 @@ def chance(sizes: Sequence[tuple[int, int]], n_attacks: int, budget: float) -> C
     if budget >= 1 or not sizes or not min(map(min, sizes)):
         return None
     k = n_attacks * len(sizes)
-    none_red = math.prod(1 - statistics.false_red_rate(*size, budget, n_attacks) for size in sizes)
+    none_red = math.prod(
+        1 - statistics.false_red_rate(*size, budget, n_attacks, two_sided=True) for size in sizes
+    )
     members, non_members = min(sizes, key=min)
     return Chance(
         false_red=1 - none_red,

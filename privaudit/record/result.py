@@ -142,6 +142,13 @@ class AttackResult(Value):
             return False
         return not self.epsilon.epsilon <= self.claim.epsilon
 
+    @property
+    def claim_irrefutable(self) -> bool:
+        """Whether so few coins could not refute the ε that is claimed, whatever the model."""
+        if self.epsilon is None or self.claim is None or self.claim_exceeded:
+            return False
+        return not self.epsilon.provable > self.claim.epsilon
+
     def at_fpr(self, target: float) -> OperatingPoint | None:
         """Return the rates at one of the low false positive rates, or ``None``."""
         return next((p for p in self.operating_points if p.target_fpr == target), None)

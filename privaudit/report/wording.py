@@ -56,7 +56,18 @@ def explanation(result: AttackResult) -> str:
 
 
 def _of_claim(result: AttackResult) -> str:
-    if not result.claim_exceeded or result.epsilon is None or result.claim is None:
+    if result.epsilon is None or result.claim is None:
+        return ""
+    if result.claim_irrefutable:
+        coins, n = result.epsilon.coins_needed, result.evaluation
+        enough = "" if coins is None else f": {coins:,} coins could"
+        return (
+            f"{n.members} members and {n.non_members} non-members can show an epsilon of "
+            f"{result.epsilon.provable:.2f} at most, so nothing could refute the claim of "
+            f"{result.claim.epsilon:g} by {result.name}{enough}\n"
+            "add samples, name one attack in the claim, or claim what the samples can check"
+        )
+    if not result.claim_exceeded:
         return ""
     return (
         f"epsilon >= {result.epsilon.epsilon:.2f} > claimed {result.claim.epsilon:g} at delta "

@@ -46,6 +46,18 @@ def _all_under(z: float, k: int, correlation: float) -> float:
     return float(density @ np.exp(k * log_ndtr(inner)))
 
 
+def _all_within(z: float, k: int, correlation: float) -> float:
+    """Return the probability that k such normals are all between -z and z."""
+    if z <= 0:
+        return 0.0
+    if correlation >= 1 or k == 1:
+        return float(1 - 2 * norm.cdf(-z))
+    spread, shift = math.sqrt(1 - correlation), math.sqrt(correlation) * NODES
+    inside = norm.cdf((z - shift) / spread) - norm.cdf((-z - shift) / spread)
+    density: NDArray[np.float64] = WEIGHTS / math.sqrt(2 * math.pi)
+    return float(density @ inside**k)
+
+
 def _check(budget: float, k: int, correlation: float) -> None:
     if not 0.5 < budget < 1:
         msg = f"budget={budget!r} is outside (0.5, 1): a model that leaks nothing has an AUC of 0.5"
@@ -66,10 +78,12 @@ def false_red_rate(
     correlation: float = 0.0,
     *,
     auc: float | None = None,
+    two_sided: bool = False,
 ) -> float:
     r"""How often a model that leaks nothing has a result over the budget, by chance alone.
 
-    It is the false-red rate of the gate ``point``. An AUC of exchangeable scores has mean ½ and
+    Two-sided, it is the false-red rate of the gate ``point``, which judges an AUC as its mirror
+    image is. An AUC of exchangeable scores has mean ½ and
     variance :math:`(m + n + 1)/(12 m n)`, and is close to normal (Mann & Whitney 1947).
 
     Parameters
@@ -87,6 +101,8 @@ def false_red_rate(
     auc
         The largest AUC observed. If given, the rate at which a clean model would be at least as
         red as this.
+    two_sided
+        Whether a result that is as far below ½ counts too.
 
     Raises
     ------
@@ -112,7 +128,8 @@ def false_red_rate(
     # A count of pairs moves by whole steps: over the budget begins half a step above it.
     steps = math.floor(as_fraction(limit) * pairs)
     at_least = (steps + 0.5) / pairs if auc is None else limit - 0.5 / pairs
-    return max(0.0, 1 - _all_under((at_least - 0.5) / spread, k, correlation))
+    inside = _all_within if two_sided else _all_under
+    return max(0.0, 1 - inside((at_least - 0.5) / spread, k, correlation))
 
 
 def samples_for_false_red(
@@ -140,14 +157,14 @@ def samples_for_false_red(
     Examples
     --------
     >>> n = samples_for_false_red(0.6, k=12)
-    >>> false_red_rate(n, n, 0.6, k=12) <= 0.05 < false_red_rate(n - 2, n - 2, 0.6, k=12)
+    >>> false_red_rate(n, n, 0.6, k=12, two_sided=True) <= 0.05
     True
     """
     _check(budget, k, correlation)
     if not 0 < rate < 1:
         msg = f"rate={rate!r} is outside (0, 1)"
         raise SettingError(msg)
-    return _least(lambda n: false_red_rate(n, n, budget, k, correlation) <= rate)
+    return _least(lambda n: false_red_rate(n, n, budget, k, correlation, two_sided=True) <= rate)
 
 
 def default_leak(budget: float) -> float:
@@ -222,7 +239,7 @@ def samples_to_decide(
     limit = _logit(budget)
 
     def passes(n: int) -> bool:
-        return _all_under(limit / _logit_error(0.5, n) - single, k, correlation) >= power
+        return _all_within(limit / _logit_error(0.5, n) - single, k, correlation) >= power
 
     def fails(n: int) -> bool:
         return (_logit(leak) - limit) / _logit_error(leak, n) >= together + reached

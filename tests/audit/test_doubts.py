@@ -9,6 +9,7 @@ import pytest
 from privaudit import Audit, AuditInputs, AuditSettings, Sample
 from privaudit.audit.checks.passes import judge_exchanged
 from privaudit.errors import InvalidAuditError
+from privaudit.record import Interval
 from privaudit.store import Store
 from privaudit.testing import MemorizingTarget, ObliviousTarget
 from tests.parts.encoders import PixelEncoder
@@ -75,11 +76,35 @@ def test_a_model_that_knows_nobody_is_not_suspected(emoji: dict[str, Any]) -> No
         assert audit.result("I", "threshold").auc > 0.3
 
 
-def test_it_is_what_the_budget_is_the_other_way_round() -> None:
-    assert judge_exchanged("attack-I-threshold", 0.1, 0.4, 0.6) == []
-    assert judge_exchanged("attack-I-threshold", 0.0, 0.0, 1.0) == []
-    [reason] = judge_exchanged("attack-I-threshold", 0.1, 0.399, 0.6)
-    assert "AUC 0.100 (at most 0.399) by attack-I-threshold" in reason
+@pytest.mark.parametrize(
+    ("gate", "auc", "low", "high", "verdict", "suspected"),
+    [
+        ("point", 0.41, 0.3, 0.52, "pass", False),
+        ("point", 0.39, 0.3, 0.48, "pass", True),  # the other way round it would be inconclusive
+        ("point", 0.39, 0.3, 0.48, "inconclusive", False),  # red for a reason of its own
+        ("point", 0.1, 0.05, 0.399, "fail", True),
+        ("evidence", 0.3, 0.2, 0.4, "pass", False),
+        ("evidence", 0.3, 0.2, 0.399, "pass", True),
+        ("certify", 0.45, 0.41, 0.5, "pass", False),
+        ("certify", 0.45, 0.39, 0.5, "pass", True),
+    ],
+)
+def test_a_result_is_judged_as_its_mirror_image_is(
+    emoji: dict[str, Any],
+    gate: str,
+    auc: float,
+    low: float,
+    high: float,
+    verdict: str,
+    suspected: bool,
+) -> None:
+    result = exchanged(emoji, ObliviousTarget(), n=100).result("I", "threshold")
+    bounds = Interval(low=low, high=high, confidence=0.95)
+    changes = {"gate": gate, "auc": auc, "interval": bounds, "verdict": verdict, "budget": 0.6}
+    changed = result.model_copy(update=changes)
+    assert bool(judge_exchanged(changed)) is suspected
+    compares = changed.model_copy(update={"budget": 1.0})
+    assert judge_exchanged(compares) == []
 
 
 class Subject:

@@ -14,6 +14,7 @@ from privaudit import Audit, AuditInputs, AuditSettings, Sample, load_encoder, s
 from privaudit.audit.checks import CHECKS, Stage
 from privaudit.audit.checks.controls import judge_control, judge_is_base
 from privaudit.audit.checks.samples import (
+    EXACT,
     blind_baseline,
     blind_caption_baseline,
     judge_blind,
@@ -103,6 +104,22 @@ def test_dimmed_copies_are_near_duplicates_and_other_emoji_are_not(
         (s.id, f"copy-{s.id}") for s in members[:5]
     }
     assert all(pair.first_set == "members" for pair in found)
+
+
+def test_copies_beyond_the_first_twenty_thousand_samples_are_found() -> None:
+    n, copies = EXACT // 2 + 1_000, 500
+    random = np.random.default_rng(0)
+    features = random.normal(size=(n, 64)).astype(np.float32)
+    others = random.normal(size=(n, 64)).astype(np.float32)
+    others[-copies:] = features[-copies:]
+    others[:100] = features[:100] + 0.01 * others[:100]
+    sides = {
+        name: ([f"{name}-{i:06}" for i in range(n)], rows)
+        for name, rows in (("members", features), ("non-members", others))
+    }
+    pairs = near_duplicates(sides, 0.95)
+    assert {pair.first[8:] for pair in pairs} == {pair.second[12:] for pair in pairs}
+    assert len(pairs) == copies + 100
 
 
 def test_every_reason_is_given() -> None:

@@ -202,13 +202,17 @@ def test_a_claim_may_name_the_result_that_checks_it(plain_folder: AuditFolder) -
     plain_folder.run(*two).stderr.fnmatch_lines(["*must be a result that can bound epsilon: III-*"])
 
 
-def test_a_claim_that_nothing_here_could_refute_says_what_could(plain_folder: AuditFolder) -> None:
+def test_a_claim_that_nothing_here_could_refute_is_not_green(plain_folder: AuditFolder) -> None:
     claimed = CLAIMED.replace("epsilon=0.2, delta=1e-3", "epsilon=3, delta=1e-5")
-    plain_folder.write(LEAKING, COINS, claimed)
-    plain_folder.run(*ONE).stdout.fnmatch_lines(
-        ["nothing here could have refuted the claim of 3, whatever the model: 1* coins, all *could"]
+    plain_folder.write(SAFE, COINS, claimed)
+    result = plain_folder.run(*ONE)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*nothing could refute the claim of 3 by attack-III-threshold: 1* coins could"]
     )
-    assert results(plain_folder)["attack-III-threshold"]["epsilon"]["coins_needed"] > 24
+    row = results(plain_folder)["attack-III-threshold"]
+    assert (row["verdict"], row["auc_verdict"]) == ("inconclusive", "pass")
+    assert row["epsilon"]["coins_needed"] > 24
 
 
 def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) -> None:

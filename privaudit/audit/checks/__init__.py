@@ -221,12 +221,10 @@ def check_base(case: Case) -> Validity:
 
 def check_exchanged(case: Case) -> Validity:
     """Check that members are not known worse than non-members, as in exchanged sets."""
-    result = case.result
-    assert result is not None
+    assert case.result is not None
     if not case.sets.threat_model.decides(case.settings):
         return Validity()
-    high = result.interval.high
-    return Validity(reasons=judge_exchanged(case.name, result.auc, high, result.budget))
+    return Validity(reasons=judge_exchanged(case.result))
 
 
 def check_shared_prompts(case: Case) -> Validity:

@@ -9,6 +9,7 @@ import numpy as np
 
 from privaudit.attacks.registry import registered, strongest, with_strongest
 from privaudit.audit.checks.samples import told_apart
+from privaudit.audit.verdict import decide
 from privaudit.errors import ScoreError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.statistics import auc_interval
@@ -36,29 +37,29 @@ LEAST_DISTINCT = 0.5
 """Share of different prompts below which a sample's own answers are anybody's."""
 
 
-def judge_exchanged(name: str, auc: float, high: float, budget: float) -> list[str]:
+def judge_exchanged(result: AttackResult) -> list[str]:
     """Say why nothing can be concluded from sets of which a model knows the non-members better.
 
-    A model that leaks nothing has an AUC of 0.5. One that is shown to be as far below as the budget
-    is above is one that leaks, and was asked with its two sets exchanged.
+    A model that leaks nothing has an AUC of 0.5. One that is as far below as the budget is above
+    may be one that leaks, asked with its two sets exchanged. So an AUC and its bounds are judged
+    as their mirror image is.
 
     Parameters
     ----------
-    name
-        The result, such as ``"attack-I-threshold"``.
-    auc, high
-        Its AUC, and the upper bound of it.
-    budget
-        The largest AUC that is accepted.
+    result
+        One that was decided.
     """
-    # Exactly at the mirrored budget nothing is shown to be over it.
-    if not high < 1 - budget:
+    auc, low, high = result.auc, result.interval.low, result.interval.high
+    mirrored = decide(1 - auc, 1 - high, 1 - low, result.budget, result.gate)
+    # A result that is red anyway needs this reason only where it is the better one.
+    if mirrored == "pass" or (mirrored == "inconclusive" and result.verdict != "pass"):
         return []
     return [
-        f"AUC {auc:.3f} (at most {high:.3f}) by {name}: non-members are known better than members, "
-        f"and the other way round that would be over the budget of {budget:g}\n"
+        f"AUC {auc:.3f} ({low:.3f} to {high:.3f}) by {result.name}: non-members are known better "
+        f"than members, and the other way round that would be over the budget of "
+        f"{result.budget:g}\n"
         "are the fixtures members and non_members exchanged? If not, the sets differ in more than "
-        "membership: take both from one source, and decide membership by privaudit.split_by_coin"
+        "membership, or are too small: take both from one source, and add samples"
     ]
 
 

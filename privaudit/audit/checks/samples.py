@@ -27,7 +27,7 @@ from privaudit.samples import ImagesByDigest
 from privaudit.statistics import auc_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -388,8 +388,11 @@ BLIND_QUESTIONS = 3
 BLIND_ERROR = 0.05
 """Share of fair splits that all of these together may call different."""
 BLOCK = 1024
-COMPARED = 20_000
-"""Samples compared with one another; of more, the first so many in order of ids."""
+EXACT = 20_000
+"""Samples whose features are compared as they are; of more, projections find the candidates."""
+PROJECTED, MARGIN = 128, 0.06
+"""Dimensions of a projection, and how far below the limit its cosines still make a candidate: six
+standard errors of a cosine of 0.95 (Johnson & Lindenstrauss 1984)."""
 
 
 def _cross_validated(
@@ -512,25 +515,39 @@ def near_duplicates(
     rows = np.concatenate([np.asarray(f, dtype=np.float32) for _, f in sets.values()])
     rows = rows - rows.mean(axis=0)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    kept = np.sort(np.argsort(ids, kind="stable")[:COMPARED])
-    found = []
-    for start in range(0, len(kept), BLOCK):
-        block = kept[start : start + BLOCK]
-        cosines = rows[block] @ rows[kept].T
-        for i, j in zip(*np.nonzero(cosines >= limit), strict=True):
-            a, b = int(block[i]), int(kept[j])
-            if a < b and names[a] != names[b]:
-                cosine = min(1.0, float(cosines[i, j]))
-                found.append(
-                    NearDuplicate(
-                        first=ids[a],
-                        second=ids[b],
-                        first_set=names[a],
-                        second_set=names[b],
-                        cosine=cosine,
-                    )
+    sides = np.unique(names, return_inverse=True)[1]
+    pairs = []
+    for a, b, cosine in _alike(rows, limit):
+        if sides[a] != sides[b]:
+            pairs.append(
+                NearDuplicate(
+                    first=ids[a],
+                    second=ids[b],
+                    first_set=names[a],
+                    second_set=names[b],
+                    cosine=min(1.0, cosine),
                 )
-    return sorted(found, key=lambda pair: (-pair.cosine, pair.first, pair.second))
+            )
+    return sorted(pairs, key=lambda pair: (-pair.cosine, pair.first, pair.second))
+
+
+def _alike(rows: NDArray[np.float32], limit: float) -> Iterator[tuple[int, int, float]]:
+    """Yield the pairs of unit rows, by position, whose cosine is at least the limit."""
+    sketch, least = rows, limit
+    if len(rows) > EXACT:
+        random = np.random.default_rng(0)
+        plane = random.normal(size=(rows.shape[1], PROJECTED)).astype(np.float32)
+        sketch = rows @ plane
+        sketch /= np.maximum(np.linalg.norm(sketch, axis=1, keepdims=True), 1e-12)
+        least = limit - MARGIN
+    for start in range(0, len(rows), BLOCK):
+        cosines = sketch[start : start + BLOCK] @ sketch[start:].T
+        for i, j in zip(*np.nonzero(cosines >= least), strict=True):
+            a, b = start + int(i), start + int(j)
+            if a < b:
+                cosine = float(cosines[i, j] if sketch is rows else rows[a] @ rows[b])
+                if cosine >= limit:
+                    yield a, b, cosine
 
 
 def judge_blind(what: str, blind: BlindBaseline | None, limit: float) -> list[str]:
