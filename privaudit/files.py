@@ -1,4 +1,4 @@
-"""Files that others wrote: read within limits, as text, JSON or TOML, or refused with one error.
+"""Files that others wrote, read within limits or refused; and files that others must not read.
 
 Nothing here waits: a FIFO, a device or a socket is refused before it is opened. What is no UTF-8,
 too large, too deep or no JSON is the caller's own type of error, which names the file.
@@ -7,16 +7,17 @@ too large, too deep or no JSON is the caller's own type of error, which names th
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import json
 import os
 import stat
+import tempfile
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from privaudit.errors import PrivauditError
 
 __all__ = [
@@ -32,12 +33,15 @@ __all__ = [
     "read_json",
     "read_text",
     "read_toml",
+    "write_private",
 ]
 
 MAX_TEXT = 2**26
 """Bytes of a text, JSON or TOML file that are read at most, unless the caller says otherwise."""
 MAX_DEPTH = 64
 """Lists and objects inside one another in JSON and TOML."""
+MEMORY = Path("/dev/shm")  # noqa: S108
+"""The one place under /dev whose files are files."""
 READING = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)
@@ -341,3 +345,50 @@ def check_depth(value: Any, where: str, error: type[PrivauditError]) -> None:
         if depth == MAX_DEPTH and level:
             msg = f"{where} is nested deeper than {MAX_DEPTH} levels: check it"
             raise error(msg)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner only; missing folders are made.
+
+    A link is followed, and stays a link. The file's mode is 0600, also where a file was there.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        All of it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or if a device, FIFO, socket or folder has the name: a rename would
+        put a file in its place.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "new" / "record.json"
+    >>> write_private(file, b"{}")
+    >>> oct(file.stat().st_mode & 0o777)
+    '0o600'
+    """
+    folder = Path(os.path.realpath(path.parent))
+    inside = [parent for parent in (folder, *folder.parents) if parent != MEMORY]
+    devices = MEMORY not in inside and any(str(p) in {"/dev", "/proc"} for p in inside)
+    # Where the name leads, so that a link is kept and its target replaced.
+    target = Path(os.path.realpath(path))
+    with contextlib.suppress(FileNotFoundError):
+        if devices or not stat.S_ISREG(target.lstat().st_mode):
+            raise OSError(errno.EINVAL, "not a regular file: name another one", str(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The temporary file is 0600 from its first byte on.
+    file, draft = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
+    try:
+        with os.fdopen(file, "wb") as opened:
+            opened.write(content)
+        os.replace(draft, target)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)  # noqa: PTH108
+        raise

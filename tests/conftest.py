@@ -15,6 +15,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# The tests' own, so that none of them makes a key for whoever runs them.
+os.environ["PRIVAUDIT_STORE_KEY"] = "the key of privaudit's own tests"
+
 import pytest
 import torch
 from hypothesis import settings

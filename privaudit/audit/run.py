@@ -24,7 +24,7 @@ from privaudit.errors import BaselineError, InvalidAuditError, SampleError, Sett
 from privaudit.record import AuditRecord, Baseline, NotCompleted
 from privaudit.settings import AuditSettings, split_settings
 from privaudit.statistics import ResultScores
-from privaudit.store import Store, default_folder
+from privaudit.store import make_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +144,6 @@ def run_audit(
         chosen = chosen.replace(baseline=baseline)
         key = baseline_key(session.baseline_key)
         against = load_reference(Path(str(chosen.baseline)), name, key)
-    folder = session.store or default_folder()
     shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
     audit = Audit(
         AuditInputs(
@@ -164,7 +163,7 @@ def run_audit(
             claim=claim,
         ),
         chosen,
-        Store(None if str(folder) == "none" else folder, session.store_limit),
+        make_store(session),
         make_engine(session),
         name=name,
         progress=progress,

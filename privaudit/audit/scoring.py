@@ -171,14 +171,10 @@ class Scorer:
     def _cells(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
         """Return the mean colours of 4 × 4 cells of each sample, in levels, shape (n, 48)."""
         keys = [fingerprint_values(cells=sample.digest) for sample in samples]
-        known = self.store.arrays(keys)
-        new = {
-            key: answer_facts(as_rgb(sample.image))[1:]
-            for key, sample in zip(keys, samples, strict=True)
-            if key not in known
-        }
-        self.store.put_arrays(new)
-        known = {**known, **new}
+        images = {key: sample.image for key, sample in zip(keys, samples, strict=True)}
+        known = self.store.complete_arrays(
+            keys, lambda absent: [{k: answer_facts(as_rgb(images[k]))[1:] for k in absent}]
+        )
         return np.stack([known[key] for key in keys])
 
     def scores(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from privaudit.errors import CaptionerError, SampleError
+from privaudit.errors import SampleError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.record import SampleSet
 from privaudit.samples import (
@@ -25,7 +25,7 @@ from privaudit.samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.plan import Unmade
@@ -276,26 +276,16 @@ def write_captions(
 
     identity, persistent = captioner_identity(captioner)
     keys = {s.digest: fingerprint_values(caption=s.digest, captioner=identity) for s in samples}
-    by_digest = {sample.digest: sample for sample in samples}
-    absent = set(store.absent(list(keys.values())))
-    new = [digest for digest, key in keys.items() if key in absent]
+    images = {keys[sample.digest]: sample.image for sample in samples}
     at_once = batch_size or CAPTIONED_AT_ONCE
-    for start in range(0, len(new), at_once):
-        part = new[start : start + at_once]
-        images = [by_digest[digest].image for digest in part]
-        written = checked_captions(captioner, images, at_once)
-        store.put_texts(
-            {keys[digest]: text for digest, text in zip(part, written, strict=True)},
-            persistent=persistent,
-        )
-    texts = store.texts(list(keys.values()))
-    lost = [sample.id for sample in samples if keys[sample.digest] not in texts]
-    if lost:
-        msg = (
-            f"{len(lost)} of {len(samples)} captions, the first of sample {lost[0]!r}, were lost "
-            "from the store while they were in use: is another process clearing it?"
-        )
-        raise CaptionerError(msg)
+
+    def write(absent: list[str]) -> Iterator[dict[str, str]]:
+        for start in range(0, len(absent), at_once):
+            part = absent[start : start + at_once]
+            captions = checked_captions(captioner, [images[key] for key in part], at_once)
+            yield dict(zip(part, captions, strict=True))
+
+    texts = store.complete_texts(list(images), write, persistent=persistent)
     return {sample.id: texts[keys[sample.digest]] for sample in samples}
 
 

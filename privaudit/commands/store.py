@@ -34,7 +34,7 @@ def _run(given: argparse.Namespace) -> int:
             return 0
         if not folder.is_dir():
             return failed(f"{folder} is no folder: name the one that --privaudit-store named")
-        store = Store(folder)
+        store = Store(folder, shared=True)  # to look and to clear: nothing in it is believed
         parts = [
             f"{count:,} {what} ({n_bytes / 1e6:,.1f} MB)"
             for what, (count, n_bytes) in store.usage().items()

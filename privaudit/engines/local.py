@@ -47,31 +47,36 @@ class LocalEngine:
         report
             Called with the number of images generated, after each batch and before a failure.
         """
-        missing = Missing(task, queries, store)
+        if not Missing(task, queries, store):
+            return  # without a lock, so that a store may be one that can only be read
         known = Pace.read(store, task.target.fingerprint)
         batch = BatchSize(task.target, task.batch_size, known)
-        while missing:
-            with missing.claim(batch.size) as part:
-                if not part:
-                    continue
-                started = time.perf_counter()
-                asked, images = {i: queries[i] for i in part}, missing.stored(part)
-                n_stored = len(images)
-                try:
-                    try:
-                        task.answer(asked, batch.size, images, missing.heard)
-                    finally:  # what was answered before a failure is kept
-                        n_made = len(images) - n_stored
-                        if n_made:
-                            report(n_made)
-                    rows = task.measure(asked, images)
-                except (GeneratorError, EncoderError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    batch.halve(error)
-                    continue
-                missing.answer(part, rows)
-            if n_made == len(part):
-                batch.took(n_made, (time.perf_counter() - started) / n_made)
+        with store.alone(task.target.fingerprint):
+            missing = Missing(task, queries, store)
+            while missing:
+                self._answer(missing, batch, report)
         if batch.pace is not None and task.keeps_images:
             batch.pace.write(store, task.target.fingerprint)
+
+    def _answer(self, missing: Missing, batch: BatchSize, report: Callable[[int], None]) -> None:
+        """Answer one batch, or halve it if memory runs out."""
+        part, task = missing.first(batch.size), missing.task
+        started = time.perf_counter()
+        asked, images = {i: missing.queries[i] for i in part}, missing.stored(part)
+        n_stored = len(images)
+        try:
+            try:
+                task.answer(asked, batch.size, images, missing.heard)
+            finally:  # what was answered before a failure is kept
+                n_made = len(images) - n_stored
+                if n_made:
+                    report(n_made)
+            rows = task.measure(asked, images)
+        except (GeneratorError, EncoderError) as error:
+            if not is_out_of_memory(error):
+                raise
+            batch.halve(error)
+            return
+        missing.answer(part, rows)
+        if n_made == len(part):
+            batch.took(n_made, (time.perf_counter() - started) / n_made)

@@ -1,15 +1,15 @@
-"""The queries that have no answer yet, claimed so that no two processes answer the same."""
+"""The queries that have no answer yet."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from privaudit.engines.task import files
 from privaudit.fingerprint import fingerprint_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -37,7 +37,8 @@ class Missing:
     queries
         What to ask, none twice.
     store
-        Where the answers are, and go.
+        Where the answers are, and go. What is left is found out now: where it will be asked,
+        inside :meth:`privaudit.store.Store.alone`.
     """
 
     def __init__(self, task: Task, queries: Sequence[Query], store: Store) -> None:
@@ -55,18 +56,9 @@ class Missing:
         """Return the number of queries left."""
         return len(self._left)
 
-    @contextmanager
-    def claim(self, n: int) -> Iterator[list[int]]:
-        """Claim up to n queries for as long as the context lasts, and yield their positions.
-
-        None, where other processes are at work on all of them: one of them has then just
-        finished, and what it answered is no longer missing.
-        """
-        with self._store.claim(list(self._left), n, self._absent) as images:
-            yield [self._left[image] for image in images]
-        if not images:
-            left = set(self._absent(list(self._left)))
-            self._left = {image: i for image, i in self._left.items() if image in left}
+    def first(self, n: int) -> list[int]:
+        """Return the positions of the first n queries that are left."""
+        return list(islice(self._left.values(), n))
 
     def stored(self, positions: Sequence[int]) -> dict[int, Image.Image]:
         """Return the images of these queries that an earlier run left, by position."""
@@ -99,7 +91,3 @@ class Missing:
         )
         for i in positions:
             del self._left[self._images[i]]
-
-    def _absent(self, images: Sequence[str]) -> list[str]:
-        of_value = {self._values[self._left[image]]: image for image in images}
-        return [of_value[value] for value in self._store.absent(list(of_value))]

@@ -113,14 +113,13 @@ class RayEngine:
         if getattr(task.target, "stays_here", False):
             LocalEngine().run(task, queries, store, report)
             return
-        missing = Missing(task, queries, store)
+        if not Missing(task, queries, store):
+            return
         known = Pace.read(store, task.target.fingerprint)
         size = BatchSize(task.target, task.batch_size, known, self.n_workers)
-        while missing:
-            # All at once: this process hands the work out, and another one waits for it.
-            with missing.claim(len(missing)) as claimed:
-                if claimed:
-                    self._answer(missing, claimed, size, report)
+        with store.alone(task.target.fingerprint):
+            missing = Missing(task, queries, store)
+            self._answer(missing, missing.first(len(missing)), size, report)
         if size.pace is not None and task.keeps_images:
             seconds = size.pace.seconds * self.speedup / self.n_workers
             size.pace._replace(seconds=seconds).write(store, task.target.fingerprint)

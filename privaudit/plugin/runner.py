@@ -75,10 +75,9 @@ class Runner:
     ) -> None:
         from privaudit.engines import make_engine
         from privaudit.plugin.shadow import ShadowModels
-        from privaudit.store import Store, default_folder
+        from privaudit.store import make_store
 
-        where = session.store or default_folder()
-        self.store: Store = Store(None if str(where) == "none" else where, session.store_limit)
+        self.store: Store = make_store(session)
         self.engine: Engine = make_engine(session)
         self._settings, self._session, self._progress = audit, session, progress
         self._audits: dict[str, Audit] = {}

@@ -336,6 +336,14 @@ OPTIONS: tuple[Option, ...] = (
         in_audit=False,
     ),
     Option(
+        "store_shared",
+        parsers.flag,
+        default=False,
+        help="let others own the store or write to it: whoever can decides verdicts",
+        in_audit=False,
+        switch=True,
+    ),
+    Option(
         "engine",
         parsers.choice("local", "ray"),
         "local",

@@ -231,6 +231,7 @@ class SessionSettings(_Settings):
     mlflow: str | None
     store: Path | None
     store_limit: int | None
+    store_shared: bool
     engine: str
     ray_address: str | None
     ray_workers: int | None

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import stat
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit.errors import StoreError
-from privaudit.store.claims import Claims
+from privaudit.fingerprint import fingerprint_text
 from privaudit.store.faults import ELSEWHERE
 from privaudit.store.images import ImageFolder, as_file
+from privaudit.store.locks import Locks
 from privaudit.store.models import ModelFolder
+from privaudit.store.seals import Seal, load_key
 from privaudit.store.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Store", "as_file", "default_folder"]
+    from privaudit.settings import SessionSettings
+
+__all__ = ["Store", "as_file", "default_folder", "make_store"]
 
 CHECK_EVERY = 0.1
 """Share of the limit that a process may write before it looks at the whole folder again."""
@@ -37,12 +44,26 @@ def default_folder() -> Path:
     return user_cache_path("privaudit", appauthor=False)
 
 
+def make_store(settings: SessionSettings) -> Store:
+    """Make the store that the settings name: by default the user's own, ``none`` for memory alone.
+
+    Raises
+    ------
+    StoreError
+        As of :class:`Store`.
+    """
+    folder = settings.store or default_folder()
+    memory = str(folder) == "none"
+    return Store(None if memory else folder, settings.store_limit, shared=settings.store_shared)
+
+
 class Store:
     """What this process, and processes before and beside it, need not do again.
 
-    Images may be near-copies of private training images, so the folder is readable by its owner
-    only. A reader, another process included, sees a whole entry or none; a damaged one is
-    noticed by its checksum, dropped with a warning, and made again.
+    Images may be near-copies of private training images, and stored scores decide verdicts. So
+    the folder is its owner's alone, and every entry has a seal, a hash with a key of the user's
+    own: an entry that is damaged, somebody else's or of another name is dropped and made again. A
+    reader, another process included, sees a whole entry or none.
 
     Parameters
     ----------
@@ -52,36 +73,43 @@ class Store:
         Bytes that the folder may take, ``None`` for no limit. When there are more, images go
         first, the longest unused before others: the values computed from them stay useful. Shadow
         models go when no image is left.
+    shared
+        Whether others may own the folder or write to it. Seals then have no key, unless all who
+        share it set ``PRIVAUDIT_STORE_KEY``, and whoever may write there decides verdicts. New
+        files get the permissions of the folder.
 
     Attributes
     ----------
     models
         Where shadow models are kept, ``None`` without a folder.
+    say
+        Called with a line of text while another process is waited for.
 
     Raises
     ------
     StoreError
-        If the folder cannot be made.
+        If the folder cannot be made, or others may write to it and it is not shared.
     """
 
-    def __init__(self, folder: Path | None, limit: int | None = None) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path | None, limit: int | None = None, *, shared: bool = False
+    ) -> None:
+        # Absolute from the start: a model may change the working folder.
+        self.folder = None if folder is None else folder.absolute()
         self.limit = limit
+        self.say: Callable[[str], None] = _to_stderr
         self._own: dict[str, bytes] = {}
         """Values that mean nothing to another process, or have no folder to go to."""
         self._written = 0
         self.models: ModelFolder | None = None
-        if folder is None:
+        if self.folder is None:
             return
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            msg = f"store {folder} cannot be made ({error}): {ELSEWHERE}"
-            raise StoreError(msg) from error
-        self._images = ImageFolder(folder / "images")
-        self._table = Table(folder / "values.sqlite")
-        self._claims = Claims(folder / "claims")
-        self.models = ModelFolder(folder / "models")
+        mode = _prepare(self.folder, shared=shared)
+        seal = Seal(load_key(shared=shared))
+        self._images = ImageFolder(self.folder / "images", seal, mode)
+        self._table = Table(self.folder / "values.sqlite", seal, mode & 0o666)
+        self._locks = Locks(self.folder / "locks", mode)
+        self.models = ModelFolder(self.folder / "models")
 
     # -- images
 
@@ -111,19 +139,60 @@ class Store:
         """Keep float32 vectors, for this process or beyond it."""
         self._put({key: value.tobytes() for key, value in arrays.items()}, persistent=persistent)
 
+    def complete_arrays(
+        self,
+        keys: Sequence[str],
+        make: Callable[[list[str]], Iterable[Mapping[str, NDArray[np.float32]]]],
+        *,
+        persistent: bool = True,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the float32 vectors of all keys, and make and keep those that are not there.
+
+        Parameters
+        ----------
+        keys
+            Their names.
+        make
+            Called with the keys that are absent, if any; yields their vectors, in parts that are
+            kept as they come.
+        persistent
+            Whether they mean the same to another process.
+        """
+        vectors = self.arrays(keys)
+        absent = [key for key in dict.fromkeys(keys) if key not in vectors]
+        for part in make(absent) if absent else ():
+            self.put_arrays(part, persistent=persistent)
+            vectors |= part
+        return vectors
+
     def absent(self, keys: Sequence[str]) -> list[str]:
-        """Return the keys without a value, in their order."""
-        left = [key for key in keys if key not in self._own]
-        found = self._table.has(left) if self.folder is not None and left else set()
-        return [key for key in left if key not in found]
+        """Return the keys without a whole value, in their order."""
+        there = self._get(keys)
+        return [key for key in keys if key not in there]
 
     def texts(self, keys: Sequence[str]) -> dict[str, str]:
         """Return those texts that are there, by key."""
-        return {key: raw.decode() for key, raw in self._get(keys).items()}
+        return {key: raw.decode("utf-8", "surrogatepass") for key, raw in self._get(keys).items()}
 
     def put_texts(self, texts: Mapping[str, str], *, persistent: bool = True) -> None:
         """Keep texts, for this process or beyond it."""
-        self._put({key: text.encode() for key, text in texts.items()}, persistent=persistent)
+        raw = {key: text.encode("utf-8", "surrogatepass") for key, text in texts.items()}
+        self._put(raw, persistent=persistent)
+
+    def complete_texts(
+        self,
+        keys: Sequence[str],
+        make: Callable[[list[str]], Iterable[Mapping[str, str]]],
+        *,
+        persistent: bool = True,
+    ) -> dict[str, str]:
+        """Return the texts of all keys as :meth:`complete_arrays` returns vectors."""
+        texts = self.texts(keys)
+        absent = [key for key in dict.fromkeys(keys) if key not in texts]
+        for part in make(absent) if absent else ():
+            self.put_texts(part, persistent=persistent)
+            texts |= part
+        return texts
 
     def remembered(self, key: str, make: Callable[[], Any], *, persistent: bool = True) -> Any:
         """Return a plain JSON value, made now if it is not stored."""
@@ -151,18 +220,21 @@ class Store:
     # -- many processes
 
     @contextlib.contextmanager
-    def claim(
-        self, wanted: Sequence[str], n: int, absent: Callable[[Sequence[str]], Sequence[str]]
-    ) -> Iterator[list[str]]:
-        """Claim up to n of the wanted keys, so that no other process does their work.
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep other processes from asking the same target meanwhile.
 
-        See :meth:`privaudit.store.claims.Claims.take`; without a folder there are no others.
+        While another one does, :attr:`say` is called each half minute.
+
+        Parameters
+        ----------
+        name
+            The target's fingerprint, or another name of the work.
         """
         if self.folder is None:
-            yield list(wanted[:n])  # nobody else can have done them
+            yield  # there are no others
             return
-        with self._claims.take(wanted, n, absent) as taken:
-            yield taken
+        with self._locks.hold(fingerprint_text(name), self.say):
+            yield
 
     # -- size
 
@@ -237,7 +309,7 @@ class Store:
         self._images.remove()
         self.models.remove()
         self._table.remove()
-        self._claims.remove()
+        self._locks.remove()
         self._own.clear()
 
     def close(self) -> None:
@@ -249,3 +321,55 @@ class Store:
         self._written += n_bytes
         if self.limit is not None and self._written > CHECK_EVERY * self.limit:
             self.evict()
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+FOLDERS = ("images", "locks", "models")
+OURS = {
+    *(*FOLDERS, "claims"),
+    *("values.sqlite", "values.sqlite-journal", "values.sqlite-wal", "values.sqlite-shm"),
+}
+"""What a store has in its folder; ``claims`` is of an older privaudit."""
+
+
+def _prepare(folder: Path, *, shared: bool) -> int:
+    """Make a store's folder its owner's alone, and return the permissions of folders in it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made, or is not the user's alone.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state = folder.stat()
+        if shared:
+            return stat.S_IMODE(state.st_mode)
+        if not hasattr(os, "geteuid"):  # Windows: a user's folders are the user's
+            return 0o700
+        if state.st_uid != os.geteuid():
+            what = f"belongs to another user (number {state.st_uid})"
+            raise _not_alone(folder, what)
+        if {path.name for path in folder.iterdir()} <= OURS:  # else others may need the rest
+            for path in (folder, *(folder / name for name in FOLDERS)):
+                if path.is_dir() and path.stat().st_mode & 0o077:
+                    path.chmod(0o700)
+            state = folder.stat()
+        if state.st_mode & 0o022:
+            raise _not_alone(
+                folder, f"can be written to by others (mode {state.st_mode & 0o777:o})"
+            )
+    except OSError as error:
+        msg = f"store {folder} cannot be made ({error}): {ELSEWHERE}"
+        raise StoreError(msg) from error
+    return 0o700
+
+
+def _not_alone(folder: Path, what: str) -> StoreError:
+    return StoreError(
+        f"the store {folder} {what}, and who can write to it decides verdicts\n"
+        f"{ELSEWHERE}, or, if all of them are trusted, pass --privaudit-store-shared"
+    )

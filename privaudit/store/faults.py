@@ -10,11 +10,24 @@ from privaudit.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ELSEWHERE", "not_readable", "not_writable"]
+__all__ = ["ELSEWHERE", "gone", "is_absent", "not_readable", "not_writable"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 ELSEWHERE = "name another folder with --privaudit-store"
+
+
+def is_absent(error: OSError) -> bool:
+    """Tell whether an error means that there is nothing of the name."""
+    return isinstance(error, (FileNotFoundError, NotADirectoryError))
+
+
+def gone(folder: Path) -> StoreError:
+    """Make the error of a store that was there when the session began."""
+    return StoreError(
+        f"the store {folder} is gone: it was removed, renamed or unmounted while it was in use\n"
+        f"run again, and what it held is made again, or {ELSEWHERE}"
+    )
 
 
 def not_readable(path: Path, error: OSError) -> StoreError:
@@ -35,6 +48,10 @@ def not_readable(path: Path, error: OSError) -> StoreError:
 
 def not_writable(path: Path, error: OSError) -> StoreError:
     """Make the error of a file that cannot be written or removed."""
+    if isinstance(error, FileNotFoundError):
+        absent = [parent for parent in path.parents if not parent.is_dir()]
+        if absent:
+            return gone(absent[-1])
     if error.errno in FULL:
         what = "free space"
     elif error.errno in FORBIDDEN:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import stat
 import warnings
 import weakref
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from privaudit.errors import StoreError
-from privaudit.store.faults import ELSEWHERE, not_readable, not_writable
+from privaudit.store.faults import ELSEWHERE, gone, is_absent, not_readable, not_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from privaudit.store.seals import Seal
 
 __all__ = ["SCHEMA_VERSION", "Table"]
 
@@ -24,15 +27,22 @@ AT_ONCE = 500
 """Keys asked for in one statement; SQLite before 3.32 allows 999."""
 COMPANIONS = ("-journal", "-wal", "-shm")
 """What SQLite puts beside its file."""
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds to wait for another process's transaction."""
-SCHEMA_VERSION = 1
-"""SQLite's ``user_version`` of our files; privaudit 0.1.0 left it at 0 and has the same table."""
+IMPATIENCE = 1.0
+"""Seconds to wait from then on, until the file is free again."""
+SCHEMA_VERSION = 2
+"""SQLite's ``user_version`` of our files."""
 COLUMNS = ("id", "key", "checksum", "content")
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS value "
-    "(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, checksum INTEGER NOT NULL, content BLOB)"
+    "(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, checksum BLOB NOT NULL, "
+    "content BLOB NOT NULL)"
 )
+
+
+class _UnusableError(Exception):
+    """The file is ours, and nothing in it can be used."""
 
 
 class Table:
@@ -45,39 +55,40 @@ class Table:
     ----------
     file
         The database; it is made when something is first written.
+    seal
+        Makes and checks the seal of each row: a row of somebody without the key is no row.
+    mode
+        Permissions of the file.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, seal: Seal, mode: int = 0o600) -> None:
         self.file = file
+        self._seal, self._mode = seal, mode
+        self._patient = True
         self._opened: sqlite3.Connection | None = None
         self._process = 0
         self._end: Callable[[], object] = lambda: None
 
     def get(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Return what there is, by key; what a checksum finds damaged is not there any more."""
+        """Return what there is, by key; a row whose seal does not fit is removed."""
         found: dict[str, bytes] = {}
         damaged = []
-        for key, checksum, content in self._select("key, checksum, content", keys):
-            if zlib.crc32(content) == checksum:
+        for row, key, seal, content in self._select("id, key, checksum, content", keys):
+            typed = isinstance(content, bytes) and isinstance(seal, bytes)
+            if typed and self._seal.fits(key, content, seal):
                 found[key] = content
             else:
-                damaged.append(key)
+                damaged.append((row,))
         if damaged:  # forgotten first: the warning may be an error to this session
-            end = ""
-            try:
-                self._write("DELETE FROM value WHERE key = ?", [(key,) for key in damaged])
-            except StoreError:  # they are not used, and whoever may write removes them
-                end = " and stay there"
-            self._warn(f"{len(damaged)} of {len(keys)} entries of {self.file} are damaged{end}")
+            # Not used in any case; whoever may write removes them.
+            with contextlib.suppress(StoreError):
+                self._write("DELETE FROM value WHERE id = ?", damaged)
+            self._warn(f"entries of {self.file} are damaged or were kept with another key")
         return found
-
-    def has(self, keys: Sequence[str]) -> set[str]:
-        """Tell which keys are there, without reading the values."""
-        return {key for (key,) in self._select("key", keys)}
 
     def put(self, contents: Mapping[str, bytes]) -> None:
         """Keep values, all of them or, if this process dies, none."""
-        rows = [(key, zlib.crc32(content), content) for key, content in contents.items()]
+        rows = [(key, self._seal(key, content), content) for key, content in contents.items()]
         self._write("INSERT OR REPLACE INTO value (key, checksum, content) VALUES (?, ?, ?)", rows)
 
     def usage(self) -> tuple[int, int]:
@@ -98,6 +109,8 @@ class Table:
         try:
             if self._exists():
                 self._holds_values(self._connection("rw"))
+        except _UnusableError:
+            pass
         except sqlite3.DatabaseError as error:
             if _code(error) != sqlite3.SQLITE_CORRUPT:
                 raise self._fault("removed", error) from error
@@ -145,30 +158,43 @@ class Table:
         self._tried("written", work)
 
     def _tried(self, doing: str, work: Callable[[], T]) -> T:
-        """Work on the file, or on a new one in place of a damaged one."""
+        """Work on the file, or on a new one in place of one that cannot be used."""
         try:
-            return work()
-        except sqlite3.DatabaseError as error:
-            if _code(error) != sqlite3.SQLITE_CORRUPT:
-                raise self._fault(doing, error) from error
-            self._begin_anew(error)
-        try:
-            return work()
+            try:
+                result = work()
+            except _UnusableError as error:
+                self._begin_anew(error)
+                result = work()
+            except sqlite3.DatabaseError as error:
+                if _code(error) != sqlite3.SQLITE_CORRUPT:
+                    raise
+                self._begin_anew(error)
+                result = work()
         except sqlite3.DatabaseError as error:
             raise self._fault(doing, error) from error
+        if not self._patient:
+            self._patient = True
+            self.close()
+        return result
 
-    def _begin_anew(self, why: sqlite3.DatabaseError) -> None:
+    def _begin_anew(self, why: Exception) -> None:
         try:
             self._unlink()
         except StoreError as error:
-            msg = f"{self.file} is damaged ({why}) and cannot be removed: {error}"
+            msg = f"{self.file} cannot be used ({why}) and cannot be removed: {error}"
             raise StoreError(msg) from error
-        self._warn(f"{self.file} is damaged ({why})")
+        self._warn(f"{self.file} cannot be used ({why})")
 
     def _fault(self, doing: str, error: sqlite3.DatabaseError) -> StoreError:
         """Say in our words what SQLite could not do, and what the user can."""
+        if not self.file.parent.is_dir():
+            return gone(self.file.parent)
+        waited = PATIENCE if self._patient else IMPATIENCE
+        if _code(error) == sqlite3.SQLITE_BUSY:
+            self._patient = False
+            self.close()
         ways = {
-            sqlite3.SQLITE_BUSY: f"another process has held it for {PATIENCE:.0f} s: wait for it "
+            sqlite3.SQLITE_BUSY: f"another process has held it for {waited:.0f} s: wait for it "
             "or end it",
             sqlite3.SQLITE_NOTADB: "it is damaged, or not privaudit's: move it away",
             sqlite3.SQLITE_READONLY: "make it and its folder writable to you",
@@ -182,25 +208,65 @@ class Table:
         warnings.warn(f"{what}, and what it held is made again", stacklevel=2)
 
     def _exists(self) -> bool:
-        try:
-            return self.file.exists()
-        except OSError as error:
-            raise not_readable(self.file, error) from error
+        """Tell whether the file is there; what is in its place and no file is removed.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be looked at, or a folder has its name.
+        """
+        there = False
+        for path in (self.file, *(Path(f"{self.file}{end}") for end in COMPANIONS)):
+            try:
+                mode = path.lstat().st_mode
+            except OSError as error:
+                if is_absent(error):
+                    continue
+                raise not_readable(path, error) from error
+            if stat.S_ISREG(mode):
+                there = there or path == self.file
+                continue
+            try:  # a link, a FIFO or a device, which SQLite would follow, wait for or write to
+                path.unlink()
+            except OSError as error:
+                raise not_writable(path, error) from error
+            self._warn(f"{path} is not a regular file")
+        return there
 
     def _connection(self, mode: str) -> sqlite3.Connection:
         """Return a connection; ``"rw"`` falls back to reading, ``"rwc"`` makes the file."""
+        exists = self._exists()
         # A connection must not cross a fork, nor outlive its file: writes would be lost with it.
-        if self._opened is None or self._process != os.getpid() or not self._exists():
+        if self._opened is None or self._process != os.getpid() or not exists:
             self.close()
+            if exists or mode == "rwc":
+                self._make_private()
             file = f"{self.file.absolute().as_uri()}?mode={mode}"
             # The garbage collector closes it, in whichever thread it runs.
             self._opened = sqlite3.connect(
-                file, timeout=PATIENCE, uri=True, check_same_thread=False
+                file,
+                timeout=PATIENCE if self._patient else IMPATIENCE,
+                uri=True,
+                check_same_thread=False,
             )
+            # A row that is no UTF-8 is somebody else's, and no reason to stop.
+            self._opened.text_factory = lambda raw: raw.decode("utf-8", "replace")
             self._process = os.getpid()
             # Python 3.13 warns of a connection that is left to the garbage collector.
             self._end = weakref.finalize(self, _close, self._opened, self._process)
         return self._opened
+
+    def _make_private(self) -> None:
+        """Give the file its permissions, which SQLite gives to what it puts beside it.
+
+        A file that cannot be opened or changed here is left to SQLite, which says why.
+        """
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.file, flags, self._mode))
+            for path in (self.file, *(Path(f"{self.file}{end}") for end in COMPANIONS)):
+                with contextlib.suppress(FileNotFoundError):
+                    path.chmod(self._mode)
 
     def _holds_values(self, connection: sqlite3.Connection) -> bool:
         """Tell whether the file has our table, or none at all.
@@ -209,6 +275,8 @@ class Table:
         ------
         StoreError
             If it is another program's, or of a newer version.
+        _UnusableError
+            If it is of an older version.
         """
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -218,13 +286,16 @@ class Table:
             )
             raise StoreError(msg)
         columns = tuple(row[1] for row in connection.execute("PRAGMA table_info(value)"))
-        if columns == COLUMNS:
+        if columns == COLUMNS and version == SCHEMA_VERSION:
             return True
+        if columns == COLUMNS:  # its checksums have no key
+            msg = "an older privaudit wrote it"
+            raise _UnusableError(msg)
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
         if tables:
             msg = (
-                f"{self.file} is another program's database (tables {', '.join(sorted(tables))}), "
-                f"or another version's: move it away, or {ELSEWHERE}"
+                f"{self.file} is another program's database (tables "
+                f"{', '.join(sorted(map(str, tables)))}): move it away, or {ELSEWHERE}"
             )
             raise StoreError(msg)
         return False

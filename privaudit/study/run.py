@@ -13,7 +13,7 @@ from privaudit.audit import AuditInputs
 from privaudit.engines import make_engine
 from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.settings import split_settings
-from privaudit.store import Store, default_folder
+from privaudit.store import Store, make_store
 from privaudit.study.axes import axes_named, axis_names
 from privaudit.study.cells import LeftOut
 from privaudit.study.owner import Owner
@@ -159,10 +159,11 @@ def run_study(
         fine_tune=fine_tune,
     )
     with ExitStack() as stack:
-        folder = session.store or default_folder()
-        if str(folder) == "none":  # the cells share pictures for as long as the study runs
+        if str(session.store) == "none":  # the cells share pictures for as long as the study runs
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store = Store(folder, session.store_limit)
+            store = Store(folder, session.store_limit)
+        else:
+            store = make_store(session)
         stack.callback(store.close)
         owner = Owner(
             inputs,

@@ -146,13 +146,13 @@ def test_an_answer_that_another_process_is_drawing_is_waited_for(
     looking = threading.Thread(target=lambda: looked.append(conduct_of(own, labelled)))
     looked: list[Conduct] = []
     own = second.scorer(second.sets("I"))
-    with missing.claim(1) as part:
+    with first.store.alone(labelled.target.fingerprint):
         looking.start()
         time.sleep(0.5)
         assert target.queries == []  # it waits
         image = honest(query.prompt, query.seed)
         missing.keep(files(missing.task, {0: image}))
-        missing.answer(part, missing.task.measure({0: query}, {0: image}))
+        missing.answer([0], missing.task.measure({0: query}, {0: image}))
     looking.join(30)
     assert looked == [Conduct(seeds_honoured=True, prompts=1, noise=0)]
     # Once more, to see whether its seed is honoured; the first answer was there.

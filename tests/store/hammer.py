@@ -15,7 +15,7 @@ from privaudit.engines.task import Task
 from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import Sample
 from privaudit.store import Store
-from privaudit.store.claims import Claims
+from privaudit.store.locks import Locks
 from privaudit.targets.base import CallableTarget
 from privaudit.targets.queries import Query
 
@@ -64,7 +64,7 @@ def hammer(folder: Path, number: int) -> None:
 
 
 def hold(folder: Path) -> None:
-    """Claim two keys, and never let go."""
-    with Claims(folder / "claims").take(["a", "b"], 2, list):
+    """Hold a lock, and never let go."""
+    with Locks(folder).hold("ab", print):
         (folder / "holding").touch()
         time.sleep(600)

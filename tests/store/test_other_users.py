@@ -20,7 +20,7 @@ from tests.store.test_store import KEY, OTHER, picture
 def folder() -> Iterator[Path]:
     """A store with one image, which others may read and not write."""
     with lent() as made:
-        Store(made).put_image(KEY, as_file(picture()))
+        Store(made, shared=True).put_image(KEY, as_file(picture()))
         lend(made)
         yield made
 
@@ -31,7 +31,7 @@ def file_of(folder: Path, key: str = KEY) -> Path:
 
 def test_an_image_that_may_be_read_and_not_touched_is_read(folder: Path) -> None:
     """Case C1: a colleague's file."""
-    store = Store(folder)
+    store = Store(folder, shared=True)
     with another_user():
         with pytest.raises(PermissionError):
             os.utime(file_of(folder))
@@ -43,7 +43,7 @@ def test_an_image_that_may_be_read_and_not_touched_is_read(folder: Path) -> None
 
 def test_an_immutable_image_is_read(tmp_path: Path) -> None:
     """Case C1 once more: not even its owner may touch it, and the folder may be written."""
-    store = Store(tmp_path)
+    store = Store(tmp_path, shared=True)
     store.put_image(KEY, as_file(picture()))
     file = file_of(tmp_path)
     if subprocess.run(["chattr", "+i", file], check=False, capture_output=True).returncode:
@@ -59,9 +59,9 @@ def test_an_immutable_image_is_read(tmp_path: Path) -> None:
 def test_a_read_only_mount_is_read(tmp_path: Path) -> None:
     """Case C1 on a mount: reading writes nothing, and what must be written is one typed error."""
     with mounted(tmp_path):
-        Store(tmp_path).put_image(KEY, as_file(picture()))
+        Store(tmp_path, shared=True).put_image(KEY, as_file(picture()))
         with read_only(tmp_path):
-            store = Store(tmp_path)
+            store = Store(tmp_path, shared=True)
             found = store.image(KEY)
             with pytest.raises(
                 StoreError, match=r"Read-only file system.*make its folder writable"
@@ -78,7 +78,7 @@ def test_an_image_that_may_not_be_read_is_an_error_and_stays(folder: Path) -> No
     file.chmod(0o600)
     folder.chmod(0o777)
     file.parent.chmod(0o777)  # the colleague could delete it
-    store = Store(folder)
+    store = Store(folder, shared=True)
     with another_user():
         assert store.has_image(KEY)
         with pytest.raises(StoreError, match=r"cannot be read .*: nothing was removed; ask its o"):
@@ -88,7 +88,7 @@ def test_an_image_that_may_not_be_read_is_an_error_and_stays(folder: Path) -> No
 
 def test_a_folder_of_images_that_may_not_be_entered_is_an_error(folder: Path) -> None:
     (folder / "images").chmod(0o700)
-    store = Store(folder)
+    store = Store(folder, shared=True)
     with another_user():
         for ask in (store.image, store.has_image):
             with pytest.raises(StoreError, match=r"cannot be read"):
@@ -100,7 +100,7 @@ def test_a_folder_of_images_that_may_not_be_entered_is_an_error(folder: Path) ->
 def test_a_damaged_image_that_cannot_be_removed_is_made_again_elsewhere(folder: Path) -> None:
     file = file_of(folder)
     file.write_bytes(file.read_bytes()[:-200])
-    store = Store(folder)
+    store = Store(folder, shared=True)
     with (
         another_user(),
         pytest.warns(UserWarning, match=r"is damaged .* and cannot be removed .* is made again"),
@@ -111,7 +111,7 @@ def test_a_damaged_image_that_cannot_be_removed_is_made_again_elsewhere(folder: 
 
 def test_images_that_cannot_be_removed_leave_the_store_over_its_limit(folder: Path) -> None:
     size = file_of(folder).stat().st_size
-    store = Store(folder, limit=size // 2)
+    store = Store(folder, limit=size // 2, shared=True)
     with another_user(), pytest.warns(UserWarning, match=r"over its limit of .* cannot be removed"):
         assert store.evict() == 0
     assert store.evict() == 1
@@ -135,7 +135,7 @@ def test_clearing_follows_the_link_that_images_is(tmp_path: Path) -> None:
 def test_clearing_says_what_it_could_not_remove(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Store(folder).put_image(OTHER, as_file(picture(1)))
+    Store(folder, shared=True).put_image(OTHER, as_file(picture(1)))
     (folder / "images" / OTHER[:2]).chmod(0o777)
     with another_user():
         assert main(["store", "clear", "--store", str(folder)]) == 1
@@ -143,8 +143,8 @@ def test_clearing_says_what_it_could_not_remove(
     assert "removed" not in caught.out
     assert "1 images are left" in caught.err
     assert "make its folder writable to you" in caught.err
-    assert Store(folder).has_image(KEY)
-    assert not Store(folder).has_image(OTHER)
+    assert Store(folder, shared=True).has_image(KEY)
+    assert not Store(folder, shared=True).has_image(OTHER)
 
 
 def test_pictures_that_are_not_the_stores_are_neither_counted_evicted_nor_cleared(

@@ -178,17 +178,17 @@ class BlindBaselines:
         identity, persistent = encoder_identity(self._encoder)
         by_digest = {sample.digest: sample for sample in samples}
         keys = {digest: fingerprint_values(pooled=digest, encoder=identity) for digest in by_digest}
-        absent = set(self._store.absent(list(keys.values())))
-        new = [digest for digest, key in keys.items() if key in absent]
-        for start in range(0, len(new), POOLED_AT_ONCE):
-            part = ImagesByDigest(by_digest[d] for d in new[start : start + POOLED_AT_ONCE])
-            states = self._features.encode(part, {})
-            self._store.put_arrays(
-                {keys[digest]: states[digest].mean(axis=0) for digest in part},
-                persistent=persistent,
-            )
-        found = self._store.arrays(list(keys.values()))
-        return np.stack([found[keys[sample.digest]] for sample in samples])
+        digests = {key: digest for digest, key in keys.items()}
+
+        def encode(absent: list[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+            for start in range(0, len(absent), POOLED_AT_ONCE):
+                part = {digests[key]: key for key in absent[start : start + POOLED_AT_ONCE]}
+                images = ImagesByDigest(by_digest[digest] for digest in part)
+                states = self._features.encode(images, {})
+                yield {key: states[digest].mean(axis=0) for digest, key in part.items()}
+
+        rows = self._store.complete_arrays(list(digests), encode, persistent=persistent)
+        return np.stack([rows[keys[sample.digest]] for sample in samples])
 
 
 def remember(

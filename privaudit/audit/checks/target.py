@@ -178,21 +178,20 @@ def _changed(task: Task, change: float, most: float) -> StoreError:
 def _first(scorer: Scorer, task: Task, query: Query) -> tuple[Image.Image, bool]:
     """Return the answer to the first query, and whether it was stored; a new one is kept.
 
-    It is claimed as the engines claim theirs, so that two processes do not both draw it.
+    The target is locked as the engines lock it, so that two processes do not both draw it.
     """
-    missing, drawn = Missing(task, [query], scorer.store), None
-    was_stored = not missing
-    while missing:
-        with missing.claim(1) as part:
-            if not part:
-                continue
-            images = missing.stored(part)
-            was_stored = bool(images)
-            if not images:
-                generate(task.target, {0: query}, 1, images, missing.heard)
-                scorer.progress(1)
-            missing.answer(part, task.measure({0: query}, images))
-            drawn = images[0]
+    drawn, was_stored = None, True
+    if Missing(task, [query], scorer.store):
+        with scorer.store.alone(task.target.fingerprint):
+            missing = Missing(task, [query], scorer.store)
+            if missing:
+                images = missing.stored([0])
+                was_stored = bool(images)
+                if not images:
+                    generate(task.target, {0: query}, 1, images, missing.heard)
+                    scorer.progress(1)
+                missing.answer([0], task.measure({0: query}, images))
+                drawn = images[0]
     if drawn is None and task.keeps_images:
         drawn = scorer.store.image(task.keys([query])[0][0])
     if drawn is None:
