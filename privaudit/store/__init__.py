@@ -109,7 +109,7 @@ class Store:
         self._images = ImageFolder(self.folder / "images", seal, mode)
         self._table = Table(self.folder / "values.sqlite", seal, mode & 0o666)
         self._locks = Locks(self.folder / "locks", mode)
-        self.models = ModelFolder(self.folder / "models")
+        self.models = ModelFolder(self.folder / "models", seal)
 
     # -- images
 

@@ -1,9 +1,8 @@
-"""Models by key, one folder each, checked against their own checksum when they are asked for."""
+"""Models by key, one folder each, whose seal is checked when they are asked for."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from privaudit.errors import StoreError
-from privaudit.fingerprint import fingerprint_files
+from privaudit.files import read_bytes
 from privaudit.store.faults import ELSEWHERE, not_readable, not_writable
+from privaudit.store.seals import Seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelFolder"]
 
-SEAL = "privaudit-model.json"
-"""States, beside a model's files, their key and their hash."""
+SEAL = "privaudit-model.seal"
+"""Holds, beside a model's files, their seal."""
 FILES = "files"
 OURS = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{32}\.draft)?")
 """Folders of models, and of those that were never finished."""
@@ -40,10 +40,13 @@ class ModelFolder:
     ----------
     folder
         Shared by processes.
+    seal
+        Makes and checks the seals of models; by default a checksum without a key.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seal: Seal | None = None) -> None:
         self.folder = folder
+        self._seal = Seal() if seal is None else seal
 
     def get(self, key: str) -> Path | None:
         """Return the folder of a model's files, or ``None`` if there is none or it is damaged.
@@ -59,23 +62,17 @@ class ModelFolder:
         if not place.is_dir():
             return None
         try:
-            seal = json.loads((place / SEAL).read_text(encoding="utf-8"))
-            stated = seal["files"] if seal["key"] == key else None
-        except PermissionError as error:
-            raise not_readable(place, error) from error
-        except (OSError, ValueError, LookupError, TypeError):
-            stated = None
-        if stated is None:
-            msg = f"{place} is no model that privaudit kept: remove it, or {ELSEWHERE}"
-            raise StoreError(msg)
-        try:
-            found = fingerprint_files(place / FILES)
+            written = read_bytes(place / SEAL, 1000)[1].decode("ascii", "replace")
+            fits = written == self._seal.of_files(key, place / FILES).hex()
         except PermissionError as error:
             raise not_readable(place, error) from error
         except OSError as error:
-            found = str(error)
-        if found != stated:
-            self.drop(key, "is damaged")
+            if not (place / FILES).is_dir():
+                msg = f"{place} is no model that privaudit kept: remove it, or {ELSEWHERE}"
+                raise StoreError(msg) from error
+            fits = False
+        if not fits:
+            self.drop(key, "is damaged or was kept with another key")
             return None
         with contextlib.suppress(OSError):  # what was used last is evicted last
             os.utime(place)
@@ -102,8 +99,8 @@ class ModelFolder:
             (draft / FILES).mkdir(parents=True, mode=0o700)
             draft.chmod(0o700)
             write(draft / FILES)
-            seal = {"key": key, "files": fingerprint_files(draft / FILES)}
-            (draft / SEAL).write_text(json.dumps(seal), encoding="utf-8")
+            seal = self._seal.of_files(key, draft / FILES)
+            (draft / SEAL).write_text(seal.hex(), encoding="ascii")
             draft.rename(place)
         except OSError as error:
             raise not_writable(place, error) from error

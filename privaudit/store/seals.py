@@ -11,7 +11,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from privaudit.errors import StoreError
-from privaudit.files import read_bytes
+from privaudit.files import open_regular, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,7 @@ SHORTEST = 16
 """Characters of a key from the environment."""
 SIZE = 32
 """Bytes of a seal, and of a key that is made here."""
+ENCODING = ("utf-8", "surrogatepass")
 ANOTHER = f"set {VARIABLE} to {SHORTEST} characters or more, or pass --privaudit-store-shared"
 
 
@@ -42,10 +43,28 @@ class Seal:
     def __call__(self, name: str, content: bytes) -> bytes:
         """Return the seal of an entry."""
         digest = hashlib.blake2b(key=self._key, digest_size=SIZE)
-        encoded = name.encode("utf-8", "surrogatepass")
+        encoded = name.encode(*ENCODING)
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
         digest.update(content)
         return digest.digest()
+
+    def of_files(self, name: str, folder: Path) -> bytes:
+        """Return the seal of a folder's files, their names among them.
+
+        Raises
+        ------
+        OSError
+            If one cannot be read, or is no regular file.
+        """
+        contents = hashlib.blake2b(digest_size=SIZE)
+        for path in sorted(folder.rglob("*")):
+            if path.is_dir() and not path.is_symlink():
+                continue
+            with open(open_regular(path, follow=False), "rb") as file:  # noqa: PTH123
+                digest = hashlib.file_digest(file, "blake2b")
+            contents.update(f"{path.relative_to(folder).as_posix()}\0".encode(*ENCODING))
+            contents.update(digest.digest())
+        return self(name, contents.digest())
 
     def fits(self, name: str, content: bytes, seal: bytes) -> bool:
         """Check that an entry is the one that was kept under this name, with this key."""

@@ -14,6 +14,7 @@ from privaudit.__main__ import main
 from privaudit.errors import StoreError
 from privaudit.store import Store, as_file
 from privaudit.store.models import ModelFolder
+from privaudit.store.seals import Seal
 from tests.store.test_store import KEY, OTHER, picture
 
 
@@ -33,7 +34,7 @@ def model_of(store: Store) -> ModelFolder:
 def test_a_model_comes_back_as_it_was_written(tmp_path: Path) -> None:
     models = model_of(Store(tmp_path))
     assert models.get(KEY) is None
-    assert models.put(KEY, writes()) == models.get(KEY) == ModelFolder(tmp_path / "models").get(KEY)
+    assert models.put(KEY, writes()) == models.get(KEY) == model_of(Store(tmp_path)).get(KEY)
     assert (tmp_path / "models" / KEY).stat().st_mode & 0o077 == 0
     found = models.get(KEY)
     assert found is not None
@@ -54,7 +55,7 @@ def test_what_fails_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
     assert ModelFolder(tmp_path).get(KEY) is None
 
 
-@pytest.mark.parametrize("damage", ["changed", "lost", "more"])
+@pytest.mark.parametrize("damage", ["changed", "lost", "more", "hidden", "link", "another key"])
 def test_a_damaged_model_is_removed_and_said(tmp_path: Path, damage: str) -> None:
     models = ModelFolder(tmp_path)
     file = models.put(KEY, writes()) / "inner" / "model.safetensors"
@@ -62,9 +63,16 @@ def test_a_damaged_model_is_removed_and_said(tmp_path: Path, damage: str) -> Non
         file.write_text("Weights")
     elif damage == "lost":
         file.unlink()
+    elif damage == "hidden":
+        file.with_name(".hidden").write_text("surplus")
+    elif damage == "link":
+        file.rename(tmp_path / "outside")
+        file.symlink_to(tmp_path / "outside")
+    elif damage == "another key":
+        models = ModelFolder(tmp_path, Seal(b"a key"))
     else:
         file.with_name("second.safetensors").write_text("surplus")
-    with pytest.warns(UserWarning, match=f"{KEY} is damaged and is made again"):
+    with pytest.warns(UserWarning, match=f"{KEY} is damaged or was kept with another key and"):
         assert models.get(KEY) is None
     assert models.get(KEY) is None
     models.put(KEY, writes())
@@ -79,8 +87,8 @@ def test_what_somebody_else_put_there_is_an_error_and_stays(tmp_path: Path) -> N
     models = ModelFolder(tmp_path / "other")
     models.put(OTHER, writes())
     (tmp_path / "other" / OTHER).rename(tmp_path / "other" / KEY)
-    with pytest.raises(StoreError, match="is no model that privaudit kept"):
-        models.get(KEY)
+    with pytest.warns(UserWarning, match="damaged or was kept with another key"):
+        assert models.get(KEY) is None
     assert (tmp_path / KEY / "mine.txt").read_text() == "mine"
 
 
