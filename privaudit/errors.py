@@ -22,6 +22,7 @@ __all__ = [
     "MissingExtraError",
     "PictureError",
     "PrivauditError",
+    "RecordError",
     "SampleError",
     "ScoreError",
     "SettingError",
@@ -120,6 +121,10 @@ class CaptionerError(PrivauditError, RuntimeError):
 
 class HistoryError(PrivauditError, RuntimeError):
     """The history of earlier audits cannot be read or added to; nothing was written."""
+
+
+class RecordError(PrivauditError, ValueError):
+    """A record is not what privaudit writes: of another version, damaged, or changed."""
 
 
 class InvalidAuditError(PrivauditError, RuntimeError):

@@ -8,7 +8,7 @@ from privaudit.record.comparison import BaselineUsed, Comparison
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName, RunRecord, RunStep, runs_of
-from privaudit.record.session import SCHEMA_VERSION, SessionRecord, write_json
+from privaudit.record.session import SCHEMA_VERSION, SessionRecord, read_json, write_json
 from privaudit.record.validity import BlindBaseline, BlindFinding, Conduct, NearDuplicate, Validity
 from privaudit.record.values import (
     Answers,
@@ -67,6 +67,7 @@ __all__ = [
     "TprBudget",
     "Validity",
     "read_baseline",
+    "read_json",
     "runs_of",
     "write_json",
 ]

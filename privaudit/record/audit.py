@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from privaudit.attacks.registry import REPORTED, asked_by_access
 from privaudit.record.comparison import BaselineUsed
@@ -103,7 +105,7 @@ class NotCompleted(Value):
 
     scenario: str
     attack: str
-    outcome: str
+    outcome: Annotated[str, Field(pattern="^(skipped|invalid|error|not run)$")]
     reason: str
 
     @property
@@ -166,6 +168,15 @@ class AuditRecord(Value):
     notes: list[str] = []
     expected: list[str] = []
     complete: bool = True
+
+    @model_validator(mode="after")
+    def _lists_of_names(self) -> Self:
+        for name in ("scenarios", "attacks", "white_box"):
+            names = self.settings.get(name) or []
+            if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+                msg = f"settings.{name} is not a list of names"
+                raise ValueError(msg)
+        return self
 
     @property
     def verdict(self) -> str:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from privaudit.record.values import Counts, Interval, NearCopies, OperatingPoint, Value
+from privaudit.record.values import (
+    Count,
+    Counts,
+    Interval,
+    NearCopies,
+    OperatingPoint,
+    Share,
+    ShareInterval,
+    Value,
+    Verdict,
+)
 
 __all__ = ["BaselineUsed", "Comparison"]
 
@@ -46,13 +56,13 @@ class Comparison(Value):
         where the gate says no and it is not shown, or where so few samples could show nothing.
     """
 
-    auc: float
-    interval: Interval
+    auc: Share
+    interval: ShareInterval
     evaluation: Counts
     change: float
     bounds: Interval
-    p_value: float
-    n_shared: int
+    p_value: Share
+    n_shared: Count
     paired: bool
     correlation: float
     detectable: float
@@ -62,7 +72,7 @@ class Comparison(Value):
     near_copies: NearCopies | None = None
     max_rise: float | None = None
     source: str = "default"
-    verdict: str
+    verdict: Verdict
 
 
 class BaselineUsed(Value):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from privaudit.record.comparison import Comparison
 from privaudit.record.values import (
     Claim,
+    Count,
     Counts,
     DetectableAUC,
     EpsilonBound,
     ExposedMember,
     GroupAUC,
-    Interval,
     NearCopies,
     OperatingPoint,
     Rate,
     SequentialPath,
+    Share,
+    ShareInterval,
     TprBudget,
     Value,
+    Verdict,
 )
 
 __all__ = ["AttackResult"]
@@ -99,20 +106,20 @@ class AttackResult(Value):
 
     scenario: str
     attack: str
-    auc: float
-    verdict: str
-    auc_verdict: str
-    interval: Interval
-    n_results: int
+    auc: Share
+    verdict: Annotated[str, Field(pattern="^(pass|fail|inconclusive|reported)$")]
+    auc_verdict: Verdict
+    interval: ShareInterval
+    n_results: Count
     supported: bool
     samples_needed: Counts | None
-    clean_rate: float | None = None
-    budget: float
+    clean_rate: Share | None = None
+    budget: Share
     budget_source: str
-    gate: str
+    gate: Annotated[str, Field(pattern="^(point|evidence|certify)$")]
     evaluation: Counts
     calibration: Counts
-    n_queries: int
+    n_queries: Count
     success_rate: Rate
     threshold: float
     operating_points: list[OperatingPoint]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from privaudit.record.values import Interval, Value
+from privaudit.record.values import Share, ShareInterval, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,8 +54,8 @@ class RunStep(Value):
     name: str
     step: int | None
     verdict: str
-    auc: float | None = None
-    interval: Interval | None = None
+    auc: Share | None = None
+    interval: ShareInterval | None = None
 
 
 class RunRecord(Value):

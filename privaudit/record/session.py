@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Literal
 
+from privaudit.errors import RecordError
+from privaudit.files import read_text, write_private
 from privaudit.record.audit import AuditRecord
 from privaudit.record.run import RunRecord
 from privaudit.record.values import Value
@@ -12,10 +13,13 @@ from privaudit.record.values import Value
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SCHEMA_VERSION", "SessionRecord", "write_json"]
+__all__ = ["SCHEMA_VERSION", "SessionRecord", "read_json", "write_json"]
 
 SCHEMA_VERSION = 2
 """Version of the JSON that records become; raised when a reader could misunderstand it."""
+
+LARGEST = 2**30
+"""Bytes of a file that is read as a record: an audit of a million samples has a tenth."""
 
 
 class SessionRecord(Value):
@@ -55,14 +59,23 @@ class SessionRecord(Value):
 
 
 def write_json(path: Path, record: Value) -> None:
-    """Write a record whole or not at all; missing folders are made.
+    """Write a record whole or not at all, for its owner's eyes; missing folders are made.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If it cannot be written, or a device, FIFO or folder has the name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(record.to_json() + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_private(path, f"{record.to_json()}\n".encode())
+
+
+def read_json(path: Path) -> SessionRecord:
+    """Read the file that ``--privaudit-json`` wrote.
+
+    Raises
+    ------
+    RecordError
+        If it cannot be read, or is something else.
+    """
+    text = read_text(path, RecordError, limit=LARGEST, what="a record")
+    return SessionRecord.from_json(text, str(path))

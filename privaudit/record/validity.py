@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.record.values import Answers, Interval, Value
+from privaudit.record.values import Answers, Count, Share, ShareInterval, Value
 
 __all__ = ["BlindBaseline", "BlindFinding", "Conduct", "NearDuplicate", "Validity"]
 
@@ -13,8 +13,8 @@ SHOWN = 10
 class BlindBaseline(Value):
     """How well members are told from non-members without the model."""
 
-    auc: float
-    interval: Interval
+    auc: Share
+    interval: ShareInterval
 
 
 class BlindFinding(Value):
@@ -36,10 +36,10 @@ class BlindFinding(Value):
     """
 
     feature: str
-    auc: float
-    p_value: float
-    least_auc: float
-    n_features: int
+    auc: Share
+    p_value: Share
+    least_auc: Share
+    n_features: Count
 
 
 class NearDuplicate(Value):

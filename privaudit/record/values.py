@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from privaudit.errors import RecordError
+from privaudit.files import parse_json
 
 __all__ = [
     "Answers",
@@ -25,6 +36,12 @@ __all__ = [
     "TprBudget",
     "Value",
 ]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""An AUC, a rate or a p-value."""
+Count = Annotated[int, Field(ge=0)]
+Verdict = Annotated[str, Field(pattern="^(pass|fail|inconclusive)$")]
 
 
 def plain(value: Any) -> Any:
@@ -51,15 +68,43 @@ class Value(BaseModel):
         return plain(given) if isinstance(given, Mapping) else given
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
+    def from_json(cls, text: str | bytes, where: str = "the record") -> Self:
         """Read what :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        text
+            The JSON.
+        where
+            What it is called in an error, such as the name of its file.
 
         Raises
         ------
-        pydantic.ValidationError
-            If it is something else.
+        RecordError
+            If it is something else: no JSON, of another schema version, or with a value of another
+            type or out of its range.
         """
-        return cls.model_validate_json(text)
+        content = parse_json(text, where, RecordError)
+        version = cls.model_fields.get("schema_version")
+        if version is not None:
+            there = content.get("schema_version") if isinstance(content, dict) else None
+            if type(there) is not int or there != version.default:
+                msg = (
+                    f"{where} has schema version {str(there)[:20]}, and this privaudit reads "
+                    f"{version.default}: write it again, or use the privaudit that wrote it"
+                )
+                raise RecordError(msg)
+        try:
+            json.dumps(content, allow_nan=False)  # in what has no type, too
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))[:200]
+            msg = f"{where} is damaged at {place!r} ({first['msg'][:200]}): write it again"
+            raise RecordError(msg) from None  # the cause would quote what is in it
+        except ValueError:
+            msg = f"{where} has a number that is not finite: write it again"
+            raise RecordError(msg) from None
 
     def to_json(self) -> str:
         """Return the record as JSON, indented."""
@@ -86,10 +131,10 @@ class Answers(Value):
         out of all that is scored.
     """
 
-    n: int = 0
-    flat: int = 0
-    repeated: int = 0
-    refused: int = 0
+    n: Count = 0
+    flat: Count = 0
+    repeated: Count = 0
+    refused: Count = 0
 
 
 class Chance(Value):
@@ -134,15 +179,15 @@ class NearCopies(Value):
     """
 
     threshold: float
-    members: int
-    non_members: int
+    members: Count
+    non_members: Count
 
 
 class Counts(Value):
     """How many samples of each class."""
 
-    members: int
-    non_members: int
+    members: Count
+    non_members: Count
 
 
 class Interval(Value):
@@ -150,14 +195,32 @@ class Interval(Value):
 
     low: float
     high: float
-    confidence: float
+    confidence: Share
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low <= self.high:
+            msg = f"its lower bound, {self.low:g}, is above its upper one, {self.high:g}"
+            raise ValueError(msg)
+        return self
+
+
+def _in_unit(interval: Interval) -> Interval:
+    if not 0 <= interval.low <= interval.high <= 1:
+        msg = f"its bounds, {interval.low:g} and {interval.high:g}, are not in [0, 1]"
+        raise ValueError(msg)
+    return interval
+
+
+ShareInterval = Annotated[Interval, AfterValidator(_in_unit)]
+"""Bounds of an AUC or a rate."""
 
 
 class Rate(Value):
     """A share of samples in [0, 1], with its interval (Clopper & Pearson 1934)."""
 
-    value: float
-    interval: Interval
+    value: Share
+    interval: ShareInterval
 
 
 class OperatingPoint(Value):
@@ -175,12 +238,12 @@ class OperatingPoint(Value):
         The counts behind them.
     """
 
-    target_fpr: float
+    target_fpr: Share
     threshold: float
     tpr: Rate
     fpr: Rate
-    true_positives: int
-    false_positives: int
+    true_positives: Count
+    false_positives: Count
 
 
 class TprBudget(Value):
@@ -201,12 +264,12 @@ class TprBudget(Value):
         As of a result; ``"inconclusive"`` if there is no such threshold.
     """
 
-    max_tpr: float
+    max_tpr: Share
     source: str
-    at_fpr: float
-    needed: int
+    at_fpr: Share
+    needed: Count
     point: OperatingPoint | None
-    verdict: str
+    verdict: Verdict
 
 
 class ExposedMember(Value):
@@ -222,7 +285,7 @@ class ExposedMember(Value):
 
     id: str
     score: float
-    p_value: float
+    p_value: Share
 
 
 class GroupAUC(Value):
@@ -240,8 +303,8 @@ class GroupAUC(Value):
 
     group: str
     evaluation: Counts
-    auc: float | None
-    interval: Interval | None
+    auc: Share | None
+    interval: ShareInterval | None
 
 
 class DetectableAUC(Value):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from privaudit.errors import RecordError
 from privaudit.record import (
     AttackResult,
     AuditRecord,
@@ -23,6 +26,7 @@ from privaudit.record import (
     RecordLog,
     SessionRecord,
     Validity,
+    read_json,
     write_json,
 )
 from tests.parts.documents import SCHEMA, read_session
@@ -97,10 +101,94 @@ def test_a_number_that_is_none_is_refused(bad: Any) -> None:
         result(auc=bad)
 
 
-def test_another_version_is_refused() -> None:
-    text = SessionRecord(privaudit_version="1").to_json().replace("2", "1", 1)
-    with pytest.raises(ValidationError, match="schema_version"):
+def changed(*place: Any, to: Any) -> str:
+    """Return a session's JSON with one value changed."""
+    record = SessionRecord(
+        privaudit_version="1",
+        audits=[part("a", result(), settings={"scenarios": ["I"], "attacks": ["threshold"]})],
+    )
+    content = json.loads(record.to_json())
+    inner = content
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = to
+    return json.dumps(content)
+
+
+RESULT = ("audits", 0, "results", 0)
+
+
+@pytest.mark.parametrize("version", [1, 3, "2", None, True, 2.0])
+def test_another_version_is_refused(version: Any) -> None:
+    with pytest.raises(RecordError, match=r"has schema version .*, and this privaudit reads 2: "):
+        SessionRecord.from_json(changed("schema_version", to=version))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ((*RESULT, "auc"), 99),
+        ((*RESULT, "auc"), -0.1),
+        ((*RESULT, "auc"), float("nan")),
+        ((*RESULT, "auc"), 10**400),
+        ((*RESULT, "interval", "low"), 0.8),
+        ((*RESULT, "interval", "high"), 1.5),
+        ((*RESULT, "verdict"), "excellent"),
+        ((*RESULT, "auc_verdict"), "reported"),
+        ((*RESULT, "gate"), "none"),
+        ((*RESULT, "budget"), 7),
+        ((*RESULT, "evaluation", "members"), -1),
+        ((*RESULT, "member_scores"), ["a"]),
+        (("audits", 0, "settings", "scenarios"), 3),
+        (("audits", 0, "settings", "attacks"), [["threshold"]]),
+        (("audits", 0, "settings", "seed"), float("inf")),
+        (("audits", 0, "provenance", "started"), "yesterday"),
+        (("audits", 0), None),
+        (("more",), 1),
+    ],
+)
+def test_a_value_out_of_its_range_or_of_another_type_is_refused(place: Any, value: Any) -> None:
+    with pytest.raises(RecordError, match=r"^x\.json (is damaged at|has a number|is not JSON)"):
+        SessionRecord.from_json(changed(*place, to=value), "x.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "{", '{"a":' * 5000, "9" * 5000, b"\xff", b"\0", "null"]
+)
+def test_what_is_no_record_is_refused(text: str | bytes) -> None:
+    with pytest.raises(RecordError):
         SessionRecord.from_json(text)
+
+
+def test_a_message_quotes_nothing_of_a_record() -> None:
+    with pytest.raises(RecordError) as caught:
+        SessionRecord.from_json(changed(*RESULT, "member_scores", to={"a secret": "another"}))
+    assert "another" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_file_of_a_record_is_its_owners_alone_and_no_device_is_replaced(tmp_path: Path) -> None:
+    record = SessionRecord(privaudit_version="1")
+    path = tmp_path / "record.json"
+    path.write_text("old")
+    path.chmod(0o644)
+    (tmp_path / "link.json").symlink_to(path)
+    write_json(tmp_path / "link.json", record)
+    assert (tmp_path / "link.json").is_symlink()
+    assert read_json(path) == record
+    assert path.stat().st_mode & 0o777 == 0o600
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    for name in (tmp_path / "fifo", tmp_path / "folder", Path("/dev/null"), Path("/dev/stdout")):
+        before = name.lstat().st_mode
+        with pytest.raises(OSError, match="not a regular file"):
+            write_json(name, record)
+        assert name.lstat().st_mode == before
+    with pytest.raises(RecordError, match="FIFO"):
+        read_json(tmp_path / "fifo")
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        *("fifo", "folder", "link.json", "record.json")
+    ]
 
 
 def test_parts_from_any_process_in_any_order_make_one_record() -> None:
