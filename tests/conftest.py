@@ -35,7 +35,7 @@ OURS = (
     *("audit.audit", "audit.run", "captioners.transformers"),
     *("encoders", "history", "runs", "targets.pipeline"),
     *("plugin.gate", "plugin.planning", "plugin.progress", "plugin.runner", "plugin.shadow"),
-    *("report.history", "report.junit", "report.run", "report.terminal"),
+    *("report.history", "report.junit", "report.terminal"),
 )
 for heavy in (
     *(f"privaudit.{module}" for module in OURS),

@@ -62,11 +62,13 @@ class Estimate:
         What is there already.
     speedup
         How many times as fast as this process the engine is.
+    timed
+        Whether the speed of a model is measured, where nothing is known of it.
     """
 
-    def __init__(self, store: Store, speedup: float = 1.0) -> None:
+    def __init__(self, store: Store, speedup: float = 1.0, *, timed: bool = True) -> None:
         self.store = store
-        self._speedup = speedup
+        self._speedup, self._timed = speedup, timed
         self._parts: dict[str, _Part] = {}
         self._paces: dict[str, float | None] = {}
         self.notes: list[str] = []
@@ -162,7 +164,7 @@ class Estimate:
         if earlier is not None:
             return earlier.seconds
         measure = getattr(target, "seconds_per_image", None)
-        if measure is None:
+        if measure is None or not self._timed:
             return None
         # Fine-tunes of one base, such as the checkpoints of a run, are as fast: one is timed.
         kind = getattr(target, "kind", target.fingerprint)

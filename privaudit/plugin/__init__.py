@@ -122,16 +122,21 @@ def _refuse_without_tests(config: pytest.Config, *, plan: bool) -> None:
 def _register(config: pytest.Config) -> Gate:
     """Register what follows the audits of a session, and return the gate.
 
-    Neither has a name: ``-p no:NAME`` would take it away.
+    None has a name: ``-p no:NAME`` would take it away.
     """
     from privaudit.plugin.gate import Gate
-    from privaudit.plugin.planning import Planning
+    from privaudit.plugin.progress import Progress
 
     audit, session = _settings(config)
-    planning = Planning(config, audit, session)
-    gate = config.stash[GATE] = Gate(config, audit, session, planning)
+    progress = Progress(config)
+    gate = config.stash[GATE] = Gate(config, audit, session, progress)
     config.pluginmanager.register(gate)
-    config.pluginmanager.register(planning)
+    config.pluginmanager.register(progress)
+    if session.plan:
+        from privaudit.plugin.planning import Planning
+
+        gate.planning = Planning(config, gate)
+        config.pluginmanager.register(gate.planning)
     return gate
 
 
@@ -156,11 +161,12 @@ def _concerns(item: pytest.Item) -> bool:
     return FIXTURE in asked or any(item.get_closest_marker(name) for name in MARKERS)
 
 
+@pytest.hookimpl(trylast=True)  # innermost: all results of one model come one after another
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Expand a test that asks for ``membership_attack`` into one item a result."""
     if FIXTURE not in metafunc.fixturenames:
         return
-    from privaudit.plugin.items import function_key, item_settings, result_id
+    from privaudit.plugin.collection import function_key, item_settings, result_id
 
     settings, _ = _settings(metafunc.config)
     with contextlib.suppress(ValueError):  # raised as a usage error once all is collected
@@ -175,7 +181,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 # ---------------------------------------------------------------------------- fixtures
 
 
+FIXTURES: list[str] = []
+"""Names of the fixtures that users write."""
+
+
 def _absent(name: str, meaning: str) -> Any:
+    FIXTURES.append(name)
+
     def absent() -> None:
         return None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.plugin.items import address_of
+from privaudit.plugin.collection import address_of
 from privaudit.plugin.pytest_internals import uses_workers
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from privaudit.record import AttackResult, AuditRecord
 
 __all__ = [
+    "AlreadyDecided",
     "AuditInconclusive",
     "AuditInvalid",
     "GateFailure",
@@ -62,6 +63,10 @@ class AuditInvalid(GateFailure):
     def __init__(self, message: str, record: AuditRecord | None = None) -> None:
         super().__init__(message)
         self.record = record
+
+
+class AlreadyDecided(pytest.skip.Exception):  # type: ignore[name-defined,misc]
+    """The skip of a result that a sequential audit does not need: another one had decided."""
 
 
 def failure_kind(result: AttackResult) -> type[GateFailure]:

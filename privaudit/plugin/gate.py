@@ -8,31 +8,33 @@ that is what xdist carries; a red is kept by the item's id, whatever a rerun or 
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from privaudit.attacks.registry import REPORTED
+from privaudit.attacks.registry import ACCESSES, REPORTED
 from privaudit.plugin import COLLECTED, FIXTURE
 from privaudit.plugin.baselines import REDRAWN, BaselineUpdate
+from privaudit.plugin.collection import (
+    ITEM,
+    Address,
+    address_of,
+    fixture_value,
+    forgotten_fixture,
+    is_audit,
+    misspelt_marker,
+    read_item,
+    result_order,
+)
 from privaudit.plugin.failures import (
+    AlreadyDecided,
     AuditInvalid,
     GateFailure,
     PrivacyBudgetExceeded,
     failure_kind,
-)
-from privaudit.plugin.items import (
-    Address,
-    address_of,
-    check_asked,
-    forgotten_fixture,
-    is_audit,
-    item_claim,
-    item_settings,
-    own_parameters,
-    result_order,
 )
 from privaudit.plugin.pytest_internals import (
     print_section,
@@ -43,23 +45,23 @@ from privaudit.plugin.pytest_internals import (
     worker_output,
     writer_of,
 )
-from privaudit.plugin.run_search import none_within, of_checkpoint
 from privaudit.plugin.termination import TerminationSignals
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from privaudit.plugin.collection import AuditItem
     from privaudit.plugin.planning import Planning
+    from privaudit.plugin.progress import Progress
+    from privaudit.plugin.runner import FixtureValue, Runner
     from privaudit.record import AttackResult, AuditRecord, RecordLog
     from privaudit.settings import AuditSettings, SessionSettings
 
-__all__ = ["DECIDED", "RESULT", "Gate"]
+__all__ = ["Gate"]
 
 RESULT: pytest.StashKey[tuple[AttackResult, AuditRecord]] = pytest.StashKey()
 """What an item's attack found, and its part of the record."""
-DECIDED: pytest.StashKey[bool] = pytest.StashKey()
-"""Set where an item was not run because another result had decided its sequential audit."""
 USAGE_ERROR, DROPPED = "privaudit_usage_error", "privaudit_dropped"
 """What a worker of xdist tells its controller."""
 GREEN = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -103,10 +105,13 @@ class Gate:
         config: pytest.Config,
         audit: AuditSettings,
         session: SessionSettings,
-        planning: Planning,
+        progress: Progress,
     ) -> None:
         self._config = config
-        self._settings, self._session, self._planning = audit, session, planning
+        self._settings, self._session, self._progress = audit, session, progress
+        self._runner: Runner | None = None
+        self.planning: Planning | None = None
+        """What makes a plan in place of results, if that is all that was wanted."""
         self._log: RecordLog | None = None
         self._expected: dict[str, Address] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -133,9 +138,39 @@ class Gate:
 
     def run(self, request: pytest.FixtureRequest) -> AttackResult:
         """Run the attack of the requesting item, and keep its result for the gate."""
-        if not self._config.pluginmanager.is_registered(self):
+        node = request.node
+        if not self._config.pluginmanager.is_registered(self) or ITEM not in node.stash:
             pytest.fail(NO_GATE, pytrace=False)
-        return self._planning.answer(request)
+        if self.planning is not None:
+            self.planning.add(request)
+            pytest.skip("planned")
+        value = functools.partial(fixture_value, request)
+        result, record = self.runner(value).attack(node.stash[ITEM], value)
+        node.stash[RESULT] = (result, record)
+        from privaudit.report.junit import properties
+
+        # Plain values alone: xdist ends a worker whose report has others.
+        plain = json.loads(json.dumps(properties(record.name, result)))
+        node.user_properties.extend(map(tuple, plain))
+        return result
+
+    def runner(self, value: FixtureValue) -> Runner:
+        """Return the process's one runner, made when the first audit item asks for it."""
+        if self._runner is None:
+            from privaudit.errors import PrivauditError
+            from privaudit.plugin.runner import Runner
+
+            # Of xdist's workers each has a folder of its own, in one that they share.
+            folder = value("tmp_path_factory").getbasetemp().parent
+            try:
+                self._runner = Runner(self._config, self._session, folder, self._progress)
+            except PrivauditError as error:
+                pytest.fail(f"{error} ({type(error).__name__})", pytrace=False)
+        return self._runner
+
+    def chances(self) -> list[str]:
+        """Say, for each audit that there is, what its gate errs at its size."""
+        return [] if self._runner is None else self._runner.chances()
 
     # -- the item's own test fails
 
@@ -199,19 +234,17 @@ class Gate:
             self._red.setdefault(item.nodeid, str(error))
         ended_early = report.when == "setup" and not report.passed
         if is_audit(item) and (report.when == "call" or ended_early):
-            part = of_checkpoint(self._part(item, report, call), item)
+            part = self._part(item, report, error)
             expected = _is_expected(item, report, error)
-            address = address_of(item.nodeid)
-            if expected and report.skipped and address is not None:
-                name = f"{address.scenario}-{address.attack}"
-                part = part.model_copy(update={"expected": [name]})
+            if expected and report.skipped:
+                part = part.model_copy(update={"expected": [_name(item.stash[ITEM])]})
             outcome = NOTHING if expected else self._outcome(item, report, error)
             # As text: what is no plain value would end a worker of xdist.
             report.privaudit = json.dumps(  # type: ignore[attr-defined]
                 {
                     "record": part.to_json(),
                     "outcome": outcome,
-                    "claims": item.get_closest_marker("privacy_claim") is not None,
+                    "claims": item.stash[ITEM].claim is not None,
                 }
             )
         elif not is_audit(item) and address_of(item.nodeid) is not None:
@@ -230,46 +263,46 @@ class Gate:
         if before:
             return Outcome(before, final=True, left_out="")
         if isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) or report.skipped:
-            decided = item.stash.get(DECIDED, False)  # the result that decided speaks for it
-            reason = reason_of(report) or "skipped"
-            return Outcome("", final=False, left_out="" if decided else reason)
+            if isinstance(error, AlreadyDecided):
+                return NOTHING  # the result that decided speaks for it
+            return Outcome("", final=False, left_out=reason_of(report) or "skipped")
         if error is not None:
             return Outcome(f"{error}".partition("\n")[0] or repr(error), final=False, left_out="")
         return Outcome("" if answer else NO_ATTACK, final=False, left_out="")
 
     def _part(
-        self, item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None]
+        self, item: pytest.Item, report: pytest.TestReport, error: BaseException | None
     ) -> AuditRecord:
-        from privaudit.record import AuditRecord, NotCompleted
+        from privaudit.record import AuditRecord, CheckpointName, NotCompleted
 
-        answer = item.stash.get(RESULT, None)
-        address = address_of(item.nodeid)
-        if address is None:
-            msg = f"{item.nodeid} is an audit, and its id names none"
-            raise RuntimeError(msg)
+        audited, answer = item.stash[ITEM], item.stash.get(RESULT, None)
         if answer is not None:
             _, part = answer
             if item.nodeid in self._red and not part.n_over:
-                note = f"{address.scenario}-{address.attack}: {REDRAWN}"
+                note = f"{_name(audited)}: {REDRAWN}"
                 part = part.model_copy(update={"notes": [*part.notes, note]})
+        else:
+            outcome = "skipped" if report.skipped else "error"
+            part = AuditRecord(
+                name=audited.audit,
+                parameters=dict(audited.parameters),
+                settings=audited.settings.to_dict(),
+            )
+            if isinstance(error, AuditInvalid):
+                outcome, part = "invalid", error.record or part
+            missing = NotCompleted(
+                scenario=_scenario(audited),
+                attack=audited.attack,
+                outcome=outcome,
+                reason=reason_of(report),
+            )
+            part = part.model_copy(update={"not_completed": [missing]})
+        if (one := audited.checkpoint) is None:
             return part
-        outcome, known = "skipped" if report.skipped else "error", None
-        if call.excinfo is not None and isinstance(call.excinfo.value, AuditInvalid):
-            outcome, known = "invalid", call.excinfo.value.record
-        missing = NotCompleted(
-            scenario=address.scenario,
-            attack=address.attack,
-            outcome=outcome,
-            reason=reason_of(report),
+        checkpoint = CheckpointName(
+            run=one.run, name=one.name, step=one.step, unit=one.unit, place=one.place
         )
-        if known is not None:
-            return known.model_copy(update={"not_completed": [missing]})
-        return AuditRecord(
-            name=address.audit,
-            parameters=own_parameters(item),
-            settings=item_settings(item, self._settings).to_dict(),
-            not_completed=[missing],
-        )
+        return part.model_copy(update={"checkpoint": checkpoint})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the outcome, in the process that ends the session."""
@@ -307,7 +340,7 @@ class Gate:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse bad markers, and markers of tests that audit nothing."""
-        message = forgotten_fixture(items) or self._bad_marker(items)
+        message = forgotten_fixture(items) or misspelt_marker(items) or self._read(items)
         if message is None:
             return
         output = worker_output(self._config)
@@ -318,11 +351,11 @@ class Gate:
         output[USAGE_ERROR] = message
         items.clear()
 
-    def _bad_marker(self, items: list[pytest.Item]) -> str | None:
+    def _read(self, items: list[pytest.Item]) -> str | None:
+        """Read what each item says of its audit; return what is wrong with the first bad one."""
         for item in filter(is_audit, items):
             try:
-                check_asked(item, item_settings(item, self._settings))
-                item_claim(item)
+                item.stash[ITEM] = read_item(item, self._settings)
             except ValueError as error:
                 return f"{item.nodeid.partition('[')[0]}: {error}"
         return None
@@ -433,7 +466,7 @@ class Gate:
         """Say what makes the whole session red, a line each."""
         log = self._log
         audits = [] if log is None else log.audits()
-        notes = [] if log is None else [*none_within(audits), *log.mixed()]
+        notes = [] if log is None else log.mixed()
         notes += self._unchecked_claims(audits)
         if self._session.strict:
             notes += self._strict_notes()
@@ -513,10 +546,12 @@ class Gate:
 
     def _say_of_store(self) -> None:
         """Bring the store under its limit; what cannot be is said, and takes no record away."""
+        if self._runner is None:
+            return
         from privaudit.errors import PrivauditError
 
         try:
-            self._planning.evict()
+            self._runner.store.evict(values_too=True)
         except PrivauditError as error:
             self._lines.append(f"the store was not brought under its limit: {error}")
 
@@ -524,23 +559,17 @@ class Gate:
         """Print a block for each audit, if there was one."""
         if self._log is None:
             return
-        from privaudit.record import runs_of
-        from privaudit.report.run import audits_to_show, render_run
         from privaudit.report.terminal import render
 
-        audits = self._log.audits()
         width, markup = writer_of(terminalreporter)
-        lines = [
-            *(line for run in runs_of(audits) for line in (*render_run(run), "")),
-            *render(
-                audits_to_show(audits),
-                self._log.notes,
-                width=width,
-                verbose=self._config.get_verbosity() > 0,
-                markup=markup,
-            ),
-            *self._lines,
-        ]
+        shown = render(
+            self._log.audits(),
+            self._log.notes,
+            width=width,
+            verbose=self._config.get_verbosity() > 0,
+            markup=markup,
+        )
+        lines = [*shown, *self._lines]
         if self._update is not None:
             lines += self._update.said
         print_section(terminalreporter, "privaudit", lines)
@@ -556,3 +585,13 @@ def _is_expected(item: pytest.Item, report: pytest.TestReport, error: BaseExcept
 def _count(things: Any, name: str) -> str:
     """Say how many there are, with the verb that fits."""
     return f"1 {name} is" if len(things) == 1 else f"{len(things)} {name}s are"
+
+
+def _scenario(item: AuditItem) -> str:
+    """Name a scenario as records do: ``attack-I``, or an access such as ``weights``."""
+    return item.scenario if item.scenario in ACCESSES else f"attack-{item.scenario}"
+
+
+def _name(item: AuditItem) -> str:
+    """Name a result as records do."""
+    return f"{_scenario(item)}-{item.attack}"

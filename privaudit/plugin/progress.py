@@ -1,29 +1,43 @@
 """How far the session is: a bar where someone watches, a line now and then in a log.
 
-Under xdist the workers drop numbers into a folder, and the process with the terminal reads them.
+The total grows by audit, as each begins. Under xdist the workers drop numbers into a folder, and
+the process with the terminal reads them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import shutil
+import tempfile
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from privaudit.plugin.pytest_internals import shows_bar, terminal_writer, uncaptured
+import pytest
+
+from privaudit.plugin.pytest_internals import shows_bar, terminal_writer, uncaptured, worker_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Generator
 
-    import pytest
+__all__ = ["Progress"]
 
 EVERY = 30.0
 """Seconds between two lines of a log that nobody watches."""
 POLL = 0.2
 """Seconds between two looks at what the workers have done."""
-PLAN_FILE = "plan.json"
+FOLDER = "privaudit_progress"
+
+
+class Display(Protocol):
+    """Where numbers of images go."""
+
+    def update(self, made: int, due: int) -> None:
+        """Hear of all images that were generated, and of all that are known to be needed."""
+
+    def close(self) -> None:
+        """Hear that there will be no more."""
 
 
 class Lines:
@@ -31,36 +45,26 @@ class Lines:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self.begin(0)
+        self._made = 0
+        self._started = self._last = time.monotonic()
 
-    def plan(self, lines: Sequence[str], total: int) -> None:
-        """Show the plan, and begin."""
-        self.begin(total)
-        for line in lines:
-            self._write(line)
-
-    def begin(self, total: int) -> None:
-        """Hear of how many there will be; the time counts from now."""
-        self._total, self._made = total, 0
-        self._started = self._said = time.monotonic()
-
-    def __call__(self, n: int) -> None:
-        """Hear of n more images."""
-        if not n:
-            return
+    def update(self, made: int, due: int) -> None:
+        """Write a line, if something new was generated and the last line is long ago."""
         now = time.monotonic()
-        self._made += n
-        if now - self._said < EVERY:
+        if made == self._made:
+            if not made:
+                self._started = self._last = now  # the time counts from the first audit on
+            return
+        self._made = made
+        if now - self._last < EVERY:
             return
         from privaudit.audit.plan import duration
 
-        self._said = now
-        rate = self._made / (now - self._started)
-        left = max(0, self._total - self._made) / rate
-        total = max(self._total, self._made)
+        self._last = now
+        rate = made / max(now - self._started, 1e-9)
+        left = duration(max(0, due - made) / rate)
         self._write(
-            f"privaudit: {self._made:,} of {total:,} images, {rate:.3g}/s, "
-            f"about {duration(left)} left"
+            f"privaudit: {made:,} of {max(due, made):,} images, {rate:.3g}/s, about {left} left"
         )
 
     def close(self) -> None:
@@ -70,37 +74,28 @@ class Lines:
 class Bar:
     """A bar of tqdm's, drawn over itself."""
 
-    def __init__(
-        self,
-        visible: Callable[[], contextlib.AbstractContextManager[None]],
-        write: Callable[[str], None],
-    ) -> None:
-        self._uncaptured, self._write = visible, write
-        self._total = 0
+    def __init__(self, visible: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self._uncaptured = visible
         self._bar: Any = None
 
-    def plan(self, lines: Sequence[str], total: int) -> None:
-        """Show the plan, and hear of how many there will be."""
-        self._total = total
-        for line in lines:
-            self._write(line)
-
-    def __call__(self, n: int) -> None:
-        """Hear of n more images."""
-        if not n:
+    def update(self, made: int, due: int) -> None:
+        """Draw the bar, once something is generated."""
+        if not made or (self._bar is not None and (made, due) == (self._bar.n, self._bar.total)):
             return
         from tqdm import tqdm
 
         with self._uncaptured():
             if self._bar is None:
-                self._bar = tqdm(desc="privaudit", total=self._total or None, unit="image")
-            self._bar.total = max(self._bar.total or 0, self._bar.n + n)
-            self._bar.update(n)
+                self._bar = tqdm(desc="privaudit", total=max(due, made), unit="image")
+            self._bar.total = max(due, made)
+            self._bar.update(made - self._bar.n)
 
     def close(self) -> None:
-        """Leave the last state of the bar on the screen."""
+        """Leave the last state of the bar on the screen: whole, whoever made the rest."""
         if self._bar is not None:
             with self._uncaptured():
+                self._bar.total = self._bar.n
+                self._bar.refresh()
                 self._bar.close()
 
 
@@ -109,21 +104,12 @@ class Mailbox:
 
     def __init__(self, folder: Path, worker: str) -> None:
         self._file = folder / worker
-        self._made = 0
 
-    def __call__(self, n: int) -> None:
-        """Hear of n more images."""
-        self._made += n
+    def update(self, made: int, due: int) -> None:
+        """Drop the numbers into the folder."""
         # A worker on another machine has no such folder, and works on all the same.
         with contextlib.suppress(OSError):
-            self._file.write_text(str(self._made), encoding="ascii")
-
-    def plan(self, lines: Sequence[str], total: int) -> None:
-        """Send the plan."""
-        draft = self._file.with_name("plan.draft")
-        with contextlib.suppress(OSError):
-            draft.write_text(json.dumps({"lines": list(lines), "total": total}), encoding="utf-8")
-            draft.replace(self._file.with_name(PLAN_FILE))
+            self._file.write_text(f"{made} {due}", encoding="ascii")
 
     def close(self) -> None:
         """Send no more."""
@@ -132,12 +118,10 @@ class Mailbox:
 class Reading(threading.Thread):
     """Shows what the workers drop into the folder, for as long as the session runs."""
 
-    def __init__(self, folder: Path, shown: Lines | Bar) -> None:
+    def __init__(self, folder: Path, display: Display) -> None:
         super().__init__(daemon=True)
-        self._folder, self._shown = folder, shown
+        self._folder, self._display = folder, display
         self._over = threading.Event()
-        self._planned = False
-        self._made = 0
 
     def run(self) -> None:
         """Look into the folder until the end, and once more then."""
@@ -149,27 +133,66 @@ class Reading(threading.Thread):
         """End the thread."""
         self._over.set()
         self.join()
-        self._shown.close()
 
     def _look(self) -> None:
-        plan = self._folder / PLAN_FILE
-        if not self._planned and plan.exists():
-            said = json.loads(plan.read_text(encoding="utf-8"))
-            self._shown.plan(said["lines"], said["total"])
-            self._planned = True
-        made = sum(self._counts())
-        self._shown(made - self._made)
-        self._made = made
-
-    def _counts(self) -> Iterator[int]:
+        made = due = 0
         for file in self._folder.glob("gw*"):
             with contextlib.suppress(ValueError):  # it is being written
-                yield int(file.read_text(encoding="ascii"))
+                one, other = map(int, file.read_text(encoding="ascii").split())
+                made, due = made + one, due + other
+        self._display.update(made, due)
 
 
-def shown_on(config: pytest.Config) -> tuple[Lines | Bar, Callable[[str], None]]:
-    """Choose what suits the terminal, and say how to write a line to it."""
-    write = terminal_writer(config)
-    if shows_bar(config):
-        return Bar(uncaptured(config), write), write
-    return Lines(write), write
+class Progress:
+    """The plugin that shows how far a session is; called with each number of new images."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config, self._worker = config, worker_input(config)
+        self._made = self._due = 0
+        self._display: Display | None = None
+        self._folder: Path | None = None
+
+    def __call__(self, n: int) -> None:
+        """Hear of n more images."""
+        self._made += n
+        self._update()
+
+    def grow(self, n: int) -> None:
+        """Hear of n more images that are needed."""
+        self._due += n
+        self._update()
+
+    def _update(self) -> None:
+        if self._display is not None:
+            self._display.update(self._made, self._due)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Show the progress while tests run."""
+        self._display = self._shown()
+        reading = None
+        if self._folder is not None:
+            reading = Reading(self._folder, self._display)
+            reading.start()
+        try:
+            return (yield)
+        finally:
+            if reading is not None:
+                reading.close()
+            self._display.close()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _shown(self) -> Display:
+        if self._worker is not None:
+            return Mailbox(Path(self._worker.get(FOLDER, "")), self._worker["workerid"])
+        if shows_bar(self._config):
+            return Bar(uncaptured(self._config))
+        return Lines(terminal_writer(self._config))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of xdist where to drop its numbers."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="privaudit-"))
+        node.workerinput[FOLDER] = str(self._folder)

@@ -3,62 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from privaudit.attacks.registry import WEIGHTS
-from privaudit.errors import BaselineError, InvalidAuditError, PrivauditError, SettingError
-from privaudit.plugin import FIXTURE
+from privaudit.errors import InvalidAuditError, PrivauditError
 from privaudit.plugin.baselines import against
-from privaudit.plugin.claims import claim_of
-from privaudit.plugin.failures import AuditInvalid
-from privaudit.plugin.gate import DECIDED
-from privaudit.plugin.items import address_of, item_claim, item_settings, own_parameters
-from privaudit.plugin.pytest_internals import fixture_is_absent, item_indices, item_parameters
-from privaudit.plugin.run_search import NotAudited, RunSearch, checkpoint_of, items_of_run
+from privaudit.plugin.failures import AlreadyDecided, AuditInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from privaudit.audit import Audit, Estimate
     from privaudit.audit.inputs import AuditInputs
     from privaudit.audit.threat_models import ThreatModel
     from privaudit.engines import Engine
-    from privaudit.record import AttackResult, AuditRecord
-    from privaudit.settings import AuditSettings, SessionSettings
+    from privaudit.plugin.collection import AuditItem
+    from privaudit.plugin.progress import Progress
+    from privaudit.record import AttackResult, AuditRecord, Claim
+    from privaudit.runs import Checkpoint
+    from privaudit.settings import SessionSettings
     from privaudit.store import Store
+
+    FixtureValue = Callable[[str], Any]
 
 __all__ = ["Runner"]
 
-OWNER = "privaudit.plugin"
-"""The module that has the fixtures which users override."""
-UNCOMPARED = (
-    "the checkpoints of a run are not compared with a baseline ({baseline})\n"
-    "audit the checkpoint that you release by itself, by a test of its own with that baseline\n"
-    "or search this run in a session without one"
-)
-NO_ACCESS = (
-    "{kind} attacks are not run on the checkpoints of a training run: leave white_box, img2img and "
-    "release out of this test, and audit the checkpoint that you release by a test of its own"
-)
-
 
 class Runner:
-    """Runs the audits of one process, each made when the first of its items asks for it.
+    """Runs the audits of one process, each made when the first of its items comes.
 
     Parameters
     ----------
-    audit, session
-        The session's settings.
+    config, session
+        Of the session.
     folder
         A folder that the workers of xdist share, and nobody else can write to.
     progress
-        Called with the number of images generated since the last call.
+        Hears of images that are due, and of images that are generated.
 
     Raises
     ------
@@ -67,51 +50,72 @@ class Runner:
     """
 
     def __init__(
-        self,
-        audit: AuditSettings,
-        session: SessionSettings,
-        folder: Path,
-        progress: Callable[[int], None],
+        self, config: pytest.Config, session: SessionSettings, folder: Path, progress: Progress
     ) -> None:
+        from privaudit.audit import Estimate
         from privaudit.engines import make_engine
         from privaudit.plugin.shadow import ShadowModels
         from privaudit.store import make_store
 
         self.store: Store = make_store(session)
         self.engine: Engine = make_engine(session)
-        self._settings, self._session, self._progress = audit, session, progress
+        self._config, self._session, self._progress = config, session, progress
         self._audits: dict[str, Audit] = {}
         self._shadows = ShadowModels(self.store, folder)
-        self._searches: dict[str, RunSearch] = {}
+        self._due = Estimate(self.store, timed=False)
+        self._counted: set[tuple[str, str]] = set()
+        self._checkpoint: tuple[Checkpoint, Any] | None = None
+        """The checkpoint of a run that is audited now, and its model."""
+        self._of_checkpoint: list[str] = []
         self._decided: dict[str, tuple[str, str]] = {}
         """The item that decided each sequential audit that needs nothing more, and its words."""
 
-    def attack(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
-        """Run the attack of the requesting item, and write it down."""
-        scenario, attack = request.param
-        name = self._name(request)
-        decider, words = self._decided.get(name, (request.node.nodeid, ""))
-        if decider != request.node.nodeid:  # a rerun of the item itself fails again
-            request.node.stash[DECIDED] = True
-            pytest.skip(f"already decided: {words}; nothing more was generated")
-        if checkpoint_of(request.node) is not None:
-            return self._of_run(request)
+    def attack(self, item: AuditItem, value: FixtureValue) -> tuple[AttackResult, AuditRecord]:
+        """Run the attack of an item, and write it down.
+
+        Parameters
+        ----------
+        item
+            As it was read when pytest collected.
+        value
+            Asks a fixture by name.
+        """
+        decider, words = self._decided.get(item.audit, (item.nodeid, ""))
+        if decider != item.nodeid:  # a rerun of the item itself fails again
+            message = f"already decided: {words}; nothing more was generated"
+            raise AlreadyDecided(message)
+        key = (item.scenario, item.attack)
         try:
-            audit = self._audit(request, scenario)
+            audit = self._audit(item, value)
+            self._count(audit, item)
             try:
-                result = audit.result(scenario, attack)
+                result = audit.result(*key)
             except InvalidAuditError as error:
                 raise AuditInvalid(str(error), audit.record(only=())) from None
-            record = audit.record(only=(scenario, attack))
+            record = audit.record(only=key)
         except PrivauditError as error:
             _fail(error)
         if result.sequential is not None and result.verdict == "fail":
-            self._decided[name] = (
-                request.node.nodeid,
+            self._decided[item.audit] = (
+                item.nodeid,
                 f"{result.name} failed after {result.sequential.n_pairs} "
                 f"of {result.sequential.max_pairs} pairs",
             )
         return result, record
+
+    def audit(self, item: AuditItem, value: FixtureValue) -> Audit:
+        """Return the audit of an item, with what its scenario needs."""
+        try:
+            return self._audit(item, value)
+        except PrivauditError as error:
+            return _fail(error)  # type: ignore[no-any-return]
+
+    def estimate(self, item: AuditItem, value: FixtureValue, estimate: Estimate) -> None:
+        """Add to an estimate what the scenario of an item asks."""
+        try:
+            self._audit(item, value).estimate(estimate, scenario=item.scenario)
+        except PrivauditError as error:
+            _fail(error)
 
     def chances(self) -> list[str]:
         """Say, for each audit that there is, what its gate errs at its size."""
@@ -124,184 +128,82 @@ class Runner:
                     lines.append(f"  {name}: {chance_words(audit.chance, audit.settings.gate)}")
         return lines
 
-    def estimate(self, request: pytest.FixtureRequest, estimate: Estimate) -> None:
-        """Add to an estimate what the scenario of the requesting item asks."""
-        scenario, _ = request.param
-        try:
-            if checkpoint_of(request.node) is None:
-                self._audit(request, scenario).estimate(estimate, scenario=scenario)
-            else:
-                self._estimate_run(request, estimate, scenario)
-        except PrivauditError as error:
-            _fail(error)
-
-    def audit(self, request: pytest.FixtureRequest) -> Audit:
-        """Return the audit of the requesting item, with what its scenario needs."""
-        try:
-            return self._audit(request, request.param[0])
-        except PrivauditError as error:
-            return _fail(error)  # type: ignore[no-any-return]
-
-    # -- the checkpoints of a training run
-
-    def _search(self, request: pytest.FixtureRequest, settings: AuditSettings) -> RunSearch:
-        """Return the search that an item belongs to, made when its first item comes."""
-        for access, attacks in settings.by_access.items():
-            if attacks:
-                kind = "white-box" if access == WEIGHTS else access
-                _fail(SettingError(NO_ACCESS.format(kind=kind)))
-        if settings.baseline is not None:  # or its green would look like that of a comparison
-            _fail(BaselineError(UNCOMPARED.format(baseline=settings.baseline)))
-        items = items_of_run(request.node, request.session.items)
-        key = items[0].nodeid
-        if key not in self._searches:
-            self._searches[key] = RunSearch(
-                items, functools.partial(self._checkpoint_audit, settings=settings)
-            )
-        return self._searches[key]
-
-    def _checkpoint_audit(
-        self, item: pytest.Item, inputs: AuditInputs, n: int, settings: AuditSettings
-    ) -> Audit:
-        """Make the audit of one of n checkpoints, whose bounds hold for all of them together."""
-        from privaudit.audit import Audit
-
-        confidence = 1 - (1 - settings.confidence) / n
-        address = address_of(item.nodeid)
-        return Audit(
-            inputs,
-            settings.replace(source=settings.source("confidence"), confidence=confidence),
-            self.store,
-            self.engine,
-            name=address.audit if address else str(item.nodeid),
-            parameters=own_parameters(item),
-            file=item.path,
-            scenarios=self._decidable(item, settings),
-            progress=self._progress,
-        )
-
-    def _of_run(self, request: pytest.FixtureRequest) -> tuple[AttackResult, AuditRecord]:
-        """Search, if no item did before, and return the requesting item's result, if it has one."""
-        settings = item_settings(request.node, self._settings)
-        search = self._search(request, settings)
-        own, _ = request.param
-        try:
-            inputs = {own: self._inputs(request, own, settings)}
-            for scenario in search.scenarios & set(self._decidable(request.node, settings)) - {own}:
-                with contextlib.suppress(pytest.skip.Exception):
-                    inputs[scenario] = self._inputs(request, scenario, settings)
-            search.find(inputs)
-        except PrivauditError as error:
-            _fail(error)
-        outcome = search.outcome(request.node)
-        if isinstance(outcome, PrivauditError):
-            _fail(outcome)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        if isinstance(outcome, NotAudited):
-            pytest.skip(outcome.reason)
-        return outcome
-
-    def _estimate_run(
-        self, request: pytest.FixtureRequest, estimate: Estimate, scenario: str
-    ) -> None:
-        """Add as many checkpoints as are audited at most: each is asked as much as any other."""
-        settings = item_settings(request.node, self._settings)
-        search = self._search(request, settings)
-        estimate.at_most = True
-        estimate.notes.append(search.plan)
-        if not search.is_planned(request.node):
+    def _count(self, audit: Audit, item: AuditItem) -> None:
+        """Let the progress grow by what one scenario of an audit still has to generate."""
+        if (item.audit, item.scenario) in self._counted:
             return
-        inputs = self._inputs(request, scenario, settings)
-        loaded = dataclasses.replace(inputs, target_model=inputs.target_model.load())
-        audit = self._checkpoint_audit(request.node, loaded, 1, settings)
-        audit.estimate(estimate, scenario=scenario)
+        self._counted.add((item.audit, item.scenario))
+        before = self._due.n_new
+        with contextlib.suppress(PrivauditError):  # the attack itself says what is wrong
+            audit.estimate(self._due, scenario=item.scenario)
+        self._progress.grow(self._due.n_new - before)
 
-    # -- one audit
-
-    def _audit(self, request: pytest.FixtureRequest, scenario: str) -> Audit:
+    def _audit(self, item: AuditItem, value: FixtureValue) -> Audit:
         """Return the audit of an item: the one that there is, unless its fixtures are others."""
         from privaudit.audit import Audit
 
-        settings = item_settings(request.node, self._settings)
-        inputs = self._inputs(request, scenario, settings)
-        name = self._name(request)
-        known = self._audits.get(name)
+        inputs = self._inputs(item, value)
+        known = self._audits.get(item.audit)
         if known is None or not known.models.supply(inputs):
-            self._audits[name] = Audit(
+            if item.checkpoint is not None:
+                self._of_checkpoint.append(item.audit)
+            self._audits[item.audit] = Audit(
                 inputs,
-                settings,
+                item.settings,
                 self.store,
                 self.engine,
-                name=name,
-                parameters=own_parameters(request.node),
-                file=request.node.path,
-                scenarios=self._decidable(request.node, settings),
+                name=item.audit,
+                parameters=item.parameters,
+                file=item.file,
+                scenarios=_decidable(item),
                 progress=self._progress,
-                against=against(request.config, settings, self._session, name),
+                against=against(self._config, item.settings, self._session, item.audit),
             )
-        return self._audits[name]
+        return self._audits[item.audit]
 
-    @staticmethod
-    def _name(request: pytest.FixtureRequest) -> str:
-        address = address_of(request.node.nodeid)
-        return address.audit if address else str(request.node.nodeid)
-
-    @staticmethod
-    def _decidable(item: pytest.Item, settings: AuditSettings) -> tuple[str, ...]:
-        """Name the scenarios whose fixtures somebody wrote: the others will be skipped."""
-        from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
-        from privaudit.audit.threat_models import SCENARIOS
-
-        there_anyway = item_parameters(item)  # what a test is parametrized with needs no fixture
-        written = {
-            name: name if name in there_anyway or not fixture_is_absent(item, name, OWNER) else None
-            for name in (*CORE, "captioner", *SHADOW, *RECIPE)
-        }
-        there = AuditInputs(**written)  # type: ignore[arg-type]
-        return tuple(
-            name
-            for name in settings.scenarios
-            if not there.lacking(SCENARIOS[name], settings.protocol)
-        )
-
-    def _inputs(
-        self, request: pytest.FixtureRequest, scenario: str, settings: AuditSettings
-    ) -> AuditInputs:
-        """Ask the fixtures that a scenario needs."""
+    def _inputs(self, item: AuditItem, value: FixtureValue) -> AuditInputs:
+        """Ask the fixtures that the scenario of an item needs."""
         from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs, check_claim
         from privaudit.audit.threat_models import SHADOW_MODEL, get_threat_model
 
-        what = get_threat_model(scenario)
+        settings, what = item.settings, get_threat_model(item.scenario)
         shadow = what.shadow(settings.protocol)
         wanted = list(CORE)
         if not what.knows_captions:
             wanted.append("captioner")
         if shadow == SHADOW_MODEL:
             wanted += SHADOW
-        given = {name: _value(request, name) for name in wanted}
-        if shadow is not None and any(given.get(name) is None for name in SHADOW):
-            given |= {name: _value(request, name) for name in RECIPE}
-        inputs = AuditInputs(**given)
-        self._check_lacking(inputs, what, settings)
+        values = {name: value(name) for name in wanted}
+        values["target_model"] = self._loaded(values["target_model"])
+        if shadow is not None and any(values.get(name) is None for name in SHADOW):
+            values |= {name: value(name) for name in RECIPE}
+        inputs = AuditInputs(**values)
+        self._check_lacking(inputs, what, item)
         if inputs.fine_tune is not None:
-            indices = item_indices(request.node)
-            del indices[FIXTURE]
-            test = request.node.nodeid.partition("[")[0]
-            given["fine_tune"] = self._shadows.maker(inputs.fine_tune, test, indices)
-        claim = item_claim(request.node)
-        if claim is not None:
-            given["claim"] = claim_of(claim, inputs.target_model)
-            check_claim(given["claim"], inputs.coin_split, settings)
-        return AuditInputs(**given)
+            values["fine_tune"] = self._shadows.maker(inputs.fine_tune, item.test, item.indices)
+        if item.claim is not None:
+            values["claim"] = _claim(item.claim, inputs.target_model)
+            check_claim(values["claim"], inputs.coin_split, settings)
+        return AuditInputs(**values)
 
-    def _check_lacking(
-        self, inputs: AuditInputs, what: ThreatModel, settings: AuditSettings
-    ) -> None:
+    def _loaded(self, target: Any) -> Any:
+        """Return the model of a checkpoint, once the one before is let go; or what was given."""
+        from privaudit.runs import Checkpoint
+
+        if not isinstance(target, Checkpoint):
+            return target
+        if self._checkpoint is None or self._checkpoint[0] is not target:
+            for name in self._of_checkpoint:
+                self._audits.pop(name, None)
+            self._of_checkpoint, self._checkpoint = [], None
+            self._checkpoint = target, target.load()
+        return self._checkpoint[1]
+
+    def _check_lacking(self, inputs: AuditInputs, what: ThreatModel, item: AuditItem) -> None:
         """Fail, or skip, an item whose scenario lacks fixtures: all are named at once."""
         from privaudit.audit.inputs import REQUIRED
 
-        absent = inputs.lacking(what, settings.protocol)
+        absent = inputs.lacking(what, item.settings.protocol)
         if not absent:
             return
         message = (
@@ -310,33 +212,44 @@ class Runner:
         )
         if set(absent) & set(REQUIRED):
             pytest.fail(message, pytrace=False)
-        inputs.check_protocol(settings, what)
+        inputs.check_protocol(item.settings, what)
         if self._session.strict:
             pytest.fail(f"{message} (--privaudit-strict)", pytrace=False)
         pytest.skip(message)
 
 
-def _value(request: pytest.FixtureRequest, name: str) -> Any:
-    """Ask one fixture; what pytest says of one that cannot be asked is said in our words."""
-    try:
-        value = request.getfixturevalue(name)
-    except pytest.fail.Exception as error:
-        if "has no parameter defined for test" not in str(error):
-            raise
-        said = (
-            f"fixture {name} is parametrized, so the test must name it:\n"
-            f"  def {request.node.originalname}({name}, membership_attack):"
-        )
-        raise pytest.fail.Exception(said, pytrace=False) from None
-    if inspect.iscoroutine(value) or inspect.isasyncgen(value):
-        if inspect.iscoroutine(value):
-            value.close()
+def _decidable(item: AuditItem) -> tuple[str, ...]:
+    """Name the scenarios whose fixtures somebody wrote: the others will be skipped."""
+    from privaudit.audit.inputs import CORE, RECIPE, SHADOW, AuditInputs
+    from privaudit.audit.threat_models import SCENARIOS
+
+    names = (*CORE, "captioner", *SHADOW, *RECIPE)
+    there: dict[str, Any] = {name: name if name in item.written else None for name in names}
+    inputs, settings = AuditInputs(**there), item.settings
+    return tuple(
+        name
+        for name in settings.scenarios
+        if not inputs.lacking(SCENARIOS[name], settings.protocol)
+    )
+
+
+def _claim(marked: Mapping[str, Any], model: Any) -> Claim:
+    """Return a claim; where the marker names no numbers, with those that the model came with."""
+    from privaudit.record import Claim
+
+    if "epsilon" in marked:
+        return Claim(**marked)
+    from privaudit.targets.statement import statement_of
+
+    stated = statement_of(model)
+    if stated is None:
         pytest.fail(
-            f"fixture {name} is async, and nothing waits for it: write it as a plain function, "
-            "for example with asyncio.run(…)",
+            "privacy_claim() names no numbers, and nothing beside the weights of target_model says "
+            "what its training did: write privacy_claim(epsilon, delta), or save what "
+            "privaudit.finetune returned with its save(folder)",
             pytrace=False,
         )
-    return value
+    return Claim(**marked, epsilon=stated.epsilon, delta=stated.delta)
 
 
 def _fail(error: PrivauditError) -> Any:

@@ -74,9 +74,9 @@ def checkpoints(
 ) -> list[Checkpoint]:
     """List the checkpoints of a training run, to parametrize an audit with them.
 
-    An audit whose ``target_model`` is parametrized with these looks for the last checkpoint
-    within the budget, by bisection: of ten checkpoints four are audited at most. See
-    ``docs/releases.md``.
+    Parametrize ``target_model`` with them, ``@pytest.mark.parametrize("target_model",
+    checkpoints(…))``: each checkpoint is then an audit of its own, and one model is loaded at a
+    time.
 
     Parameters
     ----------

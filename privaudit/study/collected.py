@@ -13,7 +13,7 @@ from privaudit.study.owner import Owner
 from privaudit.study.run import run_axes
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from privaudit.audit import Audit
@@ -76,7 +76,7 @@ class StudyOfAudit:
         """Return the lines of a plan: none."""
         return []
 
-    def take(self, audit: Audit, request: pytest.FixtureRequest) -> None:
+    def take(self, audit: Audit, value: Callable[[str], Any]) -> None:
         """Hear of an audit, once for each of its scenarios."""
         known = self._audits.setdefault(audit.name, audit)
         if known is not audit:  # fixtures of a test's own are made anew: the first ones count
@@ -88,11 +88,11 @@ class StudyOfAudit:
             )
         inputs = known.models.inputs
         if inputs.fine_tune is None:  # whatever the audit asked for, for the paper's protocol
-            given = {name: request.getfixturevalue(name) for name in RECIPE}
+            given = {name: value(name) for name in RECIPE}
             known.models.inputs = dataclasses.replace(inputs, **given)
         for what, found in self._of_fixture.items():
             if found is None:
-                self._of_fixture[what] = request.getfixturevalue(f"study_{what}")
+                self._of_fixture[what] = value(f"study_{what}")
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:

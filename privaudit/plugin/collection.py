@@ -1,29 +1,48 @@
-"""What an item of pytest says of an audit: which one, which result of it, with which settings."""
+"""What pytest's items say of audits, read once when pytest has collected them.
+
+An :class:`AuditItem` goes down from here: nothing below reads an item or a request of pytest, and
+:func:`fixture_value` is what asks a fixture.
+"""
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
 from privaudit.attacks.registry import ACCESSES, WEIGHTS, names
-from privaudit.plugin import EXPANDED, FIXTURE, MARKERS
-from privaudit.plugin.pytest_internals import item_id, item_markers, item_parameters
+from privaudit.plugin import EXPANDED, FIXTURE, FIXTURES, MARKERS
+from privaudit.plugin.pytest_internals import (
+    fixture_is_absent,
+    item_id,
+    item_indices,
+    item_markers,
+    item_parameters,
+)
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Mapping
+    from pathlib import Path
 
+    from privaudit.runs import Checkpoint
     from privaudit.settings import AuditSettings
 
 __all__ = [
+    "ITEM",
     "Address",
+    "AuditItem",
     "address_of",
-    "check_asked",
+    "fixture_value",
     "forgotten_fixture",
     "function_key",
     "is_audit",
-    "item_claim",
     "item_settings",
-    "own_parameters",
+    "misspelt_marker",
+    "read_item",
     "result_id",
     "result_order",
 ]
@@ -42,6 +61,127 @@ PATTERN = (
     rf"(?P<measured>{'|'.join(name for attacks in ACCESSES.values() for name in attacks)}))"
     r"\b-?(?P<after>.*)\]$"
 )
+
+
+OWNER = "privaudit.plugin"
+"""The module that has the fixtures which users override."""
+
+
+@dataclass(frozen=True)
+class AuditItem:
+    """One item of pytest: one result of one audit.
+
+    Attributes
+    ----------
+    nodeid
+        As a command line takes it.
+    test
+        The test function's address, without parameters.
+    audit
+        The audit's name: its test, with the ids of the user's own parameters.
+    scenario, attack
+        Which result of it.
+    settings
+        The session's, with those of the item's markers.
+    claim
+        What a ``privacy_claim`` marker says; ``None`` without one.
+    parameters
+        The user's own parameters by name, as a record can hold them.
+    indices
+        The positions of these: the same in every worker of xdist.
+    written
+        The fixtures of privaudit that somebody wrote, or gives as a parameter.
+    checkpoint
+        Of a training run, if one is among the parameters.
+    file
+        The audit file.
+    """
+
+    nodeid: str
+    test: str
+    audit: str
+    scenario: str
+    attack: str
+    settings: AuditSettings
+    claim: Mapping[str, Any] | None
+    parameters: Mapping[str, Any]
+    indices: Mapping[str, int]
+    written: frozenset[str]
+    checkpoint: Checkpoint | None
+    file: Path
+
+
+ITEM: pytest.StashKey[AuditItem] = pytest.StashKey()
+
+
+def read_item(item: pytest.Item, session: AuditSettings) -> AuditItem:
+    """Read all that an item of an audit says.
+
+    Raises
+    ------
+    SettingError
+        If one of its markers is bad.
+    """
+    settings = item_settings(item, session)
+    check_asked(item, settings)
+    parameters = item_parameters(item)
+    scenario, attack = parameters.pop(FIXTURE)
+    address = address_of(item.nodeid)
+    return AuditItem(
+        nodeid=item_id(item.nodeid),
+        test=item.nodeid.partition("[")[0],
+        audit=address.audit if address else item.nodeid,
+        scenario=scenario,
+        attack=attack,
+        settings=settings,
+        claim=item_claim(item),
+        parameters={name: _recorded(value) for name, value in parameters.items()},
+        indices={name: i for name, i in item_indices(item).items() if name != FIXTURE},
+        written=frozenset(
+            name
+            for name in FIXTURES
+            if name in parameters or not fixture_is_absent(item, name, OWNER)
+        ),
+        checkpoint=next(filter(_is_checkpoint, parameters.values()), None),
+        file=item.path,
+    )
+
+
+def _is_checkpoint(value: object) -> bool:
+    from privaudit.runs import Checkpoint
+
+    return isinstance(value, Checkpoint)
+
+
+def _recorded(value: object) -> Any:
+    """Return a parameter as a record holds it: a plain value, or a name."""
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return None if value is None else getattr(value, "__name__", type(value).__name__)
+
+
+def fixture_value(request: pytest.FixtureRequest, name: str) -> Any:
+    """Ask one fixture; what pytest says of one that cannot be asked is said in our words."""
+    try:
+        value = request.getfixturevalue(name)
+    except pytest.fail.Exception as error:
+        if "has no parameter defined for test" not in str(error):
+            raise
+        message = (
+            f"fixture {name} is parametrized, so the test must name it:\n"
+            f"  def {request.node.originalname}({name}, membership_attack):"
+        )
+        raise pytest.fail.Exception(message, pytrace=False) from None
+    if inspect.iscoroutine(value) or inspect.isasyncgen(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        pytest.fail(
+            f"fixture {name} is async, and nothing waits for it: write it as a plain function, "
+            "for example with asyncio.run(…)",
+            pytrace=False,
+        )
+    return value
 
 
 class Address(NamedTuple):
@@ -90,17 +230,6 @@ def address_of(nodeid: str) -> Address | None:
 def is_audit(item: pytest.Item) -> bool:
     """Tell whether an item is a result of an audit."""
     return FIXTURE in item_parameters(item)
-
-
-def own_parameters(item: pytest.Item) -> dict[str, Any]:
-    """Return the user's own parameters of an item, by name, as a record can hold them."""
-    given = {name: value for name, value in item_parameters(item).items() if name != FIXTURE}
-    return {
-        name: value
-        if value is None or isinstance(value, (str, int, float, bool))
-        else getattr(value, "__name__", type(value).__name__)
-        for name, value in given.items()
-    }
 
 
 def item_settings(node: pytest.Item, session: AuditSettings) -> AuditSettings:
@@ -240,5 +369,24 @@ def forgotten_fixture(items: list[pytest.Item]) -> str | None:
                 return (
                     f"{item_id(item.nodeid)} has a {name} marker and audits nothing: it would pass "
                     f"whatever the model leaks\nask for the fixture:\n  {fixed}"
+                )
+    return None
+
+
+def misspelt_marker(items: list[pytest.Item]) -> str | None:
+    """Find a marker of an audit whose name is nearly one of ours: it would say nothing.
+
+    Returns
+    -------
+    str or None
+        What to tell the user of the first one.
+    """
+    for item in filter(is_audit, items):
+        for marker in item.iter_markers():
+            close = difflib.get_close_matches(marker.name, MARKERS, n=1, cutoff=0.8)
+            if close and marker.name not in MARKERS:
+                return (
+                    f"{item_id(item.nodeid)} has a marker {marker.name}, which says nothing to "
+                    f"privaudit: did you mean {close[0]}?"
                 )
     return None
