@@ -91,22 +91,24 @@ def test_the_plan_alone_counts_over_scenarios_and_tests_and_runs_nothing(
 
 
 @pytest.mark.nightly_under_xdist
-def test_the_plan_comes_first_and_what_is_stored_is_not_in_it(audit_folder: AuditFolder) -> None:
+def test_a_plan_does_not_count_what_is_stored_and_a_run_makes_none(
+    audit_folder: AuditFolder,
+) -> None:
     audit_folder.write(LOGGING, GATED)
     some = ["--privaudit-scenarios=I,II", "--privaudit-attacks=threshold", "--privaudit-budget=1"]
     first = audit_folder.run(*some, "--privaudit-scenarios=I")
-    first.stdout.fnmatch_lines(["privaudit: 24 images to generate, 0 in the store*"])
+    first.stdout.no_fnmatch_line("privaudit: * images to generate*")
+    plan = audit_folder.run(*some, "--privaudit-plan")
+    plan.stdout.fnmatch_lines(["privaudit: 24 images to generate, 24 in the store, about*"])
     both = audit_folder.run(*some)
     both.assert_outcomes(passed=2)
-    both.stdout.fnmatch_lines(
-        ["privaudit: 24 images to generate, 24 in the store, about*", "*2 passed*"]
-    )
     assert len(log(audit_folder)) == len(set(log(audit_folder))) == 48
     assert len(log(audit_folder, "captioned.log")) == 24
-    again = audit_folder.run(*some)
+    again = audit_folder.run(*some, "--privaudit-plan")
     again.stdout.fnmatch_lines(
         ["privaudit: 0 images to generate, 48 in the store, nothing to wait for"]
     )
+    assert audit_folder.run(*some).ret == 0
     assert len(log(audit_folder)) == 48
     assert len(log(audit_folder, "captioned.log")) == 24
 
@@ -136,16 +138,15 @@ def test_a_model_without_a_fingerprint_is_told_so(plain_folder: AuditFolder) -> 
     plain_folder.write(UNNAMED, GATED)
     result = plain_folder.run("--privaudit-scenarios=I", "--privaudit-budget=1")
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(
+    assert not (plain_folder.path / "store" / "images").exists()
+    again = plain_folder.run("--privaudit-scenarios=I", "--privaudit-plan")
+    again.stdout.fnmatch_lines(
         [
-            "privaudit: 24 images to generate*",
+            "privaudit: 24 images to generate, 0 in the store*",
             "  images of target_model of test_model.py::test_leak are not kept: give it an "
             "attribute fingerprint*",
         ]
     )
-    assert not (plain_folder.path / "store" / "images").exists()
-    again = plain_folder.run("--privaudit-scenarios=I", "--privaudit-budget=1")
-    again.stdout.fnmatch_lines(["privaudit: 24 images to generate, 0 in the store*"])
 
 
 def test_what_cannot_be_planned_is_said_and_red(plain_folder: AuditFolder) -> None:
@@ -182,7 +183,6 @@ def test_a_log_shows_rate_and_time_left(
     )
     result.stdout.re_match_lines(
         [
-            r"privaudit: 24 images to generate.*",
             r"privaudit: \d+ of 24 images, [\d.e+]+/s, about \d+ s left",
             r"privaudit: 24 of 24 images, [\d.e+]+/s, about 0 s left",
         ]
@@ -191,7 +191,7 @@ def test_a_log_shows_rate_and_time_left(
     assert not list(tmp_path.glob("privaudit-*"))
 
 
-def test_fixtures_of_the_session_are_made_once_for_plan_and_tests(
+def test_a_run_makes_each_fixture_once(
     audit_folder: AuditFolder,
 ) -> None:
     audit_folder.write(
@@ -223,8 +223,7 @@ def test_leak(membership_attack, tmp_path):
     result.assert_outcomes(failed=1)
     made = log(audit_folder, "made.log")
     if not audit_folder.workers:
-        test = ["test", "test over"]
-        assert made == ["session", *test, "test", "body", "test over", "session over"]
+        assert made == ["session", "test", "body", "test over", "session over"]
     assert made.count("body") == 1
     assert made.count("session") == made.count("session over")
 

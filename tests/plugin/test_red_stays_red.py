@@ -179,7 +179,7 @@ SKIPS_FIRST = SKIPS_IN_THE_RERUN.replace(
 )
 
 
-@pytest.mark.parametrize("code", [SKIPS_IN_THE_RERUN], ids=["after"])
+@pytest.mark.parametrize("code", [SKIPS_IN_THE_RERUN, SKIPS_FIRST], ids=["after", "before"])
 def test_a_skip_in_a_rerun_takes_nothing_back(audit_folder: AuditFolder, code: str) -> None:
     audit_folder.write(LEAKING, code)
     result = audit_folder.run(*ONE, "--reruns=2")
