@@ -106,24 +106,6 @@ def test_no_plan_counts_an_image_for_them_and_no_name_passes_unknown(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
-def test_the_checkpoints_of_a_run_are_refused(audit_folder: AuditFolder) -> None:
-    audit_folder.write(
-        """
-RUN = [privaudit.runs.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
-
-@pytest.mark.parametrize("target_model", RUN)
-@pytest.mark.privacy_budget(scenarios="I", attacks="threshold", white_box="sima")
-def test_run(target_model, membership_attack):
-    pass
-"""
-    )
-    result = audit_folder.run()
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(
-        ["*white-box attacks are not run on the checkpoints of a training*"]
-    )
-
-
 SERVICE = """
 import zlib
 import numpy as np
@@ -199,19 +181,3 @@ def test_who_takes_no_picture_is_an_error_and_a_plan_says_what_would_be_drawn(
         audit_folder.write(SERVICE, ASKED.format(budget=1, more="img2img=True, queries=1"))
         result = audit_folder.run("--privaudit-plan")
         result.stdout.fnmatch_lines(["*of *test_leak, handed pictures: * to generate, 0 in *"])
-
-
-def test_the_checkpoints_of_a_run_are_not_handed_pictures(audit_folder: AuditFolder) -> None:
-    audit_folder.write(
-        """
-RUN = [privaudit.runs.Checkpoint(run="run", name="checkpoint-1", step=1, unit="step", place=0)]
-
-@pytest.mark.parametrize("target_model", RUN)
-@pytest.mark.privacy_budget(scenarios="I", attacks="threshold", img2img=True)
-def test_run(target_model, membership_attack):
-    pass
-"""
-    )
-    result = audit_folder.run()
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*img2img attacks are not run on the checkpoints of a training*"])
