@@ -13,7 +13,7 @@ import privaudit
 ROOMS = [
     ("__main__",),
     ("commands",),
-    ("endpoints", "plugin", "study", "testing"),
+    ("endpoints", "plugin", "testing"),
     ("audit", "report"),
     ("captioners", "engines", "measurements", "record", "runs", "settings"),
     ("attacks", "encoders", "history", "statistics", "targets"),
@@ -23,6 +23,7 @@ ROOMS = [
 ]
 WINGS = {
     # What needs the package's public names only, and the rooms whose inside it may know.
+    "study": {"audit"},  # a study takes audits apart: the same models, other sets
     "training": {"diffusion"},  # a trainer copies, prepares and measures denoisers
 }
 MAY_IMPORT_WINGS = {"__main__", "commands"}

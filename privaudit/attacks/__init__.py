@@ -10,33 +10,56 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from privaudit.attacks.registry import REGISTRY, make_attack
+from privaudit.attacks import registry
+from privaudit.attacks.registry import make_attack
 
 if TYPE_CHECKING:
-    from privaudit.attacks.base import InferenceModel
+    from privaudit.attacks.base import (
+        InferenceModel,
+        check_calibration,
+        check_spread,
+        out_of_fold,
+        standardiser,
+        youden,
+    )
     from privaudit.attacks.classifier import ClassifierAttack
     from privaudit.attacks.combined import CombinedAttack
     from privaudit.attacks.distribution import DistributionAttack
-    from privaudit.attacks.generated import GeneratedAttack
-    from privaudit.attacks.monte_carlo import MonteCarloAttack
-    from privaudit.attacks.nearest import GanLeaksAttack, MatsumotoAttack
+    from privaudit.attacks.pool import distances, nearest
     from privaudit.attacks.threshold import ThresholdAttack
 
 __all__ = [
     "ClassifierAttack",
     "CombinedAttack",
     "DistributionAttack",
-    "GanLeaksAttack",
-    "GeneratedAttack",
     "InferenceModel",
-    "MatsumotoAttack",
-    "MonteCarloAttack",
     "ThresholdAttack",
+    "check_calibration",
+    "check_spread",
+    "distances",
     "make_attack",
+    "nearest",
+    "out_of_fold",
+    "registry",
+    "standardiser",
+    "youden",
 ]
 
-_HOMES = {"base": ["InferenceModel"]}
-for _entry in REGISTRY:
-    _module, _, _kind = _entry.home.removeprefix(f"{__name__}.").partition(":")
-    _HOMES.setdefault(_module, []).append(_kind)
-__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs=_HOMES)
+__getattr__, _, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "base": [
+            "InferenceModel",
+            "check_calibration",
+            "check_spread",
+            "out_of_fold",
+            "standardiser",
+            "youden",
+        ],
+        "classifier": ["ClassifierAttack"],
+        "combined": ["CombinedAttack"],
+        "distribution": ["DistributionAttack"],
+        "pool": ["distances", "nearest"],
+        "threshold": ["ThresholdAttack"],
+    },
+)

@@ -6,26 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privaudit.attacks.base import check_calibration
-from privaudit.errors import ScoreError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from privaudit.measurements import Features
     from privaudit.measurements.pool import Pool
 
 __all__ = [
     "SAME",
-    "check_known",
     "correlations",
     "distances",
-    "low_quantile",
     "nearest",
     "nearness",
-    "pool_of",
 ]
 
 SAME = 0.5 / 255
@@ -35,42 +28,6 @@ FLAT = 1e-6
 """Least norm of centred pixels: a picture of one colour correlates with nothing."""
 AT_ONCE = 2**22
 """Distances that are in memory at one time: 32 MB."""
-
-
-def pool_of(features: Features) -> Pool:
-    """Return what samples and answers look like.
-
-    Raises
-    ------
-    ScoreError
-        If that was not measured, or is not finite.
-    """
-    pool = features.pool
-    if pool is None or not len(pool.answers):
-        msg = (
-            "this inference model compares samples with all answers, and the measurement kept none "
-            "of them: leave it out with --privaudit-attacks, or make the measurement with pool=True"
-        )
-        raise ScoreError(msg)
-    for group in (pool.samples, pool.answers):
-        for values in (group.pixels, group.states):
-            if not np.isfinite(values).all():
-                n = int((~np.isfinite(values)).any(axis=1).sum())
-                msg = f"the features of {n} of {len(values)} pictures are not finite"
-                raise ScoreError(msg)
-    return pool
-
-
-def check_known(features: Features, labels: NDArray[np.bool_], least: int) -> Pool:
-    """Check that a calibration set can be fitted on, and return its pool.
-
-    Raises
-    ------
-    ScoreError
-        As of :func:`privaudit.attacks.base.check_calibration` and :func:`pool_of`.
-    """
-    check_calibration(features, labels, least)
-    return pool_of(features)
 
 
 def distances(pool: Pool) -> Iterator[NDArray[np.float64]]:
@@ -143,27 +100,3 @@ def _unit(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     centred = pixels - pixels.mean(axis=1, keepdims=True, dtype=np.float64)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     return np.where(norms > FLAT, centred / np.maximum(norms, FLAT), 0)
-
-
-def low_quantile(pool: Pool, share: float) -> float:
-    """Return a low quantile of the distances of all samples to all answers.
-
-    As ``numpy.quantile`` has it, without holding all of them.
-
-    Parameters
-    ----------
-    pool
-        Samples and answers.
-    share
-        In [0, 1).
-    """
-    place = share * (len(pool.samples) * len(pool.answers) - 1)
-    below = int(place)
-    least = np.empty(0)
-    for block in distances(pool):
-        least = np.concatenate([least, block.ravel()])
-        if len(least) > below + 2:
-            least = np.partition(least, below + 1)[: below + 2]
-    least.sort()
-    upper = least[min(below + 1, len(least) - 1)]
-    return float(least[below] + (place - below) * (upper - least[below]))

@@ -105,21 +105,33 @@ REGISTRY: tuple[Registered, ...] = (
     ),
     Registered(
         "monte-carlo",
-        "privaudit.attacks.monte_carlo:MonteCarloAttack",
+        "privaudit.study.attacks.monte_carlo:MonteCarloAttack",
         default=False,
         needs_pool=True,
     ),
     Registered(
-        "gan-leaks", "privaudit.attacks.nearest:GanLeaksAttack", default=False, needs_pool=True
+        "gan-leaks",
+        "privaudit.study.attacks.nearest:GanLeaksAttack",
+        default=False,
+        needs_pool=True,
     ),
     Registered(
-        "matsumoto", "privaudit.attacks.nearest:MatsumotoAttack", default=False, needs_pool=True
+        "matsumoto",
+        "privaudit.study.attacks.nearest:MatsumotoAttack",
+        default=False,
+        needs_pool=True,
     ),
     Registered(
-        "zhang", "privaudit.attacks.generated:GeneratedAttack", default=False, needs_pool=True
+        "zhang",
+        "privaudit.study.attacks.generated:GeneratedAttack",
+        default=False,
+        needs_pool=True,
     ),
     Registered(
-        "fsca", "privaudit.attacks.consistency:ConsistencyAttack", default=False, needs_clip=True
+        "fsca",
+        "privaudit.study.attacks.consistency:ConsistencyAttack",
+        default=False,
+        needs_clip=True,
     ),
 )
 """Every inference model, in the order of options, test items and tables."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from privaudit.measurements.base import Access, Measurement
 from privaudit.measurements.blocks import AnswerSimilarity
 from privaudit.measurements.features import Features, aggregate
+from privaudit.measurements.pixels import scaled_pixels
 from privaudit.measurements.reconstruction import ReconstructionSimilarity
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "Measurement",
     "ReconstructionSimilarity",
     "aggregate",
+    "scaled_pixels",
 ]

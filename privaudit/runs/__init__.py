@@ -7,5 +7,6 @@ collects.
 from __future__ import annotations
 
 from privaudit.runs.checkpoints import Checkpoint, checkpoints
+from privaudit.runs.layouts import parts_of
 
-__all__ = ["Checkpoint", "checkpoints"]
+__all__ = ["Checkpoint", "checkpoints", "parts_of"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privaudit.measurements.pixels import scaled_pixels
+from privaudit.measurements import scaled_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

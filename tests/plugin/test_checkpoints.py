@@ -12,13 +12,13 @@ from privaudit.errors import GeneratorError
 
 loads = []
 
-class Control(privaudit.Checkpoint):
+class Control(privaudit.runs.Checkpoint):
     def load(self):
         loads.append(self.name)
         if self.step == {broken}:
             raise GeneratorError(f"{{self.name}} does not load")
-        leaks = privaudit.MemorizingTarget(emoji_sets.twemoji("member")[:N])
-        return leaks if self.step > 20 else privaudit.ObliviousTarget()
+        leaks = privaudit.testing.MemorizingTarget(emoji_sets.twemoji("member")[:N])
+        return leaks if self.step > 20 else privaudit.testing.ObliviousTarget()
 
 RUN = [
     Control(run="run", name=f"checkpoint-{{step}}", step=step, unit="step", place=place)

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from privaudit.attacks import registry
 from privaudit.audit.threat_models import SHADOW_MODEL
 from privaudit.errors import GeneratorError, PrivauditError, ScoreError
-from privaudit.measurements.denoising import DenoisingLoss
 from privaudit.study.axes.base import Axis
 from privaudit.study.cells import Cell, LeftOut
 from privaudit.study.table import CONFIDENCE, HALF
@@ -123,7 +123,7 @@ def from_folder(folder: Path, owner: Owner) -> Any:
     GeneratorError
         If nothing in it can be loaded, or the base is not known.
     """
-    from privaudit.runs.layouts import parts_of
+    from privaudit.runs import parts_of
     from privaudit.targets import SavedPipeline, base_of
 
     if not folder.is_dir():
@@ -168,7 +168,9 @@ def quality(audit: Audit, scenario: str) -> dict[str, float | None]:
     scorer = dataclasses.replace(audit.scorer(sets), base=None)
     measured: dict[str, float | None] = {LOSS: None}
     try:
-        white = dataclasses.replace(scorer, measurement=DenoisingLoss())
+        white = dataclasses.replace(
+            scorer, measurement=registry.make_with_access(registry.WEIGHTS, "denoising")
+        )
         measured |= _mean(LOSS, -white.features(target, samples).similarity)
     except ScoreError:
         pass  # a model that shows no weights has no loss to us

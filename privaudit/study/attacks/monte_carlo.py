@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from privaudit.attacks.base import check_spread, youden
-from privaudit.attacks.pool import check_known, distances, low_quantile, nearest, pool_of
+from privaudit.attacks import check_spread, distances, nearest, youden
+from privaudit.study.attacks.pool import check_known, low_quantile, pool_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.classifier import PENALTIES, ClassifierAttack
+from privaudit.attacks import ClassifierAttack
 from privaudit.errors import ScoreError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ConsistencyAttack(ClassifierAttack):
         Seed of the initial weights and of the folds.
     """
 
-    penalties: tuple[float, ...] = (*PENALTIES, 0.3, 0.1)
+    penalties: tuple[float, ...] = (*ClassifierAttack.penalties, 0.3, 0.1)
 
     def fit(self, features: Features, labels: NDArray[np.bool_]) -> ConsistencyAttack:
         """Train on the calibration set.

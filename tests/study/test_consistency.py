@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from privaudit.attacks import make_attack
-from privaudit.attacks.consistency import BLOCK
 from privaudit.errors import ScoreError
 from privaudit.measurements import Features
 from privaudit.measurements import captions as measured
 from privaudit.statistics import auc
+from privaudit.study.attacks.consistency import BLOCK
 from tests.parts.attacks import BY_CLIP
 
 N, M = 60, 3

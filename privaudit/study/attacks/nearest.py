@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privaudit.attacks.base import check_spread, youden
-from privaudit.attacks.pool import check_known, nearest, pool_of
+from privaudit.attacks import check_spread, nearest, youden
+from privaudit.study.attacks.pool import check_known, pool_of
 
 if TYPE_CHECKING:
     import numpy as np

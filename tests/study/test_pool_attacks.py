@@ -13,14 +13,15 @@ from scipy.spatial.distance import cdist
 
 from privaudit.attacks import make_attack
 from privaudit.attacks import pool as pools
-from privaudit.attacks.generated import GeneratedAttack
-from privaudit.attacks.monte_carlo import MonteCarloAttack, balanced_median
-from privaudit.attacks.nearest import GanLeaksAttack, MatsumotoAttack
-from privaudit.attacks.pool import SAME, distances, low_quantile, nearest
+from privaudit.attacks.pool import SAME, distances, nearest
 from privaudit.errors import ScoreError
 from privaudit.measurements import Features
 from privaudit.measurements.pool import Appearance, Pool
 from privaudit.statistics import auc
+from privaudit.study.attacks.generated import GeneratedAttack
+from privaudit.study.attacks.monte_carlo import MonteCarloAttack, balanced_median
+from privaudit.study.attacks.nearest import GanLeaksAttack, MatsumotoAttack
+from privaudit.study.attacks.pool import low_quantile
 from tests.parts.attacks import POOLED
 
 N, M, D = 40, 3, 48

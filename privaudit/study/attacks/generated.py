@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.svm import SVC
 
-from privaudit.attacks.base import check_spread, out_of_fold, standardiser, youden
-from privaudit.attacks.pool import check_known, pool_of
+from privaudit.attacks import check_spread, out_of_fold, standardiser, youden
+from privaudit.study.attacks.pool import check_known, pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
