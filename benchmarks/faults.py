@@ -1351,7 +1351,7 @@ def load_stranger(folder: Path, suffix: str, how: str) -> list[Finding]:
     marker, path = folder / "outside" / "ran", folder / f"stranger{suffix}"
     torch.save({"weight": torch.zeros(1), "x": Payload(marker)}, path)
     ways: dict[str, Callable[[], object]] = {
-        "base": lambda: privaudit.load_pipeline(path),
+        "base": lambda: privaudit.load_pipeline(path, config=str(base_folder(folder))),
         "inspect": lambda: main(["inspect", str(path)]),
         "encoder": lambda: privaudit.load_encoder(str(path)),
         "captioner": lambda: privaudit.load_captioner(str(path)),
@@ -1361,6 +1361,8 @@ def load_stranger(folder: Path, suffix: str, how: str) -> list[Finding]:
     findings = call(folder, ways[how], slack=40)
     if marker.exists():
         findings.append(Finding(OUTSIDE, "the stranger's code ran"))
+    if "weights_only" in (folder / "output.txt").read_text(errors="replace"):
+        findings.append(Finding(OTHER, "the message teaches weights_only=False"))
     return findings
 
 
