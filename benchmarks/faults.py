@@ -257,6 +257,7 @@ def fork(folder: Path, environment: dict[str, str], run: Callable[[], int]) -> i
             TMPDIR=str(temporary),
             XDG_CACHE_HOME=str(home / ".cache"),
             LOG=str(folder / "log"),
+            PRIVAUDIT_STORE_KEY=PLANTS["store key"],
             HF_HUB_OFFLINE="1",
             COLUMNS="200",
             PYTHONDONTWRITEBYTECODE="1",
@@ -1239,6 +1240,7 @@ def places(folder: Path) -> dict[str, tuple[str, Callable[[], object]]]:
 
     import privaudit
     from privaudit.__main__ import main
+    from privaudit.endpoints import ComfyUI
 
     data = folder / "data"
     data.mkdir()
@@ -1270,7 +1272,7 @@ def places(folder: Path) -> dict[str, tuple[str, Callable[[], object]]]:
             lambda: main(["inspect", str(folder / "i.safetensors")]),
         ),
         "history": ("h.sqlite", lambda: main(["history", str(folder / "h.sqlite")])),
-        "a workflow": ("w.json", lambda: privaudit.ComfyUI(folder / "w.json", text="6")),
+        "a workflow": ("w.json", lambda: ComfyUI(folder / "w.json", text="6")),
     }
 
 
@@ -1401,12 +1403,35 @@ PLANTS = {
     "user": "zqxuser",
     "key": "sk-ZQXKEY0123456789",
     "baseline key": "zqxbaselinekey0123456789",
+    "store key": "zqxstorekey0123456789",
 }
 SECRET_HEAD = AUDIT.replace('f"picture {k:03} of it"', 'f"ZQXCAPTION {k:03} of it"')
 WRITES = (
     "--junitxml=junit.xml",
     "--privaudit-history=history.sqlite",
     "--privaudit-baseline=baseline.json",
+)
+REPEATS = (
+    """
+import json
+from tests.parts.services import RawService, raw_reply
+
+def repeat(connection, path):
+    head = service.heads[-1]
+    key = head[head.lower().index("bearer") :].split("\\r\\n")[0]
+    body = json.dumps({"error": f"no picture of ZQXCAPTION 123 of it for {key}"}).encode()
+    connection.sendall(raw_reply(body, status="401 No"))
+
+service = RawService(repeat)
+
+@pytest.fixture(scope="session")
+def target_model():
+    from privaudit.endpoints import OpenAIImages
+
+    with service.running():
+        yield privaudit.Endpoint(service.url, OpenAIImages(), version="1", key_from="THE_KEY")
+"""
+    + LEAKS
 )
 SECRETS: dict[str, tuple[tuple[str, ...], str]] = {
     "all outputs": (WRITES, LEAKS),
@@ -1415,10 +1440,8 @@ SECRETS: dict[str, tuple[tuple[str, ...], str]] = {
     "xdist": ((*WRITES, "-n2"), LEAKS),
     "a failing model": ((*WRITES, "-l"), model("def f(p, s): raise ValueError(p[0])\nreturn f")),
     "a model that returns its prompts": (WRITES, model("def f(p, s): return p\nreturn f")),
-    "a model that names the key": (
-        WRITES,
-        model("def f(p, s): raise ValueError('no')\nreturn f"),
-    ),
+    "a service that repeats all": (WRITES, REPEATS),
+    "a baseline": ((*WRITES, "--privaudit-update-baseline"), IS_CLEAN),
     "no picture for a prompt": (WRITES, model("def f(p, s): return [None] * len(p)\nreturn f")),
     "two samples of one id": (
         WRITES,
