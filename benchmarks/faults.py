@@ -334,7 +334,7 @@ def start_session(
         if fresh:
             os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
         sys.argv = ["pytest", *words]
-        return int(pytest.console_main())
+        return int(pytest.main(words))
 
     return fork(folder, environment or {}, run)
 
@@ -693,7 +693,7 @@ ENDINGS: dict[str, Ending] = {
         ),
     ),
     "sequential": Ending(("--privaudit-sequential",)),
-    "warnings are errors": Ending(("-W", "error")),
+    "warnings are errors": Ending(("-W", "error"), fresh=True),
     "no torch": Ending(
         files=with_files(conftest="import sys\nsys.modules['torch'] = None\n"),
         fresh=True,
@@ -1409,7 +1409,6 @@ SECRET_HEAD = AUDIT.replace('f"picture {k:03} of it"', 'f"ZQXCAPTION {k:03} of i
 WRITES = (
     "--junitxml=junit.xml",
     "--privaudit-history=history.sqlite",
-    "--privaudit-baseline=baseline.json",
 )
 REPEATS = (
     """
@@ -1441,7 +1440,10 @@ SECRETS: dict[str, tuple[tuple[str, ...], str]] = {
     "a failing model": ((*WRITES, "-l"), model("def f(p, s): raise ValueError(p[0])\nreturn f")),
     "a model that returns its prompts": (WRITES, model("def f(p, s): return p\nreturn f")),
     "a service that repeats all": (WRITES, REPEATS),
-    "a baseline": ((*WRITES, "--privaudit-update-baseline"), IS_CLEAN),
+    "a baseline": (
+        (*WRITES, "--privaudit-baseline=baseline.json", "--privaudit-update-baseline"),
+        IS_CLEAN,
+    ),
     "no picture for a prompt": (WRITES, model("def f(p, s): return [None] * len(p)\nreturn f")),
     "two samples of one id": (
         WRITES,
@@ -1592,8 +1594,14 @@ def main(arguments: list[str] | None = None) -> int:
     def inject(number: int) -> tuple[list[Finding], str]:
         return run_fault(faults[number], root, number)
 
+    outcomes = {}
     with ThreadPoolExecutor(given.workers) as pool:
-        outcomes = dict(zip(range(len(faults)), pool.map(inject, range(len(faults))), strict=True))
+        for number, outcome in enumerate(pool.map(inject, range(len(faults)))):
+            outcomes[number] = outcome
+            if outcome[0]:
+                print(
+                    f"{number:04} {faults[number].name}: {outcome[0]}", file=sys.stderr, flush=True
+                )
     for number, (findings, _) in outcomes.items():
         if any(finding.category == HANG for finding in findings):
             # Nothing else runs now: on a busy machine, a slow run looks like a hang.
