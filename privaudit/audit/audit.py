@@ -32,6 +32,7 @@ from privaudit.errors import InvalidAuditError, SettingError
 from privaudit.record import AttackResult, AuditRecord, Images, Validity
 from privaudit.statistics import ResultScores
 from privaudit.store import Store
+from privaudit.targets.capabilities import capabilities_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,7 +155,7 @@ class Audit:
             )
         measurement = make_with_access(threat_model.access, attack)
         # A batch is kept when it is whole, so a failure loses what was paid for in it.
-        paid = getattr(self.models.target, "paid", False)
+        paid = capabilities_of(self.models.target).paid
         less_base = getattr(measurement, "less_base", False)
         return Scorer(
             measurement=measurement,

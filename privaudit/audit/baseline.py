@@ -21,6 +21,7 @@ from privaudit.record import BaselineUsed, Comparison, Interval, read_baseline
 from privaudit.record.baseline import keyed
 from privaudit.record.values import plain
 from privaudit.statistics import ResultScores
+from privaudit.targets.capabilities import capabilities_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -189,7 +190,8 @@ class Comparer:
             )
             raise SettingError(msg)
         models = self._models
-        getattr(models.target, "pipeline", None)  # a saved one knows its arguments once loaded
+        if (load := capabilities_of(models.target).pipeline) is not None:
+            load()  # a saved one knows its arguments once loaded
         used = {role: described(model) for role, model in models.models_used().items()}
         facts = facts_of(used, models.sample_sets(), models.recorded_settings(), self._against.key)
         if self._reference is None:

@@ -27,6 +27,7 @@ from privaudit.measurements import AnswerSimilarity, ReconstructionSimilarity
 from privaudit.measurements.captions import CaptionSimilarity
 from privaudit.targets import as_target, base_of, without_effect
 from privaudit.targets.acceleration import Acceleration
+from privaudit.targets.capabilities import capabilities_of
 from privaudit.targets.convert import pipeline_in
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ class Models:
         """Say what else a reader of the record should know, one sentence each."""
         notes = [*self.settings_notes(), *self.shadows.notes()]
         for role, model in self.models_used().items():
-            notes += [f"{role}: {note}" for note in getattr(model, "unchecked", ())]
+            notes += [f"{role}: {note}" for note in capabilities_of(model).unchecked]
         return notes
 
     def _prompts(self, threat_model: ThreatModel, samples: Sequence[Sample]) -> dict[str, str]:

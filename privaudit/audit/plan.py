@@ -9,6 +9,7 @@ from privaudit.engines.pace import Pace
 from privaudit.engines.task import image_keys
 from privaudit.store import Store
 from privaudit.targets import PictureFolder
+from privaudit.targets.capabilities import capabilities_of
 from privaudit.targets.query_list import listed, write_lists
 
 if TYPE_CHECKING:
@@ -163,14 +164,14 @@ class Estimate:
         earlier = Pace.read(self.store, target.fingerprint)
         if earlier is not None:
             return earlier.seconds
-        measure = getattr(target, "seconds_per_image", None)
-        if measure is None or not self._timed:
+        able = capabilities_of(target)
+        if able.seconds_per_image is None or not self._timed:
             return None
         # Fine-tunes of one base, such as the checkpoints of a run, are as fast: one is timed.
-        kind = getattr(target, "kind", target.fingerprint)
-        if kind not in self._paces:
-            self._paces[kind] = measure()
-        return self._paces[kind]
+        pace = able.pace or target.fingerprint
+        if pace not in self._paces:
+            self._paces[pace] = able.seconds_per_image()
+        return self._paces[pace]
 
     def lines(self) -> Iterator[str]:
         """Yield the estimate in words: the sum, each model, what will not be kept, and notes."""
@@ -201,8 +202,9 @@ class Estimate:
                     f"  images of {part.label} are not kept: give it an attribute fingerprint, a "
                     "string that changes whenever its images would"
                 )
-            notes = getattr(part.target, "plan_notes", lambda _: ())
-            yield from (f"  {part.label}: {note}" for note in notes(part.n_new))
+            notes = capabilities_of(part.target).plan_notes
+            if notes is not None:
+                yield from (f"  {part.label}: {note}" for note in notes(part.n_new))
         yield from (f"  {note}" for note in dict.fromkeys(self.notes))
 
 

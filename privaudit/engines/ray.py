@@ -30,6 +30,7 @@ from privaudit.errors import (
     PrivauditError,
     first_line,
 )
+from privaudit.targets.capabilities import capabilities_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,14 +104,14 @@ class RayEngine:
     ) -> None:
         """Put what is measured of all queries into the store, see :class:`LocalEngine.run`.
 
-        A target with a true ``stays_here`` is asked from this process.
+        A target that stays here is asked from this process.
 
         Raises
         ------
         EngineError
             If workers keep dying of one batch.
         """
-        if getattr(task.target, "stays_here", False):
+        if capabilities_of(task.target).stays_here:
             LocalEngine().run(task, queries, store, report)
             return
         if not Missing(task, queries, store):

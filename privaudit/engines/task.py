@@ -9,6 +9,7 @@ from privaudit.batching import in_threads
 from privaudit.errors import GeneratorError, PrivauditError
 from privaudit.fingerprint import fingerprint_text, fingerprint_values
 from privaudit.store import as_file
+from privaudit.targets.capabilities import capabilities_of
 from privaudit.targets.queries import hide_prompts, naming_samples
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Task:
     @property
     def keeps_images(self) -> bool:
         """Whether generated images are stored."""
-        return self.asks and self.target.persistent and getattr(self.target, "worth_storing", True)
+        worth = capabilities_of(self.target).worth_storing
+        return self.asks and self.target.persistent and worth
 
     def keys(self, queries: Sequence[Query]) -> tuple[list[str], list[str]]:
         """Name the images of queries, and the rows that are measured of them."""

@@ -17,6 +17,7 @@ from privaudit.diffusion.families import family_of
 from privaudit.errors import FineTuneError, ScoreError
 from privaudit.fingerprint import fingerprint_values
 from privaudit.measurements.features import Features, aggregate
+from privaudit.targets.capabilities import capabilities_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -237,15 +238,15 @@ def _norm(noise: torch.Tensor) -> torch.Tensor:
 
 
 def _family_of(target: Any, name: str) -> Family:
-    pipeline = getattr(target, "pipeline", None)
-    if pipeline is None:
+    load = capabilities_of(target).pipeline
+    if load is None:
         msg = (
             f"{type(target).__name__} shows no pipeline, and the {name} takes the weights: "
             "give a diffusers pipeline, or measure answers alone"
         )
         raise ScoreError(msg)
     try:
-        return family_of(pipeline)
+        return family_of(load())
     except FineTuneError as error:
         msg = f"no {name} ({error}): measure answers alone"
         raise ScoreError(msg) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 from privaudit.targets.base import CallableTarget, Target
+from privaudit.targets.capabilities import Capabilities, capabilities_of
 from privaudit.targets.controls import CopyingTarget, MemorizingTarget, ObliviousTarget
 from privaudit.targets.convert import as_target, base_of, without_effect
 from privaudit.targets.picture_folder import PictureFolder
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "CallableTarget",
+    "Capabilities",
     "CopyingTarget",
     "MemorizingTarget",
     "ObliviousTarget",
@@ -31,6 +33,7 @@ __all__ = [
     "Target",
     "as_target",
     "base_of",
+    "capabilities_of",
     "load_pipeline",
     "without_effect",
 ]

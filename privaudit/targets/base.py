@@ -9,6 +9,7 @@ from PIL import Image
 
 from privaudit.errors import GeneratorError
 from privaudit.samples import as_rgb
+from privaudit.targets.capabilities import Capabilities
 from privaudit.targets.queries import in_one_call
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ __all__ = ["CallableTarget", "Target", "checked"]
 @runtime_checkable
 class Target(Protocol):
     """A text-to-image model, seen from outside: whatever answers a query with an image.
+
+    What else an audit may know of it is in its attribute ``capabilities``, which may be missing,
+    see :class:`privaudit.targets.Capabilities`.
 
     Attributes
     ----------
@@ -91,10 +95,10 @@ class CallableTarget:
         vary: Callable[..., list[Image.Image]] | None = None,
     ) -> None:
         self._function = function
-        self.vary = vary
         stated = fingerprint or getattr(function, "fingerprint", None)
         self.persistent = stated is not None
-        self.identity_is_stated = self.persistent and getattr(function, "recheck", True)
+        recheck = self.persistent and bool(getattr(function, "recheck", True))
+        self.capabilities = Capabilities(recheck=recheck, vary=vary)
         self.fingerprint = f"callable:{stated}" if self.persistent else f"session:{uuid.uuid4()}"
 
     def batch_size(self, wanted: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from privaudit.fingerprint import fingerprint_values
+from privaudit.targets.capabilities import Capabilities
 from privaudit.targets.queries import Answer, in_one_call
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class MemorizingTarget:
     """
 
     persistent = True
-    worth_storing = False
+    capabilities = Capabilities(worth_storing=False)
     """Looking an image up is quicker than reading it, and one more copy is one too many."""
 
     def __init__(self, members: Iterable[Sample]) -> None:
@@ -102,7 +103,7 @@ class CopyingTarget:
     """
 
     persistent = True
-    worth_storing = False
+    capabilities = Capabilities(worth_storing=False)
     """One more copy of a member is one too many."""
 
     def __init__(self, members: Sequence[Sample], non_members: Sequence[Sample]) -> None:
@@ -145,10 +146,8 @@ class ObliviousTarget:
     """
 
     persistent = True
-    ignores_prompts = True
-    """On purpose. Any other target that does makes an audit invalid."""
-    worth_storing = False
-    """Drawing an image is quicker than reading it."""
+    capabilities = Capabilities(ignores_prompts=True, worth_storing=False)
+    """On purpose; and drawing an image is quicker than reading it."""
 
     def __init__(self, size: tuple[int, int] = (32, 32)) -> None:
         self._size = size

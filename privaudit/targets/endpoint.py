@@ -13,6 +13,7 @@ from privaudit.errors import EndpointError, GeneratorError, PictureError, first_
 from privaudit.fingerprint import fingerprint_values
 from privaudit.samples import MAX_PIXELS, open_picture
 from privaudit.targets.base import checked
+from privaudit.targets.capabilities import Capabilities
 from privaudit.targets.dialects import RefusedError
 from privaudit.targets.http import Caller, Pacing, check_names
 from privaudit.targets.queries import Answer, portable_seed
@@ -96,9 +97,6 @@ class Endpoint:
     """
 
     persistent = True
-    stays_here = True
-    """It waits more than it works, and a worker that died would take paid answers with it."""
-    may_refuse = True
 
     def __init__(
         self,
@@ -139,13 +137,28 @@ class Endpoint:
         self._cost, self._currency = cost, currency
         self._n_pictures = 0
         """Answers with a picture in this session."""
-        self.identity_is_stated = recheck
+        self._recheck = recheck
         self.fingerprint = fingerprint_values(
             endpoint=self._caller.url, dialect=dialect.describe(), version=version, size=size
         )
 
-    paid = True
-    """Whether pictures are paid for, so that what a failure loses must be little."""
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say that it may refuse, costs money, and is asked from here alone.
+
+        It waits more than it works, and a worker that died would take paid answers with it.
+        """
+        return Capabilities(
+            stays_here=True,
+            may_refuse=True,
+            paid=True,
+            takes_seeds=self.takes_seeds,
+            recheck=self._recheck,
+            unchecked=self.unchecked,
+            vary=self.vary,
+            plan_notes=self.plan_notes,
+            seconds_per_image=self.seconds_per_image,
+        )
 
     @property
     def takes_seeds(self) -> bool:
@@ -156,7 +169,7 @@ class Endpoint:
     def unchecked(self) -> tuple[str, ...]:
         """What a reader of the record must take on trust."""
         recheck = ""
-        if self.identity_is_stated and self.takes_seeds:
+        if self._recheck and self.takes_seeds:
             recheck = ", and of what earlier sessions kept one picture is asked for again"
         notes = [
             f"that {self._caller.url} had the model of version {self.version!r} behind it all the "
@@ -322,7 +335,7 @@ class Endpoint:
         """Say how many requests there will be, how fast, and what they cost."""
         pacing = self._caller.pacing
         if not n_new:
-            if self.identity_is_stated and self.takes_seeds:
+            if self._recheck and self.takes_seeds:
                 yield f"1 request to {self._caller.url}, to see whether its model is still the same"
             return
         parts = [f"{n_new:,} requests to {self._caller.url}", f"{pacing.at_once} at a time"]

@@ -10,6 +10,7 @@ from PIL import Image
 from privaudit.batching import CPU_BATCH_MULTIPLE, padded
 from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.samples import as_rgb
+from privaudit.targets.capabilities import Capabilities
 from privaudit.targets.queries import Answer
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class GradedTarget:
     """
 
     persistent = True
-    worth_storing = False
+    capabilities = Capabilities(worth_storing=False)
     """One more copy of a member is one too many."""
 
     def __init__(

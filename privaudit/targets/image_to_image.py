@@ -14,6 +14,7 @@ from privaudit.batching import padded
 from privaudit.errors import GeneratorError, PrivauditError
 from privaudit.targets.base import checked
 from privaudit.targets.calls import parameters_of
+from privaudit.targets.capabilities import capabilities_of
 from privaudit.targets.modes import evaluating, quietly
 from privaudit.targets.pictures import pictures_of
 from privaudit.targets.trial import Company, company, drawn_in_company
@@ -86,7 +87,7 @@ def varied(
     GeneratorError
         If it takes no picture, raises, or answers with something else.
     """
-    name, vary = type(target).__name__, getattr(target, "vary", None)
+    name, vary = type(target).__name__, capabilities_of(target).vary
     if vary is None:
         msg = f"{name} takes no picture beside the text: {WAY_OUT}"
         raise GeneratorError(msg)

@@ -17,6 +17,7 @@ from privaudit.fingerprint import fingerprint_values
 from privaudit.samples import open_picture
 from privaudit.samples.sources.files import is_picture
 from privaudit.targets.base import checked
+from privaudit.targets.capabilities import Capabilities
 from privaudit.targets.queries import Answer, portable_seed
 from privaudit.targets.query_list import LISTS, read_list
 
@@ -54,21 +55,27 @@ class PictureFolder:
     """
 
     persistent = True
-    worth_storing = False
-    """They are files already."""
-    stays_here = True
-    """A worker on another machine may not see the folder."""
-    answers_any = False
-    """What is on no list has no answer: a query cannot be asked twice, or with another prompt."""
-    unchecked = (
-        "its pictures were drawn elsewhere: which model drew them, from which prompts and with "
-        "which seeds, only their owner knows, and seeds and prompts were not tried here",
-    )
-    """What a reader of the record must take on trust."""
 
     def __init__(self, folder: str | PathLike[str], *, size: tuple[int, int] | None = None) -> None:
         self.folder = Path(folder).absolute()
         self._size = size
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say that it has answers for its list alone, which are files already, on this machine."""
+        return Capabilities(
+            worth_storing=False,
+            stays_here=True,
+            answers_any=False,
+            unchecked=(
+                "its pictures were drawn elsewhere: which model drew them, from which prompts and "
+                "with which seeds, only their owner knows, and seeds and prompts were not tried "
+                "here",
+            ),
+            knows=self.knows,
+            plan_notes=self.plan_notes,
+            seconds_per_image=self.seconds_per_image,
+        )
 
     def batch_size(self, wanted: int) -> int:
         """Return ``wanted``: no batch changes a file."""

@@ -18,6 +18,7 @@ from privaudit.fingerprint import fingerprint_pixels, fingerprint_values, librar
 from privaudit.targets.acceleration import Acceleration
 from privaudit.targets.arguments import LIBRARIES, plain
 from privaudit.targets.calls import call_of, check_starts_from_noise, parameters_of
+from privaudit.targets.capabilities import Capabilities
 from privaudit.targets.identity import PROBES, component_identity
 from privaudit.targets.image_to_image import ImageToImage
 from privaudit.targets.loading import known_base
@@ -264,6 +265,17 @@ class PipelineTarget:
         if self._acceleration.to_dict():
             described["acceleration"] = self._acceleration.to_dict()
         return described
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say that the pipeline is there to be looked into, timed, and asked with pictures."""
+        return Capabilities(
+            vary=self.vary,
+            seconds_per_image=self.seconds_per_image,
+            pipeline=lambda: self.pipeline,
+            draws_as_base=self.draws_as_base,
+            ignores_probe_prompts=self.ignores_probe_prompts,
+        )
 
     def batch_size(self, wanted: int) -> int:
         """Round up to a size that gives the same images as any other, see ``padding``."""

@@ -23,6 +23,7 @@ from privaudit.targets.arguments import (
     several,
     weighted,
 )
+from privaudit.targets.capabilities import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -283,7 +284,19 @@ class SavedTarget:
         )
 
     @property
-    def kind(self) -> str:
+    def capabilities(self) -> Capabilities:
+        """As of :class:`privaudit.PipelineTarget`; the pipeline is loaded when one is used."""
+        return Capabilities(
+            pace=self._pace,
+            vary=self.vary,
+            seconds_per_image=self.seconds_per_image,
+            pipeline=lambda: self.pipeline,
+            draws_as_base=self.draws_as_base,
+            ignores_probe_prompts=self.ignores_probe_prompts,
+        )
+
+    @property
+    def _pace(self) -> str:
         """What all fine-tunes of one base that are called likewise have in common."""
         base = self._saved.arguments()["base"]
         arguments = self._acceleration.to_dict() if self._acceleration else {}

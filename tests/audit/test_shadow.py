@@ -140,7 +140,7 @@ def test_a_folder_of_the_users_is_named_not_copied(tmp_path: Path, emoji: dict[s
         ShadowMaker(tune, store)(samples)
     assert calls() == 2
     shutil.rmtree(folder)
-    with pytest.warns(UserWarning, match="is of no use .*is no file or folder"):
+    with pytest.warns(UserWarning, match="is of no use .*does not exist"):
         ShadowMaker(tune, store)(samples)
     assert calls() == 3
 

@@ -22,7 +22,7 @@ from privaudit.engines.task import Task
 from privaudit.errors import EngineError, GeneratorError
 from privaudit.measurements import ReconstructionSimilarity
 from privaudit.store import Store
-from privaudit.targets import Query, as_target
+from privaudit.targets import Capabilities, Query, as_target
 from privaudit.testing import ObliviousTarget
 from tests.parts.audit_folder import AuditFolder
 from tests.parts.audits import one_result
@@ -58,7 +58,7 @@ def ingredients(emoji: dict[str, Any], model: Any, encoder: Any, n: int = 40) ->
 class Failing(ObliviousTarget):
     """Draws pictures, but for one prompt, with which it does something else."""
 
-    worth_storing = True
+    capabilities = Capabilities(ignores_prompts=True)
 
     def __init__(self, prompt: str, *, dies: bool) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def test_what_a_model_raises_on_a_worker_is_raised_here(
 class Trickling(ObliviousTarget):
     """Answers one query after the other, until the line goes dead."""
 
-    worth_storing = True
+    capabilities = Capabilities(ignores_prompts=True)
 
     def answer(self, queries: Any) -> Any:
         for i, query in enumerate(queries):
@@ -132,7 +132,7 @@ def test_a_batch_that_kills_its_workers_ends_the_audit_and_keeps_the_rest(
 class Small(ObliviousTarget):
     """Draws pictures, up to twenty at once, and writes down how many it was asked for."""
 
-    worth_storing = True
+    capabilities = Capabilities(ignores_prompts=True)
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ def test_the_plugin_runs_on_ray_with_what_an_audit_file_defines(plain_folder: Au
     plain_folder.write(
         """
 class Drawing(privaudit.testing.MemorizingTarget):
-    worth_storing = True
+    capabilities = privaudit.targets.Capabilities()
 
 @pytest.fixture(scope="session")
 def target_model(members):

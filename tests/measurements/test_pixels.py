@@ -20,13 +20,14 @@ from privaudit.measurements.pixels import (
     structural_similarities,
 )
 from privaudit.store import Store
+from privaudit.targets import Capabilities
 from privaudit.targets.queries import plan_queries
 from privaudit.testing import ObliviousTarget
 from tests.parts.encoders import PixelEncoder
 
 
 class Storable(ObliviousTarget):
-    worth_storing = True
+    capabilities = Capabilities(ignores_prompts=True)
     asked = 0
 
     def answer(self, queries: Any) -> Any:

@@ -13,7 +13,7 @@ LOGGING = """
 import os, time
 
 class Logging(privaudit.testing.ObliviousTarget):
-    worth_storing = True
+    capabilities = privaudit.targets.Capabilities(ignores_prompts=True)
     def generate(self, prompts, seeds):
         with open("asked.log", "a") as log:
             log.write("".join(f"{seed} {prompt}\\n" for prompt, seed in zip(prompts, seeds)))

@@ -139,7 +139,7 @@ def test_a_second_session_generates_nothing_and_says_so(audit_folder: AuditFolde
 @pytest.fixture(scope="session")
 def target_model(members):
     control = privaudit.testing.MemorizingTarget(members)
-    control.worth_storing = True
+    control.capabilities = privaudit.targets.Capabilities()
     return control
 """,
         GATED,

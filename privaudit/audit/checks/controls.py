@@ -21,6 +21,7 @@ from privaudit.fingerprint import fingerprint_pixels, fingerprint_values
 from privaudit.measurements.pixels import structural_similarities
 from privaudit.samples import as_rgb
 from privaudit.targets import CopyingTarget
+from privaudit.targets.capabilities import capabilities_of
 from privaudit.targets.graded import COPIED_AT_ONCE, GRADES, ROUND_TRIP, GradedTarget, round_trip
 from privaudit.targets.queries import plan_queries
 
@@ -89,14 +90,13 @@ class Controls:
     def _ask_both(self) -> bool | None:
         if self.base is None:
             # A pipeline may know by itself what it was made of.
-            own = getattr(self.target, "draws_as_base", lambda: None)
-            answer: bool | None = own()
-            return answer
+            itself = capabilities_of(self.target).draws_as_base
+            return None if itself is None else itself()
         asked = sorted(self.samples.members, key=lambda sample: sample.id)[:COMPARED_WITH_BASE]
         queries = plan_queries(asked, [s.caption for s in asked], 1, self.settings.seed)
         models = (self.target, self.base)
-        for knows in (model.knows for model in models if hasattr(model, "knows")):
-            queries = [query for query in queries if knows(query)]
+        for knows in (capabilities_of(model).knows for model in models):
+            queries = [query for query in queries if knows is None or knows(query)]
         if not queries:
             return False
         own, its = (self._drawn(model, queries) for model in models)
@@ -104,7 +104,7 @@ class Controls:
 
     def _drawn(self, model: Target, queries: Sequence[Query]) -> list[str]:
         """Return hashes of a model's answers; none, if it refused one."""
-        if not getattr(model, "may_refuse", False):
+        if not capabilities_of(model).may_refuse:
             answers = {
                 a.query.sample.id: fingerprint_pixels(a.image) for a in model.answer(queries)
             }
@@ -173,8 +173,8 @@ class Controls:
             return self._control(attack, make, calibration, evaluation)
 
         def ask() -> float | None:
-            pipeline = getattr(self.target, "pipeline", None)
-            change = None if pipeline is None else round_trip(pipeline)
+            load = capabilities_of(self.target).pipeline
+            change = None if load is None else round_trip(load())
             if change is None:
                 return None
             pictures = [as_rgb(s.image) for s in evaluation.members[:COMPARED_WITH_VAE]]

@@ -14,6 +14,7 @@ from privaudit.errors import InvalidAuditError, StoreError
 from privaudit.fingerprint import fingerprint_code, fingerprint_values
 from privaudit.measurements.liveness import is_flat
 from privaudit.record import Answers, Conduct
+from privaudit.targets.capabilities import capabilities_of
 from privaudit.targets.pictures import largest_difference, mean_difference
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
     The first query is asked twice, and its seed with another prompt. The first answer is kept as
     any other, so that costs two images. A pipeline, which is given its noise, is judged by its
     probe, whose pictures are there; a :class:`privaudit.SavedPipeline` draws its probe for it.
-    A target whose ``identity_is_stated`` is asked again, in each later session, for one answer that
-    is stored: one image.
+    A target whose fingerprint is its owner's word is asked again, in each later session, for one
+    answer that is stored: one image.
 
     Parameters
     ----------
@@ -76,8 +77,8 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
     """
     target = labelled.target
     task, queries = scorer.task(target), scorer.queries(labelled.samples)
-    freely = getattr(target, "answers_any", True)
-    if not (task.asks and freely) or getattr(target, "ignores_prompts", False):
+    able = capabilities_of(target)
+    if not (task.asks and able.answers_any) or able.ignores_prompts:
         return Conduct()
     key = fingerprint_values(conduct=target.fingerprint, code=fingerprint_code())
     changes = fingerprint_values(change=target.fingerprint)
@@ -88,7 +89,7 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
         return found
 
     found = Conduct(**scorer.store.remembered(key, ask, persistent=task.target.persistent))
-    if not (found.seeds_honoured and getattr(target, "identity_is_stated", False)):
+    if not (found.seeds_honoured and able.recheck):
         return found
 
     def compare() -> float | None:
@@ -120,10 +121,11 @@ def judge_conduct(role: str, conduct: Conduct) -> list[str]:
 
 def _asked(scorer: Scorer, task: Task, queries: Sequence[Query]) -> Conduct:
     target: Any = task.target
-    if hasattr(type(target), "ignores_probe_prompts"):
-        alike = target.ignores_probe_prompts()
+    able = capabilities_of(target)
+    if able.ignores_probe_prompts is not None:
+        alike = able.ignores_probe_prompts()
         return _more(task, queries, _drawn(task, queries[:1])[0]) if alike else Conduct(prompts=1)
-    if not getattr(target, "takes_seeds", True):
+    if not able.takes_seeds:
         return Conduct(seeds_honoured=False)
     first, was_stored = _first(scorer, task, queries[0])
     image = task.keys(queries[:1])[0][0]
@@ -246,7 +248,7 @@ class Refusals:
 def may_refuse(scorer: Scorer, sets: Sets) -> bool:
     """Tell whether any model of a threat model is one that may have a policy."""
     models = [sets.calibration.target, sets.evaluation.target, scorer.base]
-    return any(getattr(model, "may_refuse", False) for model in models)
+    return any(capabilities_of(model).may_refuse for model in models)
 
 
 def find_refusals(scorer: Scorer, sets: Sets) -> Refusals:
@@ -328,7 +330,7 @@ def check_none_refused(scorer: Scorer, *sets: LabelledSet) -> None:
     n = sum(
         len(codes)
         for model, samples in models
-        if getattr(model, "may_refuse", False)
+        if capabilities_of(model).may_refuse
         for codes in _refusal_codes(scorer, model, samples).values()
     )
     if n:
