@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import privaudit
-from privaudit import ObliviousTarget, PipelineTarget, SavedPipeline
+from privaudit import PipelineTarget, SavedPipeline
 from privaudit.errors import GeneratorError
 from privaudit.targets import Capabilities, as_target, capabilities_of
 from privaudit.targets.image_to_image import varied
+from privaudit.testing import ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
 
