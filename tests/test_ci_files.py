@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from privaudit.history import HistoryFile
+from privaudit.history import read_history
 from tests.parts import ROOT
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 from tests.parts.documents import read_session
@@ -107,7 +107,7 @@ def test_certify_asks_for_proof_and_keeps_a_history(plain_folder: AuditFolder) -
     assert done.returncode == 0, done.stdout
     done = run(plain_folder, "certify", "--privaudit-budget=0.55")
     assert done.returncode == 1, "12 samples prove nothing so tight"
-    entries = HistoryFile(plain_folder.path / ".privaudit" / "history.sqlite").read()
+    entries = read_history(plain_folder.path / ".privaudit" / "history")
     assert [entry.verdict for entry in entries] == ["pass", "inconclusive"]
 
 

@@ -20,7 +20,7 @@ mkdir -p "$reports"
 case "$mode" in
   push) options=(--privaudit-sequential) ;;
   compare) options=("--privaudit-baseline=$baseline") ;;
-  certify) options=(--privaudit-gate=certify "--privaudit-history=${HISTORY:-.privaudit/history.sqlite}") ;;
+  certify) options=(--privaudit-gate=certify "--privaudit-history=${HISTORY:-.privaudit/history}") ;;
   update-baseline) options=("--privaudit-baseline=$baseline" --privaudit-update-baseline) ;;
   *) echo "$mode is none of push, compare, certify, update-baseline" >&2; exit 2 ;;
 esac

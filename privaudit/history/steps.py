@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from privaudit.history.file import Entry, Past
+    from privaudit.history.folder import Entry, Past
 
 __all__ = ["Release", "releases"]
 

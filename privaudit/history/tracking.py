@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import MissingExtraError, TrackingError
-from privaudit.history.file import completed
+from privaudit.history.folder import completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

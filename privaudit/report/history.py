@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from privaudit.history import Entry, Release
 
-__all__ = ["release_label", "render_history"]
+__all__ = ["get_verdict", "release_label", "render_history"]
 
 CHANGES = {
     "up": "stepped UP",
@@ -33,7 +33,8 @@ def render_history(entries: Sequence[Entry], result: str | None = None) -> Itera
         Name of the result to follow; by default the highest of each audit's last entry.
     """
     for name, (followed, those) in releases(entries, result).items():
-        yield f"{name}: {followed}, {len(those)} releases, the newest last"
+        count = "1 release" if len(those) == 1 else f"{len(those)} releases, the newest last"
+        yield f"{name}: {followed}, {count} (*: AUC, -: its bounds, |: the budget)"
         yield from forest([_row(one) for one in those], those[-1].entry.budget)
         steps = [one for one in those if one.change in ("up", "down")]
         for one in steps:
@@ -48,12 +49,17 @@ def release_label(one: Release) -> str:
     """Return a release's day and commit; outside a repository, the end of the model's identity."""
     commit = one.entry.commit
     dirty = "+" if commit and commit.endswith("-dirty") else ""
-    return f"{one.entry.ended[:10]} {commit[:8] + dirty if commit else one.entry.target[-8:]}"
+    what = commit[:8] + dirty if commit else f"model {one.entry.target[-8:]}"
+    return f"{one.entry.ended[:10]} {what}"
+
+
+def get_verdict(one: Release) -> str:
+    """Return the verdict on the result that is followed; of an audit without it, the audit's."""
+    return one.entry.verdict if one.past is None else one.past.verdict
 
 
 def _row(one: Release) -> Row:
-    verdict = one.entry.verdict
-    words = [written(verdict)]
+    words = [written(get_verdict(one))]
     words += [f"{one.times} times"] if one.times > 1 else []
     words += [CHANGES[one.change]] if one.change else []
     if one.past is None:

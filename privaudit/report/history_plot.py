@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import HistoryError, MissingExtraError
 from privaudit.history.steps import releases
-from privaudit.report.history import release_label
+from privaudit.report.history import get_verdict, release_label
 from privaudit.report.verdicts import written
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MARKS = {
     "inconclusive": ("#14213d", "D", "white"),
     "fail": ("#c8501e", "s", "#c8501e"),
 }
-"""Colour, shape and filling by the audit's verdict: grey print leaves the shapes."""
+"""Colour, shape and filling by the result's verdict: grey print leaves the shapes."""
 STEPS = {"up": ("^", "stepped up"), "down": ("v", "stepped down")}
 WIDTH, PANEL = 8.0, 2.9
 """Inches of the figure, and of the height of one audit's panel."""
@@ -147,7 +147,7 @@ def _comparable(those: Sequence[Release]) -> Iterator[list[tuple[int, Release]]]
 
 
 def _mark(panel: Axes, at: int, one: Release, past: Past) -> None:
-    verdict = one.entry.verdict
+    verdict = get_verdict(one)
     colour, shape, face = MARKS.get(verdict, (INK, "X", INK))
     panel.errorbar(
         [at],

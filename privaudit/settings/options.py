@@ -308,7 +308,7 @@ OPTIONS: tuple[Option, ...] = (
         "history",
         parsers.path,
         None,
-        "add each completed audit to this SQLite file, which `privaudit history` shows",
+        "write a record of the completed audits into this folder, for `privaudit history`",
         in_audit=False,
         unset="none is kept",
     ),

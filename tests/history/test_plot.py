@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from privaudit.__main__ import main
-from privaudit.history import HistoryFile
+from privaudit.history import add_to_history
 from privaudit.report.history_plot import MARKS, STYLE, draw_history, history_figure
-from tests.history.test_file import entry
+from tests.history.test_folder import entry
 
 NAMES = ("faces", "audits/a_rather_long_folder/test_membership.py::test_of_faces[" + "x" * 60 + "]")
 
@@ -108,8 +108,8 @@ def test_in_grey_print_and_on_a_dark_page_it_can_be_read(tmp_path: Path) -> None
 
 @pytest.fixture
 def history(tmp_path: Path, record: Any) -> Path:
-    path = tmp_path / "history.sqlite"
-    HistoryFile(path).add([record], "0.1.0")
+    path = tmp_path / "history"
+    add_to_history([record], "0.1.0", path)
     return path
 
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_drawn_is_one_line_that_says_what_to_do(
     def said(file: str) -> str:
         assert main(["history", str(history), "--plot", file]) == 1
         caught = capsys.readouterr()
-        assert "attack-I-threshold, 1 releases" in caught.out, "the text is there all the same"
+        assert "attack-I-threshold, 1 release (" in caught.out, "the text is there all the same"
         assert caught.err.count("\n") == 1
         return caught.err
 

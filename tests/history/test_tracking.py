@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from privaudit.errors import SettingError, TrackingError
-from privaudit.history import HistoryFile, tracking
+from privaudit.history import read_history, tracking
 from privaudit.record import AuditRecord
 from privaudit.settings import SessionSettings
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
@@ -139,12 +139,12 @@ def test_no_verdict_and_no_record_depends_on_it(
 ) -> None:
     (audit_folder.path / "file").write_text("mine")
     audit_folder.write("N = 40", model, GATED)
-    both = ["--privaudit-json=out.json", "--privaudit-history=old.sqlite"]
+    both = ["--privaudit-json=out.json", "--privaudit-history=old"]
     result = audit_folder.run(*PICKED, *both, "--privaudit-mlflow=file")
     assert result.ret == status
     result.stdout.fnmatch_lines(["--privaudit-mlflow=file: not logged *the verdicts stand*"])
     assert len(read_session(audit_folder.path / "out.json").audits[0].results) == 1
-    assert len(HistoryFile(audit_folder.path / "old.sqlite").read()) == 1
+    assert len(read_history(audit_folder.path / "old")) == 1
 
 
 @pytest.mark.slow
@@ -160,10 +160,10 @@ def test_a_session_logs_each_of_its_audits_once(audit_folder: AuditFolder, clien
 def test_without_pytest_too_and_what_cannot_be_kept_is_a_warning(
     tmp_path: Path, emoji: dict[str, list[Any]], client: Any
 ) -> None:
-    memorised(emoji, history=tmp_path / "old.sqlite", mlflow=str(tmp_path / "runs"))
-    assert len(HistoryFile(tmp_path / "old.sqlite").read()) == 1
+    memorised(emoji, history=tmp_path / "old", mlflow=str(tmp_path / "runs"))
+    assert len(read_history(tmp_path / "old")) == 1
     assert len(runs_of(client(tmp_path / "runs"))) == 1
-    (tmp_path / "old.sqlite").write_text("mine")
-    with pytest.warns(UserWarning, match=r"old\.sqlite: nothing was added"):
-        record = memorised(emoji, history=tmp_path / "old.sqlite")
+    (tmp_path / "file").write_text("mine")
+    with pytest.warns(UserWarning, match=r"file: nothing was added"):
+        record = memorised(emoji, history=tmp_path / "file")
     assert record.verdict == "fail", "the record is not lost"
