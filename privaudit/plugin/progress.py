@@ -36,6 +36,9 @@ class Display(Protocol):
     def update(self, made: int, due: int) -> None:
         """Hear of all images that were generated, and of all that are known to be needed."""
 
+    def say(self, line: str) -> None:
+        """Show a line of text."""
+
     def close(self) -> None:
         """Hear that there will be no more."""
 
@@ -67,6 +70,10 @@ class Lines:
             f"privaudit: {made:,} of {max(due, made):,} images, {rate:.3g}/s, about {left} left"
         )
 
+    def say(self, line: str) -> None:
+        """Write a line."""
+        self._write(line)
+
     def close(self) -> None:
         """Say no more."""
 
@@ -90,6 +97,13 @@ class Bar:
             self._bar.total = max(due, made)
             self._bar.update(made - self._bar.n)
 
+    def say(self, line: str) -> None:
+        """Write a line above the bar."""
+        from tqdm import tqdm
+
+        with self._uncaptured():
+            tqdm.write(line)
+
     def close(self) -> None:
         """Leave the last state of the bar on the screen: whole, whoever made the rest."""
         if self._bar is not None:
@@ -111,6 +125,13 @@ class Mailbox:
         with contextlib.suppress(OSError):
             self._file.write_text(f"{made} {due}", encoding="ascii")
 
+    def say(self, line: str) -> None:
+        """Drop a line of text into the folder."""
+        draft = self._file.with_name(f"draft-{self._file.name}")
+        with contextlib.suppress(OSError):
+            draft.write_text(line, encoding="utf-8")
+            draft.replace(self._file.with_name(f"line-{self._file.name}"))
+
     def close(self) -> None:
         """Send no more."""
 
@@ -121,6 +142,7 @@ class Reading(threading.Thread):
     def __init__(self, folder: Path, display: Display) -> None:
         super().__init__(daemon=True)
         self._folder, self._display = folder, display
+        self._lines: dict[Path, str] = {}
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -141,6 +163,11 @@ class Reading(threading.Thread):
                 one, other = map(int, file.read_text(encoding="ascii").split())
                 made, due = made + one, due + other
         self._display.update(made, due)
+        for file in self._folder.glob("line-gw*"):
+            line = file.read_text(encoding="utf-8", errors="replace")
+            if self._lines.get(file) != line:
+                self._lines[file] = line
+                self._display.say(line)
 
 
 class Progress:
@@ -156,6 +183,11 @@ class Progress:
         """Hear of n more images."""
         self._made += n
         self._update()
+
+    def say(self, line: str) -> None:
+        """Show a line of text now, such as what is waited for."""
+        if self._display is not None:
+            self._display.say(line)
 
     def grow(self, n: int) -> None:
         """Hear of n more images that are needed."""

@@ -58,6 +58,7 @@ class Runner:
         from privaudit.store import make_store
 
         self.store: Store = make_store(session)
+        self.store.say = progress.say
         self.engine: Engine = make_engine(session)
         self._config, self._session, self._progress = config, session, progress
         self._audits: dict[str, Audit] = {}
