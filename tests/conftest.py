@@ -58,13 +58,7 @@ so that no worker is alone with one at the end."""
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the slow suite what two more processes take long to say again."""
-    for item in items:
-        under_xdist = "[xdist" in item.name
-        if under_xdist and not item.get_closest_marker("quick_under_xdist"):
-            item.add_marker(pytest.mark.slow)
-            if item.get_closest_marker("nightly_under_xdist"):
-                item.add_marker(pytest.mark.nightly)
+    """Run the longest files first."""
     items.sort(key=lambda item: item.path.name not in LONGEST)  # stable: else as they were
 
 
@@ -84,11 +78,11 @@ def drawing() -> None:
     tiny_pipeline()("a cat", num_inference_steps=1)
 
 
-@pytest.fixture(params=["plain", "xdist"])
+@pytest.fixture(params=["plain", pytest.param("xdist", marks=pytest.mark.slow)])
 def audit_folder(
     request: pytest.FixtureRequest, pytester: pytest.Pytester, wide: None
 ) -> AuditFolder:
-    """Every test of the plugin runs plain and with two workers."""
+    """Return a folder for the tests of what workers send: with none of them, and with two."""
     return AuditFolder(pytester, ["-n2"] if request.param == "xdist" else [])
 
 
@@ -100,5 +94,5 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def plain_folder(pytester: pytest.Pytester, wide: None) -> AuditFolder:
-    """Return a folder for the few tests to which workers mean nothing."""
+    """Return a folder for all other tests: in one process."""
     return AuditFolder(pytester, [])

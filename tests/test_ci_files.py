@@ -87,17 +87,17 @@ def run(folder: AuditFolder, mode: str, *more: str) -> subprocess.CompletedProce
 
 @pytest.mark.parametrize(("model", "status"), [(SAFE, 0), (LEAKING, 1)], ids=["safe", "leaking"])
 def test_push_decides_and_leaves_its_reports(
-    audit_folder: AuditFolder, model: str, status: int
+    plain_folder: AuditFolder, model: str, status: int
 ) -> None:
-    audit_folder.write("N = 40", model, GATED)
+    plain_folder.write("N = 40", model, GATED)
     # A budget that so few pairs can decide about.
-    done = run(audit_folder, "push", "--privaudit-budget=0.9", *audit_folder.workers)
+    done = run(plain_folder, "push", "--privaudit-budget=0.9", *plain_folder.workers)
     assert done.returncode == status, done.stdout
-    reports = audit_folder.path / ".privaudit" / "reports"
+    reports = plain_folder.path / ".privaudit" / "reports"
     [audit] = read_session(reports / "push.json").audits
     assert all(result.sequential is not None for result in audit.results)
     assert "<testcase" in (reports / "push.xml").read_text()
-    assert (audit_folder.path / ".privaudit" / "store").is_dir()
+    assert (plain_folder.path / ".privaudit" / "store").is_dir()
 
 
 @pytest.mark.slow

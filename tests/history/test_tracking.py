@@ -132,28 +132,26 @@ def test_a_session_that_could_not_log_is_told_before_it_audits(
     ("model", "status"),
     [pytest.param(SAFE, 0, marks=pytest.mark.slow, id="safe"), pytest.param(LEAKING, 1, id="red")],
 )
-@pytest.mark.nightly_under_xdist
 @pytest.mark.usefixtures("client")
 def test_no_verdict_and_no_record_depends_on_it(
-    audit_folder: AuditFolder, model: str, status: int
+    plain_folder: AuditFolder, model: str, status: int
 ) -> None:
-    (audit_folder.path / "file").write_text("mine")
-    audit_folder.write("N = 40", model, GATED)
+    (plain_folder.path / "file").write_text("mine")
+    plain_folder.write("N = 40", model, GATED)
     both = ["--privaudit-json=out.json", "--privaudit-history=old"]
-    result = audit_folder.run(*PICKED, *both, "--privaudit-mlflow=file")
+    result = plain_folder.run(*PICKED, *both, "--privaudit-mlflow=file")
     assert result.ret == status
     result.stdout.fnmatch_lines(["--privaudit-mlflow=file: not logged *the verdicts stand*"])
-    assert len(read_session(audit_folder.path / "out.json").audits[0].results) == 1
-    assert len(read_history(audit_folder.path / "old")) == 1
+    assert len(read_session(plain_folder.path / "out.json").audits[0].results) == 1
+    assert len(read_history(plain_folder.path / "old")) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.nightly_under_xdist
-def test_a_session_logs_each_of_its_audits_once(audit_folder: AuditFolder, client: Any) -> None:
-    audit_folder.write("N = 40", SAFE, GATED)
-    result = audit_folder.run(*PICKED, "--privaudit-mlflow=runs")
+def test_a_session_logs_each_of_its_audits_once(plain_folder: AuditFolder, client: Any) -> None:
+    plain_folder.write("N = 40", SAFE, GATED)
+    result = plain_folder.run(*PICKED, "--privaudit-mlflow=runs")
     assert result.ret == 0
-    [run] = runs_of(client(audit_folder.path / "runs"))
+    [run] = runs_of(client(plain_folder.path / "runs"))
     assert run.info.run_name == "test_model.py::test_leak"
 
 

@@ -30,14 +30,13 @@ def record(audit_folder: AuditFolder) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.nightly_under_xdist
 def test_what_the_weights_give_away_is_reported_and_decides_nothing(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(
+    plain_folder.write(
         OVERFIT, ASKED.format(budget=0.95, more='num_inference_steps=1, white_box="pia,sima"')
     )
-    result = audit_folder.run("--privaudit-json=out.json", subprocess=True)
+    result = plain_folder.run("--privaudit-json=out.json", subprocess=True)
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
         [
@@ -49,10 +48,10 @@ def test_what_the_weights_give_away_is_reported_and_decides_nothing(
     )
     expected = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)"
     wanted = {"budget": 0.55, "more": 'num_inference_steps=1, white_box="pia,sima"'}
-    audit_folder.write(OVERFIT, expected + ASKED.format(**wanted))
-    again = audit_folder.run("-k", "weights", subprocess=True)
+    plain_folder.write(OVERFIT, expected + ASKED.format(**wanted))
+    again = plain_folder.run("-k", "weights", subprocess=True)
     again.assert_outcomes(xfailed=2)
-    audit = record(audit_folder)
+    audit = record(plain_folder)
     assert [r["attack"] for r in audit["results"]] == ["threshold"]
     assert [(r["scenario"], r["attack"], r["verdict"]) for r in audit["weights"]] == [
         ("weights", "pia", "reported"),
@@ -63,14 +62,13 @@ def test_what_the_weights_give_away_is_reported_and_decides_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.nightly_under_xdist
 def test_released_weights_are_red_where_their_owner_asks_for_no_attack_by_name(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(
+    plain_folder.write(
         OVERFIT, ASKED.format(budget=0.7, more='num_inference_steps=1, release="weights"')
     )
-    result = audit_folder.run("--privaudit-json=out.json", "-k", "weights", subprocess=True)
+    result = plain_folder.run("--privaudit-json=out.json", "-k", "weights", subprocess=True)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -78,30 +76,29 @@ def test_released_weights_are_red_where_their_owner_asks_for_no_attack_by_name(
             "*test_leak: 0 results, 1 of 1 white-box attack over it",
         ]
     )
-    assert record(audit_folder)["weights"][0]["attack"] == "denoising"
+    assert record(plain_folder)["weights"][0]["attack"] == "denoising"
 
 
 def test_a_model_that_shows_no_weights_is_an_error_and_not_a_pass(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(LEAKING, ASKED.format(budget=1, more='white_box="sima"'))
-    result = audit_folder.run("--privaudit-json=out.json", "-k", "weights")
+    plain_folder.write(LEAKING, ASKED.format(budget=1, more='white_box="sima"'))
+    result = plain_folder.run("--privaudit-json=out.json", "-k", "weights")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         ["*MemorizingTarget shows no pipeline, and the norm of the score *"]
     )
-    assert record(audit_folder)["not_completed"][0]["scenario"] == "weights"
+    assert record(plain_folder)["not_completed"][0]["scenario"] == "weights"
 
 
-@pytest.mark.nightly_under_xdist
 def test_no_plan_counts_an_image_for_them_and_no_name_passes_unknown(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(LEAKING, ASKED.format(budget=1, more='white_box="sima"'))
-    if not audit_folder.workers:
-        result = audit_folder.run("--privaudit-plan")
+    plain_folder.write(LEAKING, ASKED.format(budget=1, more='white_box="sima"'))
+    if not plain_folder.workers:
+        result = plain_folder.run("--privaudit-plan")
         result.stdout.fnmatch_lines(["privaudit: 24 images to generate, *"])
-    result = audit_folder.run("--privaudit-white-box=lira")
+    result = plain_folder.run("--privaudit-white-box=lira")
     result.stderr.fnmatch_lines(["*--privaudit-white-box=*lira*denoising, pia, secmi, sima, clid*"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
@@ -136,10 +133,9 @@ def target_model(members):
 """
 
 
-@pytest.mark.nightly_under_xdist
-def test_what_is_handed_in_and_given_back_is_reported(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SERVICE, ASKED.format(budget=1, more="img2img=True"))
-    result = audit_folder.run("--privaudit-json=out.json")
+def test_what_is_handed_in_and_given_back_is_reported(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SERVICE, ASKED.format(budget=1, more="img2img=True"))
+    result = plain_folder.run("--privaudit-json=out.json")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
@@ -148,18 +144,18 @@ def test_what_is_handed_in_and_given_back_is_reported(audit_folder: AuditFolder)
             "that decides nothing here: release='img2img' lets it, *the service takes a picture *",
         ]
     )
-    [found] = record(audit_folder)["img2img"]
+    [found] = record(plain_folder)["img2img"]
     assert (found["scenario"], found["attack"], found["verdict"]) == (
         "img2img",
         "variation",
         "reported",
     )
-    assert record(audit_folder)["settings"]["img2img"] is True
+    assert record(plain_folder)["settings"]["img2img"] is True
 
 
-def test_it_is_red_where_pictures_are_taken(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SERVICE, ASKED.format(budget=0.7, more='release="img2img"'))
-    result = audit_folder.run("--privaudit-json=out.json", "-k", "img2img")
+def test_it_is_red_where_pictures_are_taken(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SERVICE, ASKED.format(budget=0.7, more='release="img2img"'))
+    result = plain_folder.run("--privaudit-json=out.json", "-k", "img2img")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -169,15 +165,14 @@ def test_it_is_red_where_pictures_are_taken(audit_folder: AuditFolder) -> None:
     )
 
 
-@pytest.mark.nightly_under_xdist
 def test_who_takes_no_picture_is_an_error_and_a_plan_says_what_would_be_drawn(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(LEAKING, ASKED.format(budget=1, more="img2img=True"))
-    result = audit_folder.run("-k", "img2img")
+    plain_folder.write(LEAKING, ASKED.format(budget=1, more="img2img=True"))
+    result = plain_folder.run("-k", "img2img")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*MemorizingTarget takes no picture beside the text: leave *"])
-    if not audit_folder.workers:
-        audit_folder.write(SERVICE, ASKED.format(budget=1, more="img2img=True, queries=1"))
-        result = audit_folder.run("--privaudit-plan")
+    if not plain_folder.workers:
+        plain_folder.write(SERVICE, ASKED.format(budget=1, more="img2img=True, queries=1"))
+        result = plain_folder.run("--privaudit-plan")
         result.stdout.fnmatch_lines(["*of *test_leak, handed pictures: * to generate, 0 in *"])

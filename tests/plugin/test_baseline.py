@@ -104,16 +104,15 @@ def test_a_baseline_is_missed_then_written_then_compared_with(audit_folder: Audi
     assert path.read_text() == text
 
 
-@pytest.mark.nightly_under_xdist
 def test_a_rise_is_red_within_the_budget_and_is_no_expected_leak(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(MORE, SAFE, GATED)
-    assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
+    plain_folder.write(MORE, SAFE, GATED)
+    assert update(plain_folder, *ONE, "--privaudit-budget=1").ret == 0
     expected = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)"
     for marker in ("", expected):
-        audit_folder.write(MORE, HALF, marker, GATED)
-        result = audit_folder.run(*ONE, AGAINST, "--privaudit-budget=1")
+        plain_folder.write(MORE, HALF, marker, GATED)
+        result = plain_folder.run(*ONE, AGAINST, "--privaudit-budget=1")
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(
             [
@@ -124,78 +123,73 @@ def test_a_rise_is_red_within_the_budget_and_is_no_expected_leak(
                 "FAILED test_model.py::test_leak?attack-III-threshold? - AUC 0.*",
             ]
         )
-    tolerant = audit_folder.run(*ONE, AGAINST, "--privaudit-budget=1", "--privaudit-max-rise=0.6")
+    tolerant = plain_folder.run(*ONE, AGAINST, "--privaudit-budget=1", "--privaudit-max-rise=0.6")
     tolerant.assert_outcomes(passed=0, failed=1)  # so few samples could never show a rise of 0.6
     tolerant.stdout.fnmatch_lines(["*could not show a rise over max_rise 0.6 (command line)*"])
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_fall_is_green(audit_folder: AuditFolder) -> None:
-    audit_folder.write(MORE, HALF, GATED)
-    assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
-    audit_folder.write(MORE, SAFE, GATED)
-    audit_folder.run(*ONE, AGAINST).assert_outcomes(passed=1)
+def test_a_fall_is_green(plain_folder: AuditFolder) -> None:
+    plain_folder.write(MORE, HALF, GATED)
+    assert update(plain_folder, *ONE, "--privaudit-budget=1").ret == 0
+    plain_folder.write(MORE, SAFE, GATED)
+    plain_folder.run(*ONE, AGAINST).assert_outcomes(passed=1)
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_red_audit_is_no_baseline_unless_it_is_said(audit_folder: AuditFolder) -> None:
-    audit_folder.write(MORE, LEAKING, GATED)
-    refused = update(audit_folder, *ONE)
+def test_a_red_audit_is_no_baseline_unless_it_is_said(plain_folder: AuditFolder) -> None:
+    plain_folder.write(MORE, LEAKING, GATED)
+    refused = update(plain_folder, *ONE)
     assert refused.ret == pytest.ExitCode.TESTS_FAILED
     refused.stdout.fnmatch_lines(
         ["baseline baselines/*was not written: *::test_leak is FAIL; *-despite=*red"]
     )
-    assert not files(audit_folder)
-    update(audit_folder, *ONE, despite=("red",)).stdout.fnmatch_lines(
+    assert not files(plain_folder)
+    update(plain_folder, *ONE, despite=("red",)).stdout.fnmatch_lines(
         ["baseline * written: FAIL, *, despite red*"]
     )
-    [path] = files(audit_folder)
+    [path] = files(plain_folder)
     assert "red" in read_baseline(path, KEY, "test_model.py::test_leak").despite
-    audit_folder.write(MORE, SAFE, GATED)
-    after = audit_folder.run(*ONE, AGAINST)
+    plain_folder.write(MORE, SAFE, GATED)
+    after = plain_folder.run(*ONE, AGAINST)
     after.assert_outcomes(passed=1)
     after.stdout.fnmatch_lines(["the baseline is of an audit that was FAIL"])
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_rise_is_not_accepted_by_updating(audit_folder: AuditFolder) -> None:
-    audit_folder.write(MORE, SAFE, GATED)
-    assert update(audit_folder, *ONE, "--privaudit-budget=1").ret == 0
-    [path] = files(audit_folder)
+def test_a_rise_is_not_accepted_by_updating(plain_folder: AuditFolder) -> None:
+    plain_folder.write(MORE, SAFE, GATED)
+    assert update(plain_folder, *ONE, "--privaudit-budget=1").ret == 0
+    [path] = files(plain_folder)
     before = path.read_text()
-    audit_folder.write(MORE, HALF, GATED)
-    refused = update(audit_folder, *ONE, "--privaudit-budget=1")
+    plain_folder.write(MORE, HALF, GATED)
+    refused = update(plain_folder, *ONE, "--privaudit-budget=1")
     refused.assert_outcomes(failed=1)
     refused.stdout.fnmatch_lines(["baseline baselines/*was not written: *is FAIL*"])
     assert path.read_text() == before
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_body_that_fails_keeps_a_baseline_from_being_written(audit_folder: AuditFolder) -> None:
-    audit_folder.write(MORE, SAFE, "def test_leak(membership_attack): raise RuntimeError")
-    refused = update(audit_folder, *ONE)
+def test_a_body_that_fails_keeps_a_baseline_from_being_written(plain_folder: AuditFolder) -> None:
+    plain_folder.write(MORE, SAFE, "def test_leak(membership_attack): raise RuntimeError")
+    refused = update(plain_folder, *ONE)
     refused.stdout.fnmatch_lines(["baseline baselines/*was not written: *::test_leak is red; *"])
-    assert not files(audit_folder)
+    assert not files(plain_folder)
 
 
 @pytest.mark.parametrize("selected", [["-k", "threshold"], ["::test_leak[attack-III-threshold]"]])
-@pytest.mark.nightly_under_xdist
 def test_a_part_of_an_audit_is_no_baseline_unless_it_is_said(
-    audit_folder: AuditFolder, selected: list[str]
+    plain_folder: AuditFolder, selected: list[str]
 ) -> None:
-    audit_folder.write(MORE, SAFE, GATED)
+    plain_folder.write(MORE, SAFE, GATED)
     if len(selected) == 1:
         selected = [f"test_model.py{selected[0]}"]
-    refused = update(audit_folder, *TWO, *selected)
+    refused = update(plain_folder, *TWO, *selected)
     assert refused.ret == pytest.ExitCode.TESTS_FAILED
     refused.stdout.fnmatch_lines(
         ["baseline *was not written: *was asked for 1 of its 2 results; *-despite=*deselected"]
     )
-    assert not files(audit_folder)
-    assert update(audit_folder, *TWO, *selected, despite=("deselected",)).ret == 0
-    assert len(files(audit_folder)) == 1
+    assert not files(plain_folder)
+    assert update(plain_folder, *TWO, *selected, despite=("deselected",)).ret == 0
+    assert len(files(plain_folder)) == 1
     # What it does not have is missed by the whole audit.
-    whole = audit_folder.run(*TWO, AGAINST)
+    whole = plain_folder.run(*TWO, AGAINST)
     whole.assert_outcomes(passed=1, errors=1)
     whole.stdout.fnmatch_lines(["*it has no attack-III-distribution, and has attack-III-thresh*"])
 
@@ -253,15 +247,14 @@ def test_another_key_is_told_from_another_audit(
         none.stdout.fnmatch_lines(["*key has 0 characters*", "*export PRIVAUDIT_BASELINE_KEY=*"])
 
 
-@pytest.mark.nightly_under_xdist
 def test_what_asks_otherwise_is_refused_and_replaced_by_an_update(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(MORE, SAFE, GATED)
-    assert update(audit_folder, *ONE).ret == 0
-    [path] = files(audit_folder)
+    plain_folder.write(MORE, SAFE, GATED)
+    assert update(plain_folder, *ONE).ret == 0
+    [path] = files(plain_folder)
     before = path.read_text()
-    refused = audit_folder.run(*ONE, AGAINST, "--privaudit-queries=2")
+    refused = plain_folder.run(*ONE, AGAINST, "--privaudit-queries=2")
     refused.assert_outcomes(errors=1)
     refused.stdout.fnmatch_lines(
         [
@@ -271,67 +264,63 @@ def test_what_asks_otherwise_is_refused_and_replaced_by_an_update(
             "*pytest test_model.py::test_leak --privaudit-baseline=baselines --privaudit-update-*",
         ]
     )
-    replaced = update(audit_folder, *ONE, "--privaudit-queries=2")
+    replaced = update(plain_folder, *ONE, "--privaudit-queries=2")
     assert replaced.ret == 0
     replaced.stdout.fnmatch_lines(["not comparable *: nothing was compared"])
     assert path.read_text() != before
-    audit_folder.run(*ONE, AGAINST, "--privaudit-queries=2").assert_outcomes(passed=1)
+    plain_folder.run(*ONE, AGAINST, "--privaudit-queries=2").assert_outcomes(passed=1)
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_folder_has_a_file_for_each_audit_and_a_file_one(audit_folder: AuditFolder) -> None:
-    audit_folder.write(MORE, BOTH)
-    assert update(audit_folder, *ONE).ret == 0
-    assert [path.name.rpartition("-")[0] for path in files(audit_folder)] == [
+def test_a_folder_has_a_file_for_each_audit_and_a_file_one(plain_folder: AuditFolder) -> None:
+    plain_folder.write(MORE, BOTH)
+    assert update(plain_folder, *ONE).ret == 0
+    assert [path.name.rpartition("-")[0] for path in files(plain_folder)] == [
         "test_model.test_leak.one",
         "test_model.test_leak.two",
     ]
-    audit_folder.run(*ONE, AGAINST).assert_outcomes(passed=2)
-    named = [f"{UPDATE}-despite=xdist"] if audit_folder.workers else []
-    shared = audit_folder.run(*ONE, "--privaudit-baseline=one.json", UPDATE, *named)
+    plain_folder.run(*ONE, AGAINST).assert_outcomes(passed=2)
+    named = [f"{UPDATE}-despite=xdist"] if plain_folder.workers else []
+    shared = plain_folder.run(*ONE, "--privaudit-baseline=one.json", UPDATE, *named)
     assert shared.ret == pytest.ExitCode.TESTS_FAILED
     shared.stdout.fnmatch_lines(["baseline one.json was not written: several audits share it*"])
-    assert not (audit_folder.path / "one.json").exists()
+    assert not (plain_folder.path / "one.json").exists()
 
 
-@pytest.mark.nightly_under_xdist
 def test_a_marker_names_a_baseline_from_the_projects_root(
-    audit_folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
+    plain_folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marked = "@pytest.mark.privacy_budget(0.7, baseline='kept/model.json', max_rise=0.05)"
-    audit_folder.write(MORE, SAFE, marked, GATED)
-    named = [f"{UPDATE}-despite=xdist"] if audit_folder.workers else []
-    inner = audit_folder.path / "elsewhere"
+    plain_folder.write(MORE, SAFE, marked, GATED)
+    named = [f"{UPDATE}-despite=xdist"] if plain_folder.workers else []
+    inner = plain_folder.path / "elsewhere"
     inner.mkdir()
     monkeypatch.chdir(inner)
-    file = str(audit_folder.path / "test_model.py")
-    root = f"--rootdir={audit_folder.path}"
-    assert audit_folder.run(file, root, *ONE, UPDATE, *named).ret == 0
-    assert (audit_folder.path / "kept" / "model.json").exists()
-    result = audit_folder.run(file, root, *ONE)
+    file = str(plain_folder.path / "test_model.py")
+    root = f"--rootdir={plain_folder.path}"
+    assert plain_folder.run(file, root, *ONE, UPDATE, *named).ret == 0
+    assert (plain_folder.path / "kept" / "model.json").exists()
+    result = plain_folder.run(file, root, *ONE)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*red where the lower bound is over max_rise 0.05 (marker)*"])
 
 
-@pytest.mark.nightly_under_xdist
-def test_updates_without_a_place_or_an_audit_are_red(audit_folder: AuditFolder) -> None:
-    audit_folder.write(MORE, SAFE, GATED)
-    named = [f"{UPDATE}-despite=xdist"] if audit_folder.workers else []
-    nowhere = audit_folder.run(*ONE, UPDATE, *named)
+def test_updates_without_a_place_or_an_audit_are_red(plain_folder: AuditFolder) -> None:
+    plain_folder.write(MORE, SAFE, GATED)
+    named = [f"{UPDATE}-despite=xdist"] if plain_folder.workers else []
+    nowhere = plain_folder.run(*ONE, UPDATE, *named)
     assert nowhere.ret == pytest.ExitCode.TESTS_FAILED
     nowhere.stdout.fnmatch_lines(["no baseline was written: name its file or folder*"])
-    alone = audit_folder.run(*ONE, f"{UPDATE}-despite=red")
+    alone = plain_folder.run(*ONE, f"{UPDATE}-despite=red")
     assert alone.ret == pytest.ExitCode.USAGE_ERROR
     alone.stderr.fnmatch_lines(["ERROR: *-despite needs --privaudit-update-baseline"])
 
 
-@pytest.mark.nightly_under_xdist
 def test_a_captioner_that_nobody_knows_again_is_refused_before_it_is_asked(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(MORE, SAFE, GATED)
+    plain_folder.write(MORE, SAFE, GATED)
     asked = ("--privaudit-scenarios=II", "--privaudit-attacks=threshold")
-    refused = update(audit_folder, *asked, despite=("red",))
+    refused = update(plain_folder, *asked, despite=("red",))
     refused.assert_outcomes(errors=1)
     refused.stdout.fnmatch_lines(["*captioner (*) has no fingerprint*"])
-    assert not files(audit_folder)
+    assert not files(plain_folder)

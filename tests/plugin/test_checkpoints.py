@@ -35,12 +35,12 @@ def test_z_each_was_loaded_once():
 """
 
 
-def test_each_checkpoint_is_an_audit_of_its_own(audit_folder: AuditFolder) -> None:
-    audit_folder.write(CONTROLS.format(broken=0))
-    result = audit_folder.run("--privaudit-json=out.json")
+def test_each_checkpoint_is_an_audit_of_its_own(plain_folder: AuditFolder) -> None:
+    plain_folder.write(CONTROLS.format(broken=0))
+    result = plain_folder.run("--privaudit-json=out.json")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     audits = {
-        a.parameters["target_model"]: a for a in read_session(audit_folder.path / "out.json").audits
+        a.parameters["target_model"]: a for a in read_session(plain_folder.path / "out.json").audits
     }
     assert {name: audit.verdict for name, audit in audits.items()} == {
         "checkpoint-10": "pass",
@@ -48,7 +48,7 @@ def test_each_checkpoint_is_an_audit_of_its_own(audit_folder: AuditFolder) -> No
         "checkpoint-30": "inconclusive",
     }
     assert [a.checkpoint.step for a in audits.values() if a.checkpoint] == [10, 20, 30]
-    if not audit_folder.workers:
+    if not plain_folder.workers:
         result.assert_outcomes(passed=5, failed=2)
 
 

@@ -61,14 +61,13 @@ def private(tmp_path_factory: pytest.TempPathFactory, emoji: dict[str, list[Any]
 
 
 @pytest.mark.slow
-@pytest.mark.nightly_under_xdist
 def test_a_claim_without_numbers_is_what_the_fine_tune_wrote(
-    audit_folder: AuditFolder, private: Path
+    plain_folder: AuditFolder, private: Path
 ) -> None:
-    shutil.copytree(private, audit_folder.path, dirs_exist_ok=True)
-    audit_folder.write(CLAIMED)
-    audit_folder.run(*ONE).assert_outcomes(passed=1)
-    [result] = results(audit_folder).values()
+    shutil.copytree(private, plain_folder.path, dirs_exist_ok=True)
+    plain_folder.write(CLAIMED)
+    plain_folder.run(*ONE).assert_outcomes(passed=1)
+    [result] = results(plain_folder).values()
     stated = read_statement(private / "tuned")
     assert stated is not None
     assert result["claim"] == {
@@ -78,15 +77,15 @@ def test_a_claim_without_numbers_is_what_the_fine_tune_wrote(
         "attack": None,
         "guesses": None,
     }
-    (audit_folder.path / "tuned" / STATEMENT).unlink()
-    silent = audit_folder.run(*ONE)
+    (plain_folder.path / "tuned" / STATEMENT).unlink()
+    silent = plain_folder.run(*ONE)
     assert silent.ret == pytest.ExitCode.TESTS_FAILED
     silent.stdout.fnmatch_lines(
         ["privacy_claim() names no numbers, and nothing beside the weights*"]
     )
-    shutil.copy(private / "tuned" / STATEMENT, audit_folder.path / "tuned")
-    weights = audit_folder.path / "tuned" / "unet_biases.safetensors"
+    shutil.copy(private / "tuned" / STATEMENT, plain_folder.path / "tuned")
+    weights = plain_folder.path / "tuned" / "unet_biases.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
-    other = audit_folder.run(*ONE)
+    other = plain_folder.run(*ONE)
     assert other.ret == pytest.ExitCode.TESTS_FAILED
     other.stdout.fnmatch_lines(["*is of other weights than those beside it*"])

@@ -10,8 +10,8 @@ import pytest
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 
 
-def test_a_session_without_audits_prints_and_imports_nothing(audit_folder: AuditFolder) -> None:
-    audit_folder.pytester.makepyfile(
+def test_a_session_without_audits_prints_and_imports_nothing(plain_folder: AuditFolder) -> None:
+    plain_folder.pytester.makepyfile(
         test_other="""
         import sys
         def test_it():
@@ -19,11 +19,11 @@ def test_a_session_without_audits_prints_and_imports_nothing(audit_folder: Audit
             assert not heavy & set(sys.modules)
         """
     )
-    result = audit_folder.run("--privaudit-json=out.json", subprocess=True)
+    result = plain_folder.run("--privaudit-json=out.json", subprocess=True)
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("=* privaudit =*")
-    assert not (audit_folder.path / "out.json").exists()
-    assert not (audit_folder.path / "store").exists()
+    assert not (plain_folder.path / "out.json").exists()
+    assert not (plain_folder.path / "store").exists()
 
 
 def test_loading_the_plugin_imports_nothing_heavy() -> None:
@@ -39,14 +39,13 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
     assert not loaded & {"torch", "numpy", "sklearn", "scipy", "PIL", "transformers", "tabulate"}
 
 
-def test_audit_files_are_collected_and_their_asserts_rewritten(audit_folder: AuditFolder) -> None:
-    audit_folder.pytester.makepyfile(test_x="def test_it():\n    left = 3\n    assert left == 4")
-    result = audit_folder.run()
+def test_audit_files_are_collected_and_their_asserts_rewritten(plain_folder: AuditFolder) -> None:
+    plain_folder.pytester.makepyfile(test_x="def test_it():\n    left = 3\n    assert left == 4")
+    result = plain_folder.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*assert 3 == 4*"])
 
 
-@pytest.mark.quick_under_xdist
 def test_an_application_keeps_its_own_audit_modules(audit_folder: AuditFolder) -> None:
     """``audit_trail.py`` is somebody's code: pytest must not even import it."""
     audit_folder.pytester.makepyfile(
@@ -80,10 +79,10 @@ ONE = ("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
     ],
 )
 def test_a_marker_without_the_fixture_is_an_error(
-    audit_folder: AuditFolder, code: str, said: str
+    plain_folder: AuditFolder, code: str, said: str
 ) -> None:
-    audit_folder.write(LEAKING, code)
-    result = audit_folder.run()
+    plain_folder.write(LEAKING, code)
+    result = plain_folder.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert said in result.stderr.str()
     assert "def test_leak(membership_attack):" in result.stderr.str()
@@ -103,11 +102,11 @@ def test_a_fixture_that_is_asked_at_run_time_says_to_name_it(
     result.stdout.no_fnmatch_line("*Error*")
 
 
-def test_a_marker_of_a_module_is_for_the_tests_that_audit(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, MODULE_MARK)
-    audit_folder.run(*ONE).assert_outcomes(passed=2)
-    audit_folder.write(LEAKING, MODULE_MARK.replace("membership_attack", "non_members"))
-    assert audit_folder.run(*ONE).ret == pytest.ExitCode.USAGE_ERROR
+def test_a_marker_of_a_module_is_for_the_tests_that_audit(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, MODULE_MARK)
+    plain_folder.run(*ONE).assert_outcomes(passed=2)
+    plain_folder.write(LEAKING, MODULE_MARK.replace("membership_attack", "non_members"))
+    assert plain_folder.run(*ONE).ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_unittest_methods_are_told_that_they_take_no_fixtures(plain_folder: AuditFolder) -> None:

@@ -26,9 +26,9 @@ def shadow_model():
 """
 
 
-def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder) -> None:
-    audit_folder.write_minimal()
-    result = audit_folder.run(
+def test_missing_ingredients_skip_and_name_the_fixture(plain_folder: AuditFolder) -> None:
+    plain_folder.write_minimal()
+    result = plain_folder.run(
         "--privaudit-scenarios=II,III", "-rs", "--privaudit-attacks=threshold"
     )
     result.assert_outcomes(skipped=2)
@@ -39,19 +39,17 @@ def test_missing_ingredients_skip_and_name_the_fixture(audit_folder: AuditFolder
     assert result.ret == pytest.ExitCode.OK
 
 
-@pytest.mark.nightly_under_xdist
-def test_missing_core_fixtures_are_errors_that_name_them(audit_folder: AuditFolder) -> None:
-    audit_folder.pytester.makepyfile(test_empty="def test_it(membership_attack): pass")
-    result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
+def test_missing_core_fixtures_are_errors_that_name_them(plain_folder: AuditFolder) -> None:
+    plain_folder.pytester.makepyfile(test_empty="def test_it(membership_attack): pass")
+    result = plain_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         ["attack-I lacks fixtures: write target_model, members, non_members in the audit file*"]
     )
 
 
-@pytest.mark.nightly_under_xdist
-def test_the_captioner_of_scenario_two_never_sees_a_caption(audit_folder: AuditFolder) -> None:
-    audit_folder.write(
+def test_the_captioner_of_scenario_two_never_sees_a_caption(plain_folder: AuditFolder) -> None:
+    plain_folder.write(
         LEAKING,
         """
 @pytest.fixture(scope="session")
@@ -60,11 +58,11 @@ def captioner():
 """,
         GATED,
     )
-    result = audit_folder.run(
+    result = plain_folder.run(
         "-k", "attack-II-threshold", "--privaudit-json=out.json", "--privaudit-budget=1"
     )
     result.assert_outcomes(passed=1)
-    assert results(audit_folder)["attack-II-threshold"]["auc"] != 1.0
+    assert results(plain_folder)["attack-II-threshold"]["auc"] != 1.0
 
 
 def test_the_shadow_model_is_made_once_a_session(audit_folder: AuditFolder) -> None:
@@ -102,11 +100,11 @@ def fine_tune():
     assert 0 < int(calls[0]) < 12
 
 
-def test_two_recipes_under_one_name_are_two_shadow_models(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAFE, RECIPES, "def test_leak(membership_attack, fine_tune): pass")
+def test_two_recipes_under_one_name_are_two_shadow_models(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, RECIPES, "def test_leak(membership_attack, fine_tune): pass")
     settings = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold")
-    audit_folder.run(*settings, "--privaudit-budget=1").assert_outcomes(passed=2)
-    assert sorted((audit_folder.path / "recipes").read_text().split()) == ["1", "2"]
+    plain_folder.run(*settings, "--privaudit-budget=1").assert_outcomes(passed=2)
+    assert sorted((plain_folder.path / "recipes").read_text().split()) == ["1", "2"]
 
 
 def test_all_that_a_scenario_lacks_is_named_at_once(plain_folder: AuditFolder) -> None:

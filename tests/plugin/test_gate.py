@@ -78,10 +78,9 @@ def test_memorised_members_fail_the_build_in_all_twelve(audit_folder: AuditFolde
     )
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_body_that_asserts_nothing_still_gates_and_says_why(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, GATED)
-    result = audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=0.7")
+def test_a_body_that_asserts_nothing_still_gates_and_says_why(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
+    result = plain_folder.run("-k", "attack-I-threshold", "--privaudit-budget=0.7")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -105,18 +104,17 @@ def test_a_leak_that_is_shown_is_said_to_be(plain_folder: AuditFolder) -> None:
     result.stdout.no_fnmatch_line("*a model that leaks nothing has*")
 
 
-def test_the_gate_speaks_before_the_bodys_own_assertion(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, ASSERTED)
-    result = audit_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
+def test_the_gate_speaks_before_the_bodys_own_assertion(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, ASSERTED)
+    result = plain_folder.run("--privaudit-scenarios=I", "--privaudit-attacks=threshold")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["AUC 1.000 > budget 0.75 (marker)*"])
     result.stdout.no_fnmatch_line("*assert 1.0 <= 0.75*")
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_skip_in_the_body_cannot_hide_a_leak(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, "def test_leak(membership_attack): pytest.skip('not today')")
-    audit_folder.run("-k", "attack-I-threshold").assert_outcomes(failed=1)
+def test_a_skip_in_the_body_cannot_hide_a_leak(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, "def test_leak(membership_attack): pytest.skip('not today')")
+    plain_folder.run("-k", "attack-I-threshold").assert_outcomes(failed=1)
 
 
 def test_an_oblivious_model_passes(audit_folder: AuditFolder) -> None:
@@ -128,11 +126,10 @@ def test_an_oblivious_model_passes(audit_folder: AuditFolder) -> None:
     assert {row["verdict"] for row in results(audit_folder).values()} == {"pass"}
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_green_by_a_weak_ruler_is_an_error_that_says_so(audit_folder: AuditFolder) -> None:
-    audit_folder.write(REMINDED)
+def test_a_green_by_a_weak_ruler_is_an_error_that_says_so(plain_folder: AuditFolder) -> None:
+    plain_folder.write(REMINDED)
     three = ("--privaudit-json=out.json", "--privaudit-queries=3")
-    result = audit_folder.run(*three, "--privaudit-attacks=threshold,distribution")
+    result = plain_folder.run(*three, "--privaudit-attacks=threshold,distribution")
     result.assert_outcomes(errors=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
@@ -142,27 +139,27 @@ def test_a_green_by_a_weak_ruler_is_an_error_that_says_so(audit_folder: AuditFol
             "let combined decide: --privaudit-attacks=threshold,distribution,combined",
         ]
     )
-    document = json.loads((audit_folder.path / "out.json").read_text())
+    document = json.loads((plain_folder.path / "out.json").read_text())
     (audit,) = document["audits"]
     assert audit["results"] == []
     assert audit["validity"]["stronger"]["attack-I-combined"]["interval"]["low"] > 0.7
-    decided = audit_folder.run("--privaudit-queries=3", "--privaudit-attacks=threshold,combined")
+    decided = plain_folder.run("--privaudit-queries=3", "--privaudit-attacks=threshold,combined")
     decided.assert_outcomes(passed=1, failed=1)
 
 
-def test_a_budget_of_exactly_the_auc_passes(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, GATED)
-    audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(passed=1)
+def test_a_budget_of_exactly_the_auc_passes(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
+    plain_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(passed=1)
 
 
-def test_expected_leaks_do_not_hide_other_failures(audit_folder: AuditFolder) -> None:
+def test_expected_leaks_do_not_hide_other_failures(plain_folder: AuditFolder) -> None:
     xfail = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=True)"
-    audit_folder.write(LEAKING, xfail, GATED)
-    audit_folder.run("-k", "attack-I-threshold").assert_outcomes(xfailed=1)
-    audit_folder.write(LEAKING, xfail, "def test_leak(membership_attack): raise RuntimeError")
-    audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
-    audit_folder.write(SAFE, xfail, GATED)
-    audit_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
+    plain_folder.write(LEAKING, xfail, GATED)
+    plain_folder.run("-k", "attack-I-threshold").assert_outcomes(xfailed=1)
+    plain_folder.write(LEAKING, xfail, "def test_leak(membership_attack): raise RuntimeError")
+    plain_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
+    plain_folder.write(SAFE, xfail, GATED)
+    plain_folder.run("-k", "attack-I-threshold", "--privaudit-budget=1").assert_outcomes(failed=1)
 
 
 def test_a_fixture_that_stands_in_for_the_attack_is_no_pass(plain_folder: AuditFolder) -> None:

@@ -13,15 +13,15 @@ PICKED = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold,distribution
 
 
 def test_releases_are_added_listed_and_their_step_is_named(
-    audit_folder: AuditFolder, capsys: pytest.CaptureFixture[str]
+    plain_folder: AuditFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = audit_folder.path / "history"
+    path = plain_folder.path / "history"
     flag = f"--privaudit-history={path}"
-    audit_folder.write("N = 40", SAFE, GATED)
+    plain_folder.write("N = 40", SAFE, GATED)
     for _ in range(2):
-        assert audit_folder.run(*PICKED, flag, "--privaudit-budget=0.7").ret == 0
-    audit_folder.write("N = 40", LEAKING, GATED)
-    assert audit_folder.run(*PICKED, flag, "--privaudit-budget=0.7").ret == 1
+        assert plain_folder.run(*PICKED, flag, "--privaudit-budget=0.7").ret == 0
+    plain_folder.write("N = 40", LEAKING, GATED)
+    assert plain_folder.run(*PICKED, flag, "--privaudit-budget=0.7").ret == 1
     entries = read_history(path)
     assert [entry.verdict for entry in entries] == ["pass", "pass", "fail"]
     assert all(len(entry.results) == 2 for entry in entries)
@@ -76,15 +76,14 @@ def test_a_part_of_an_audit_says_so_and_is_no_release(plain_folder: AuditFolder)
 
 
 @pytest.mark.parametrize(("model", "status"), [(SAFE, 0), (LEAKING, 1)], ids=["safe", "leaking"])
-@pytest.mark.nightly_under_xdist
 def test_a_folder_that_cannot_be_added_to_turns_no_verdict(
-    audit_folder: AuditFolder, model: str, status: int
+    plain_folder: AuditFolder, model: str, status: int
 ) -> None:
-    path = audit_folder.path / "history"
+    path = plain_folder.path / "history"
     path.write_text("mine")
-    audit_folder.write(model, GATED)
+    plain_folder.write(model, GATED)
     budget = "--privaudit-budget=0.9"
-    result = audit_folder.run(*PICKED, f"--privaudit-history={path}", budget)
+    result = plain_folder.run(*PICKED, f"--privaudit-history={path}", budget)
     assert result.ret == status
     result.stdout.fnmatch_lines(["history */history: nothing was added *"])
     assert path.read_text() == "mine"

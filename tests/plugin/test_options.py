@@ -14,18 +14,17 @@ def test_leak(membership_attack):
 """
 
 
-@pytest.mark.nightly_under_xdist
-def test_budget_sources_marker_over_command_line_over_ini(audit_folder: AuditFolder) -> None:
-    audit_folder.pytester.makeini(
+def test_budget_sources_marker_over_command_line_over_ini(plain_folder: AuditFolder) -> None:
+    plain_folder.pytester.makeini(
         "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\nprivaudit_budget = 0.9\n"
     )
-    audit_folder.write(LEAKING, GATED)
+    plain_folder.write(LEAKING, GATED)
     picked = ["-k", "attack-I-threshold"]
-    audit_folder.run(*picked).stdout.fnmatch_lines(["AUC 1.000 > budget 0.9 (ini)*"])
-    given = audit_folder.run(*picked, "--privaudit-budget=0.8")
+    plain_folder.run(*picked).stdout.fnmatch_lines(["AUC 1.000 > budget 0.9 (ini)*"])
+    given = plain_folder.run(*picked, "--privaudit-budget=0.8")
     given.stdout.fnmatch_lines(["AUC 1.000 > budget 0.8 (command line)*"])
-    audit_folder.write(LEAKING, ASSERTED)
-    marked = audit_folder.run(*picked, "--privaudit-budget=0.8")
+    plain_folder.write(LEAKING, ASSERTED)
+    marked = plain_folder.run(*picked, "--privaudit-budget=0.8")
     marked.stdout.fnmatch_lines(["AUC 1.000 > budget 0.75 (marker)*"])
 
 
@@ -76,9 +75,9 @@ def test_a_bad_ini_value_is_a_usage_error(plain_folder: AuditFolder) -> None:
         pytest.param("0.6, 0.7", "takes one positional argument"),
     ],
 )
-def test_bad_markers_are_usage_errors(audit_folder: AuditFolder, marker: str, said: str) -> None:
-    audit_folder.write(SAFE, f"@pytest.mark.privacy_budget({marker})", GATED)
-    result = audit_folder.run()
+def test_bad_markers_are_usage_errors(plain_folder: AuditFolder, marker: str, said: str) -> None:
+    plain_folder.write(SAFE, f"@pytest.mark.privacy_budget({marker})", GATED)
+    result = plain_folder.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert said in result.stderr.str()
     assert "test_model.py::test_leak" in result.stderr.str()
@@ -92,15 +91,13 @@ def test_leak(kind, membership_attack):
 """
 
 
-@pytest.mark.nightly_under_xdist
 def test_the_marker_of_a_parameter_is_closer_than_that_of_the_test(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(LEAKING, PARAMETRIZED.format(marker="0.7"))
-    audit_folder.run().stdout.fnmatch_lines(["AUC 1.000 > budget 0.7 (marker)*"])
+    plain_folder.write(LEAKING, PARAMETRIZED.format(marker="0.7"))
+    plain_folder.run().stdout.fnmatch_lines(["AUC 1.000 > budget 0.7 (marker)*"])
 
 
-@pytest.mark.nightly_under_xdist
 @pytest.mark.parametrize(
     ("marker", "said"),
     [
@@ -109,10 +106,10 @@ def test_the_marker_of_a_parameter_is_closer_than_that_of_the_test(
     ],
 )
 def test_a_parameter_cannot_ask_for_results_that_its_test_has_no_items_for(
-    audit_folder: AuditFolder, marker: str, said: str
+    plain_folder: AuditFolder, marker: str, said: str
 ) -> None:
-    audit_folder.write(LEAKING, PARAMETRIZED.format(marker=marker))
-    result = audit_folder.run()
+    plain_folder.write(LEAKING, PARAMETRIZED.format(marker=marker))
+    result = plain_folder.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*asks for other results than the test has items for: {said}"])
 

@@ -72,10 +72,10 @@ def log(folder: AuditFolder, name: str = "asked.log") -> list[str]:
 
 
 def test_the_plan_alone_counts_over_scenarios_and_tests_and_runs_nothing(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(LOGGING, GATED, "def test_again(membership_attack): pass")
-    result = audit_folder.run("--privaudit-plan")
+    plain_folder.write(LOGGING, GATED, "def test_again(membership_attack): pass")
+    result = plain_folder.run("--privaudit-plan")
     assert result.ret == pytest.ExitCode.OK
     result.assert_outcomes()
     # 12+12 samples of the target for I and III, and again with other words for II and IV; the
@@ -87,30 +87,29 @@ def test_the_plan_alone_counts_over_scenarios_and_tests_and_runs_nothing(
             "  shadow_model of test_model.py::test_leak: 48 to generate, 0 in the store",
         ]
     )
-    assert log(audit_folder) == []
+    assert log(plain_folder) == []
 
 
-@pytest.mark.nightly_under_xdist
 def test_a_plan_does_not_count_what_is_stored_and_a_run_makes_none(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(LOGGING, GATED)
+    plain_folder.write(LOGGING, GATED)
     some = ["--privaudit-scenarios=I,II", "--privaudit-attacks=threshold", "--privaudit-budget=1"]
-    first = audit_folder.run(*some, "--privaudit-scenarios=I")
+    first = plain_folder.run(*some, "--privaudit-scenarios=I")
     first.stdout.no_fnmatch_line("privaudit: * images to generate*")
-    plan = audit_folder.run(*some, "--privaudit-plan")
+    plan = plain_folder.run(*some, "--privaudit-plan")
     plan.stdout.fnmatch_lines(["privaudit: 24 images to generate, 24 in the store, about*"])
-    both = audit_folder.run(*some)
+    both = plain_folder.run(*some)
     both.assert_outcomes(passed=2)
-    assert len(log(audit_folder)) == len(set(log(audit_folder))) == 48
-    assert len(log(audit_folder, "captioned.log")) == 24
-    again = audit_folder.run(*some, "--privaudit-plan")
+    assert len(log(plain_folder)) == len(set(log(plain_folder))) == 48
+    assert len(log(plain_folder, "captioned.log")) == 24
+    again = plain_folder.run(*some, "--privaudit-plan")
     again.stdout.fnmatch_lines(
         ["privaudit: 0 images to generate, 48 in the store, nothing to wait for"]
     )
-    assert audit_folder.run(*some).ret == 0
-    assert len(log(audit_folder)) == 48
-    assert len(log(audit_folder, "captioned.log")) == 24
+    assert plain_folder.run(*some).ret == 0
+    assert len(log(plain_folder)) == 48
+    assert len(log(plain_folder, "captioned.log")) == 24
 
 
 @pytest.mark.slow
@@ -172,13 +171,13 @@ def test_a_project_cannot_switch_its_audits_off_for_good(plain_folder: AuditFold
 
 
 def test_a_log_shows_rate_and_time_left(
-    audit_folder: AuditFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain_folder: AuditFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Tests run beside others, whose folders in /tmp are no business of this one.
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    audit_folder.pytester.makeconftest(EAGER)
-    audit_folder.write(LOGGING, GATED)
-    result = audit_folder.run(
+    plain_folder.pytester.makeconftest(EAGER)
+    plain_folder.write(LOGGING, GATED)
+    result = plain_folder.run(
         "--privaudit-scenarios=I", "--privaudit-batch-size=4", "--privaudit-budget=1"
     )
     result.stdout.re_match_lines(
@@ -192,9 +191,9 @@ def test_a_log_shows_rate_and_time_left(
 
 
 def test_a_run_makes_each_fixture_once(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(
+    plain_folder.write(
         LEAKING,
         """
 import pytest
@@ -219,24 +218,24 @@ def test_leak(membership_attack, tmp_path):
     note("body")
 """,
     )
-    result = audit_folder.run("-k", "attack-I-threshold")
+    result = plain_folder.run("-k", "attack-I-threshold")
     result.assert_outcomes(failed=1)
-    made = log(audit_folder, "made.log")
-    if not audit_folder.workers:
+    made = log(plain_folder, "made.log")
+    if not plain_folder.workers:
         assert made == ["session", "test", "body", "test over", "session over"]
     assert made.count("body") == 1
     assert made.count("session") == made.count("session over")
 
 
 def test_a_fixture_that_fails_fails_its_tests_and_not_the_session(
-    audit_folder: AuditFolder,
+    plain_folder: AuditFolder,
 ) -> None:
-    audit_folder.write(
+    plain_folder.write(
         "@pytest.fixture(scope='session')\ndef target_model(): raise OSError('no such model')",
         GATED,
         "def test_other(): pass",
     )
-    result = audit_folder.run("--privaudit-scenarios=I")
+    result = plain_folder.run("--privaudit-scenarios=I")
     result.assert_outcomes(errors=3, passed=1)
     result.stdout.fnmatch_lines(["*OSError: no such model*"])
 

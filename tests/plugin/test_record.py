@@ -29,10 +29,10 @@ def audits(folder: AuditFolder) -> dict[str, AuditRecord]:
     return {audit.name: audit for audit in read_session(folder.path / "out.json").audits}
 
 
-def test_one_test_with_two_models_is_two_audits(audit_folder: AuditFolder) -> None:
-    audit_folder.write(TWO_MODELS)
-    result = audit_folder.run(*ONE)
-    found = audits(audit_folder)
+def test_one_test_with_two_models_is_two_audits(plain_folder: AuditFolder) -> None:
+    plain_folder.write(TWO_MODELS)
+    result = plain_folder.run(*ONE)
+    found = audits(plain_folder)
     assert list(found) == ["test_model.py::test_leak[leaking]", "test_model.py::test_leak[safe]"]
     leaking, safe = found.values()
     assert leaking.parameters == {"target_model": "leaking"}
@@ -73,7 +73,6 @@ def target_model():
 @pytest.mark.parametrize(
     ("fixture", "name"), [(ANOTHER_MODEL, "target_model"), (OTHER_MEMBERS, "members")]
 )
-@pytest.mark.quick_under_xdist
 def test_one_audit_is_of_one_model_and_its_sets(
     audit_folder: AuditFolder, fixture: str, name: str
 ) -> None:
@@ -86,12 +85,11 @@ def test_one_audit_is_of_one_model_and_its_sets(
     assert audit_folder.run(*flags, "--privaudit-attacks=threshold").ret == 0
 
 
-@pytest.mark.nightly_under_xdist
-def test_provenance_is_what_ran(audit_folder: AuditFolder) -> None:
+def test_provenance_is_what_ran(plain_folder: AuditFolder) -> None:
     began = datetime.now(UTC)
-    audit_folder.write(LEAKING, GATED)
-    audit_folder.run("--privaudit-json=out.json", "--privaudit-attacks=threshold,distribution")
-    (audit,) = audits(audit_folder).values()
+    plain_folder.write(LEAKING, GATED)
+    plain_folder.run("--privaudit-json=out.json", "--privaudit-attacks=threshold,distribution")
+    (audit,) = audits(plain_folder).values()
     ran = audit.provenance
     assert audit.complete
     assert ran is not None
@@ -133,8 +131,8 @@ def test_provenance_is_what_ran(audit_folder: AuditFolder) -> None:
     assert audit.settings["sources"]["seed"] == "default"
 
 
-def test_a_second_session_generates_nothing_and_says_so(audit_folder: AuditFolder) -> None:
-    audit_folder.write(
+def test_a_second_session_generates_nothing_and_says_so(plain_folder: AuditFolder) -> None:
+    plain_folder.write(
         """
 @pytest.fixture(scope="session")
 def target_model(members):
@@ -146,8 +144,8 @@ def target_model(members):
     )
     generated = []
     for _ in range(2):
-        audit_folder.run(*ONE)
-        (audit,) = audits(audit_folder).values()
+        plain_folder.run(*ONE)
+        (audit,) = audits(plain_folder).values()
         assert audit.provenance is not None
         generated.append((audit.provenance.images.generated, audit.provenance.images.reused))
     assert generated == [(24, 0), (0, 24)]
@@ -163,18 +161,17 @@ def test_an_encoder_given_as_a_fixture_is_the_one_recorded(plain_folder: AuditFo
     assert audit.settings["without_effect"][0] == "encoder"
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_skipped_scenario_is_said_and_widens_no_bound(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAFE, GATED)
+def test_a_skipped_scenario_is_said_and_widens_no_bound(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
     arguments = ("--privaudit-attacks=threshold", "--privaudit-json=out.json")
-    audit_folder.run(*arguments, "--privaudit-scenarios=I,II")
-    both = audits(audit_folder)["test_model.py::test_leak"].results[0]
-    text = (audit_folder.path / "test_model.py").read_text()
+    plain_folder.run(*arguments, "--privaudit-scenarios=I,II")
+    both = audits(plain_folder)["test_model.py::test_leak"].results[0]
+    text = (plain_folder.path / "test_model.py").read_text()
     start = text.index('@pytest.fixture(scope="session")\ndef captioner')
     end = text.index('@pytest.fixture(scope="session")\ndef shadow_members')
-    (audit_folder.path / "test_model.py").write_text(text[:start] + text[end:])
-    audit_folder.run(*arguments, "--privaudit-scenarios=I,II")
-    audit = audits(audit_folder)["test_model.py::test_leak"]
+    (plain_folder.path / "test_model.py").write_text(text[:start] + text[end:])
+    plain_folder.run(*arguments, "--privaudit-scenarios=I,II")
+    audit = audits(plain_folder)["test_model.py::test_leak"]
     assert [r.name for r in audit.results] == ["attack-I-threshold"]
     (missing,) = audit.not_completed
     assert (missing.name, missing.outcome) == ("attack-II-threshold", "skipped")

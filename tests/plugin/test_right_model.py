@@ -24,20 +24,19 @@ OTHER_THAN_BASE = SAME_AS_BASE.replace(
 )
 
 
-def test_a_target_that_draws_what_its_base_draws_is_invalid(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAME_AS_BASE, GATED)
-    result = audit_folder.run(*ONE, "--privaudit-budget=1")
+def test_a_target_that_draws_what_its_base_draws_is_invalid(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAME_AS_BASE, GATED)
+    result = plain_folder.run(*ONE, "--privaudit-budget=1")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["the target draws exactly what its base model draws*"])
-    (audit,) = read_session(audit_folder.path / "out.json").audits
+    (audit,) = read_session(plain_folder.path / "out.json").audits
     assert [item.outcome for item in audit.not_completed] == ["invalid"]
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_target_that_draws_something_else_is_audited(audit_folder: AuditFolder) -> None:
-    audit_folder.write(OTHER_THAN_BASE, GATED)
-    audit_folder.run(*ONE, "--privaudit-budget=1").assert_outcomes(passed=1)
-    (audit,) = read_session(audit_folder.path / "out.json").audits
+def test_a_target_that_draws_something_else_is_audited(plain_folder: AuditFolder) -> None:
+    plain_folder.write(OTHER_THAN_BASE, GATED)
+    plain_folder.run(*ONE, "--privaudit-budget=1").assert_outcomes(passed=1)
+    (audit,) = read_session(plain_folder.path / "out.json").audits
     assert audit.provenance is not None
     assert audit.provenance.models["base_model"]["class"].endswith("ObliviousTarget")
 
@@ -114,11 +113,10 @@ def test_a_sequential_audit_looks_at_its_answers_too(plain_folder: AuditFolder) 
     result.stdout.fnmatch_lines(["* of 12 answers of target_model are of one colour"])
 
 
-@pytest.mark.nightly_under_xdist
-def test_pictures_are_counted_in_the_record(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, GATED)
-    audit_folder.run(*ONE)
-    (audit,) = read_session(audit_folder.path / "out.json").audits
+def test_pictures_are_counted_in_the_record(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
+    plain_folder.run(*ONE)
+    (audit,) = read_session(plain_folder.path / "out.json").audits
     assert audit.validity is not None
     assert {name: (a.n, a.flat, a.repeated) for name, a in audit.validity.answers.items()} == {
         "target_model by caption, calibration": (12, 0, 0),

@@ -8,27 +8,26 @@ from privaudit import SessionRecord
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 
 
-def test_strict_turns_missing_ingredients_red(audit_folder: AuditFolder) -> None:
-    audit_folder.write_minimal()
-    result = audit_folder.run(
+def test_strict_turns_missing_ingredients_red(plain_folder: AuditFolder) -> None:
+    plain_folder.write_minimal()
+    result = plain_folder.run(
         "--privaudit-scenarios=II", "--privaudit-attacks=threshold", "--privaudit-strict"
     )
     result.assert_outcomes(errors=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_strict_turns_a_session_without_results_red(audit_folder: AuditFolder) -> None:
-    audit_folder.pytester.makepyfile(test_other="def test_it(): pass")
-    result = audit_folder.run("--privaudit-strict")
+def test_strict_turns_a_session_without_results_red(plain_folder: AuditFolder) -> None:
+    plain_folder.pytester.makepyfile(test_other="def test_it(): pass")
+    result = plain_folder.run("--privaudit-strict")
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["0 audits were completed, and --privaudit-strict asks for*"])
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_marked_skip_of_everything_is_red_under_strict(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAFE, "@pytest.mark.skip", GATED)
-    assert audit_folder.run("--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
+def test_a_marked_skip_of_everything_is_red_under_strict(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, "@pytest.mark.skip", GATED)
+    assert plain_folder.run("--privaudit-strict").ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_setup_show_runs_audits_as_ever(plain_folder: AuditFolder) -> None:
@@ -79,11 +78,10 @@ def test_a_crashed_worker_is_never_green(pytester: pytest.Pytester) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.nightly_under_xdist
-def test_a_json_file_that_cannot_be_written_is_red(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAFE, GATED)
-    (audit_folder.path / "file").write_text("in the way")
-    result = audit_folder.run(
+def test_a_json_file_that_cannot_be_written_is_red(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
+    (plain_folder.path / "file").write_text("in the way")
+    result = plain_folder.run(
         "-k", "attack-I-threshold", "--privaudit-budget=1", "--privaudit-json=file/out.json"
     )
     result.assert_outcomes(passed=1)
@@ -91,7 +89,6 @@ def test_a_json_file_that_cannot_be_written_is_red(audit_folder: AuditFolder) ->
     result.stdout.fnmatch_lines(["file/out.json could not be written*"])
 
 
-@pytest.mark.quick_under_xdist
 def test_a_test_whose_id_looks_like_an_audits_is_none(audit_folder: AuditFolder) -> None:
     """The controller of xdist knows ids alone; this project's own suite was red for it."""
     audit_folder.pytester.makepyfile(

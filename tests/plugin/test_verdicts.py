@@ -43,15 +43,14 @@ def non_members(coin_split):
 """
 
 
-@pytest.mark.nightly_under_xdist
-def test_certify_does_not_pass_what_it_cannot_tell(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAFE, GATED)
-    result = audit_folder.run(*ONE, "--privaudit-gate=certify")
+def test_certify_does_not_pass_what_it_cannot_tell(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
+    result = plain_folder.run(*ONE, "--privaudit-gate=certify")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["AUC 0.* [[]0.*] straddles budget 0.6 (default): attack-III by threshold is undecided*"]
     )
-    row = results(audit_folder)["attack-III-threshold"]
+    row = results(plain_folder)["attack-III-threshold"]
     assert (row["verdict"], row["supported"]) == ("inconclusive", False)
 
 
@@ -62,10 +61,9 @@ def test_evidence_passes_what_it_cannot_tell(plain_folder: AuditFolder) -> None:
     plain_folder.run(*evidence, "--privaudit-sequential").assert_outcomes(passed=1)
 
 
-@pytest.mark.nightly_under_xdist
-def test_evidence_fails_on_the_lower_bound(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, GATED)
-    result = audit_folder.run(*ONE, "--privaudit-gate=evidence")
+def test_evidence_fails_on_the_lower_bound(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
+    result = plain_folder.run(*ONE, "--privaudit-gate=evidence")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["AUC 1.000, at least 0.779 > budget 0.6 (default)*"])
 
@@ -91,10 +89,10 @@ def test_evidence_is_not_green_where_no_model_could_be_red(plain_folder: AuditFo
     alone.stdout.fnmatch_lines(["AUC 1.000, at least 0.607 > budget 0.6 (default)*"])
 
 
-def test_a_sequential_audit_stops_when_it_can_decide(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, GATED)
+def test_a_sequential_audit_stops_when_it_can_decide(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, GATED)
     arguments = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold,distribution"]
-    result = audit_folder.run(
+    result = plain_folder.run(
         *arguments,
         "--privaudit-sequential",
         "--privaudit-batch-size=4",
@@ -102,13 +100,13 @@ def test_a_sequential_audit_stops_when_it_can_decide(audit_folder: AuditFolder) 
         "--privaudit-json=o.json",
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    found = results(audit_folder, "o.json")
+    found = results(plain_folder, "o.json")
     first = next(iter(found.values()))
     assert first["verdict"] == "fail"
     assert first["sequential"]["n_pairs"] < 12
     assert first["sequential"]["path"][-1]["low"] >= 0.55
     assert first["n_queries"] < 24 + 24
-    if not audit_folder.workers:  # two workers may decide at the same time
+    if not plain_folder.workers:  # two workers may decide at the same time
         result.assert_outcomes(failed=1, skipped=1)
         result.stdout.fnmatch_lines(
             ["*already decided: attack-III-threshold failed after * of 12 pairs; nothing more*"]
@@ -129,21 +127,20 @@ def target_model(request, members):
     result.stdout.fnmatch_lines(["*AUC *straddles budget 0.6 (default)*"])
 
 
-def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAFE, GATED)
-    result = audit_folder.run(*ONE, "--privaudit-sequential")
+def test_a_sequential_audit_that_runs_out_of_pairs_is_not_green(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, GATED)
+    result = plain_folder.run(*ONE, "--privaudit-sequential")
     result.assert_outcomes(failed=1)
-    assert results(audit_folder)["attack-III-threshold"]["verdict"] == "inconclusive"
+    assert results(plain_folder)["attack-III-threshold"]["verdict"] == "inconclusive"
 
 
-@pytest.mark.nightly_under_xdist
-def test_sets_from_two_sources_are_an_invalid_audit(audit_folder: AuditFolder) -> None:
-    audit_folder.write(SAFE, FOREIGN, GATED)
-    result = audit_folder.run(*ONE)
+def test_sets_from_two_sources_are_an_invalid_audit(plain_folder: AuditFolder) -> None:
+    plain_folder.write(SAFE, FOREIGN, GATED)
+    result = plain_folder.run(*ONE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["blind AUC * (at least *) > 0.55: members are told*"])
     result.stdout.fnmatch_lines(["invalid: attack-III-threshold: blind AUC*"])
-    document = json.loads((audit_folder.path / "out.json").read_text())
+    document = json.loads((plain_folder.path / "out.json").read_text())
     (audit,) = document["audits"]
     assert audit["not_completed"][0]["outcome"] == "invalid"
     # What was found out is written down too.
@@ -162,9 +159,9 @@ def test_leak(membership_attack):
     assert plain_folder.run(*ONE).ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_claim_that_the_attack_disproves_fails(audit_folder: AuditFolder) -> None:
-    audit_folder.write(LEAKING, COINS, CLAIMED)
-    result = audit_folder.run(*ONE)
+def test_a_claim_that_the_attack_disproves_fails(plain_folder: AuditFolder) -> None:
+    plain_folder.write(LEAKING, COINS, CLAIMED)
+    result = plain_folder.run(*ONE)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["epsilon >= * > claimed 0.2 at delta 0.001: attack-III distinguishes*"]

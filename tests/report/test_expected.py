@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
 from tests.parts.documents import read_session
 
@@ -11,7 +9,6 @@ XFAIL = "@pytest.mark.xfail(raises=privaudit.PrivacyBudgetExceeded, strict=False
 ARGUMENTS = ("--privaudit-json=out.json", "--privaudit-scenarios=I,III")
 
 
-@pytest.mark.quick_under_xdist
 def test_the_record_has_which_failures_were_expected(audit_folder: AuditFolder) -> None:
     one = ("--privaudit-attacks=threshold", *ARGUMENTS)
     audit_folder.write(LEAKING, XFAIL, GATED)

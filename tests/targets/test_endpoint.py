@@ -44,25 +44,24 @@ def test_a_dialect_draws_what_the_model_behind_it_draws(service: Service, dialec
     "dialect",
     [d if d == "openai" else pytest.param(d, marks=pytest.mark.slow) for d in DIALECTS],
 )
-@pytest.mark.nightly_under_xdist
 def test_an_audit_over_http_pays_once(
-    audit_folder: AuditFolder, service: Service, dialect: str
+    plain_folder: AuditFolder, service: Service, dialect: str
 ) -> None:
-    audit_folder.write(fixture(code(service, dialect)), GATED)
-    ran = audit_folder.run(*ONE, "--privaudit-json=out.json")
+    plain_folder.write(fixture(code(service, dialect)), GATED)
+    ran = plain_folder.run(*ONE, "--privaudit-json=out.json")
     ran.assert_outcomes(passed=1)
     assert len(service.answered) == 24 + EXTRA
-    [audit] = read_session(audit_folder.path / "out.json").audits
+    [audit] = read_session(plain_folder.path / "out.json").audits
     assert audit.validity is not None
     assert audit.provenance is not None
     assert audit.validity.conduct["target_model"].seeds_honoured is True
     assert audit.provenance.models["target_model"]["version"] == "1"
     assert any("had the model of version '1' behind it" in note for note in audit.notes)
-    again = audit_folder.run(*ONE)
+    again = plain_folder.run(*ONE)
     again.assert_outcomes(passed=1)
     assert len(service.answered) == 24 + EXTRA + 1  # whether it is still the same model
-    audit_folder.write(fixture(code(service, dialect, version="2")), GATED)
-    audit_folder.run(*ONE).assert_outcomes(passed=1)
+    plain_folder.write(fixture(code(service, dialect, version="2")), GATED)
+    plain_folder.run(*ONE).assert_outcomes(passed=1)
     assert len(service.answered) == 2 * (24 + EXTRA) + 1
 
 

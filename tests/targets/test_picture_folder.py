@@ -92,31 +92,30 @@ def queries(ids: list[str], m: int = 2, folder: Path | None = None) -> list[Any]
     return asked
 
 
-@pytest.mark.nightly_under_xdist
 @pytest.mark.slow
 def test_a_model_that_cannot_be_called_is_audited_in_all_scenarios(
-    audit_folder: AuditFolder, emoji: dict[str, list[Any]]
+    plain_folder: AuditFolder, emoji: dict[str, list[Any]]
 ) -> None:
-    audit_folder.write(FOLDERS, GATED)
+    plain_folder.write(FOLDERS, GATED)
     args = ("--privaudit-attacks=threshold", "--privaudit-queries=2", "--privaudit-budget=0.9")
     # A plan, or an audit, without a list says what writes it.
-    early = audit_folder.run(*args)
+    early = plain_folder.run(*args)
     early.assert_outcomes(errors=4)
     early.stdout.fnmatch_lines(["*privaudit queries AUDIT_FILE*"])
     done = command(
-        audit_folder.path, "test_model.py", "--privaudit-queries=2", *audit_folder.workers
+        plain_folder.path, "test_model.py", "--privaudit-queries=2", *plain_folder.workers
     )
     assert done.returncode == 0, done.stdout + done.stderr
     # 24 of captions and 24 of a captioner's words, twice each; the shadow folder's likewise.
     assert "96 pictures, of which 96 are still to be drawn" in done.stdout
-    lines = (audit_folder.path / "pictures/queries.jsonl").read_text().splitlines()
+    lines = (plain_folder.path / "pictures/queries.jsonl").read_text().splitlines()
     assert len(lines) == len({json.loads(line)["file"] for line in lines}) == 96
     for folder, role in (("pictures", "member"), ("shadow-pictures", "shadow_member")):
         known = {sample.caption: sample for sample in emoji[role][:12]}
-        assert draw(audit_folder.path / folder, known) == 96
-    ran = audit_folder.run(*args, "--privaudit-json=out.json")
+        assert draw(plain_folder.path / folder, known) == 96
+    ran = plain_folder.run(*args, "--privaudit-json=out.json")
     ran.assert_outcomes(failed=4)  # over the budget, each of them
-    [audit] = read_session(audit_folder.path / "out.json").audits
+    [audit] = read_session(plain_folder.path / "out.json").audits
     assert [result.auc for result in audit.results] == [1.0] * 4
     assert audit.validity is not None
     assert {c.seeds_honoured for c in audit.validity.conduct.values()} == {None}
@@ -126,7 +125,7 @@ def test_a_model_that_cannot_be_called_is_audited_in_all_scenarios(
     ran.stdout.fnmatch_lines(["target_model: its pictures were drawn elsewhere*"])
     assert audit.provenance is not None
     assert audit.provenance.models["target_model"]["pictures"] == 96
-    planned = audit_folder.run(*args, "--privaudit-plan", "--privaudit-store=none")
+    planned = plain_folder.run(*args, "--privaudit-plan", "--privaudit-store=none")
     planned.stdout.fnmatch_lines(["*target_model of *: the 96 images of * are only read"])
 
 
