@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from privaudit.errors import BaselineError
+from privaudit.files import MAX_TEXT, parse_json, read_bytes
 from privaudit.record.values import Counts, Interval, NearCopies, OperatingPoint, Value
 
 if TYPE_CHECKING:
@@ -250,11 +251,11 @@ def read_baseline(path: Path, key: str, audit: str) -> Baseline:
     """
     again = f"restore it (git checkout {path}), or remove it and write a new one"
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
-    except (OSError, ValueError) as error:
+        raw = read_bytes(path, MAX_TEXT)[1]
+    except OSError as error:
         msg = f"baseline {path} cannot be read ({error}): {again}"
         raise BaselineError(msg) from error
+    content = parse_json(raw, f"baseline {path}", BaselineError, way_out=again)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != BASELINE_VERSION:
         msg = (

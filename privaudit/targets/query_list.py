@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import GeneratorError, PrivauditError, StoreError
+from privaudit.files import parse_json, read_bytes
 from privaudit.samples.sources.files import inside
 from privaudit.targets.queries import portable_seed
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LISTS", "ListedQuery", "listed", "read_list", "write_lists"]
 
+MAX_LIST = 2**27
+"""Bytes of a list that are read."""
 LISTS = ("queries.jsonl", "queries.csv")
 """Files of the list, alike: the first is read again, the second is for whoever draws."""
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(?<!\.)")
@@ -141,7 +144,7 @@ def read_list(folder: Path) -> list[ListedQuery]:
     """
     path = folder / LISTS[0]
     try:
-        lines = path.read_bytes().decode().split("\n")
+        lines = read_bytes(path, MAX_LIST)[1].decode().split("\n")
     except (OSError, UnicodeError) as error:
         msg = (
             f"{path}, the list of what was to be drawn, cannot be read "
@@ -154,7 +157,8 @@ def read_list(folder: Path) -> list[ListedQuery]:
         if not line.strip():
             continue
         try:
-            rows.append(_row(folder, json.loads(line), f"line {number} of {path}"))
+            row = parse_json(line, f"line {number}", GeneratorError)
+            rows.append(_row(folder, row, f"line {number} of {path}"))
         except (ValueError, TypeError, PrivauditError) as error:
             msg = (
                 f"line {number} of {path} is no query ({error}): `privaudit queries AUDIT_FILE` "
@@ -172,7 +176,7 @@ def _row(folder: Path, given: Any, where: str) -> ListedQuery:
     kinds = {"file": str, "id": str, "repetition": int, "seed": int, "prompt": str}
     wrong = [name for name, kind in kinds.items() if type(given[name]) is not kind]
     if wrong:
-        msg = f"{wrong[0]} is {given[wrong[0]]!r}"
+        msg = f"{wrong[0]} is a {type(given[wrong[0]]).__name__}"
         raise ValueError(msg)
     inside(folder, row.file, where)
     return row

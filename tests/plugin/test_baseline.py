@@ -206,7 +206,7 @@ DAMAGE: dict[str, tuple[Any, str]] = {
     "edited": (lambda c: json.dumps(c | {"verdict": "fail"}), "was changed by hand*"),
     "schema": (lambda c: json.dumps(c | {"schema_version": 9}), "has schema version 9*"),
     "audit": (None, "is of *, not of *"),
-    "truncated": (lambda c: json.dumps(c)[:-40], "cannot be read *"),
+    "truncated": (lambda c: json.dumps(c)[:-40], "is not JSON *"),
 }
 
 
