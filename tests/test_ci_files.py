@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_each_step_installs_or_calls_the_script(file: str) -> None:
     calls = [re.fullmatch(r"bash docs/ci/audit\.sh (\w+)", line) for line in commands(file)]
     assert {call[1] for call in calls if call} == {"push", "compare", "certify"}
     assert [line for line, call in zip(commands(file), calls, strict=True) if not call] == [
-        'pip install "privaudit[demo]"'
+        'pip install "$PRIVAUDIT"'
     ]
     text = (CI / file).read_text(encoding="utf-8")
     # What the script writes is what is kept; what it stores is what is cached.
@@ -56,6 +57,36 @@ def test_each_step_installs_or_calls_the_script(file: str) -> None:
 def test_the_files_fit_the_schemas_of_their_services(file: str, schema: str) -> None:
     check = str(Path(sys.executable).with_name("check-jsonschema"))
     subprocess.run([check, "--builtin-schema", schema, str(CI / file)], check=True)
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_our_own_workflows_are_well_formed_and_pinned(file: Path) -> None:
+    check = str(Path(sys.executable).with_name("check-jsonschema"))
+    schema = ["--builtin-schema", "vendor.github-workflows"]
+    subprocess.run([check, *schema, str(file)], check=True)
+    used = re.findall(r"uses: (.*)$", file.read_text(encoding="utf-8"), re.M)
+    assert used
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v[\d.]+", one) for one in used)
+    jobs = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert jobs["permissions"] == {}
+    environments = {
+        row["environment"]
+        for job in jobs["jobs"].values()
+        for row in job.get("strategy", {}).get("matrix", {}).get("include", [])
+    }
+    listed = re.findall(r"^env_list = (.*)$", (ROOT / "tox.ini").read_text(), re.M)[0].split(", ")
+    named = re.findall(r"^\[testenv:(.*)\]$", (ROOT / "tox.ini").read_text(), re.M)
+    assert environments <= {*listed, *named}
+
+
+def test_the_files_for_people_name_one_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["version"] == project["version"]
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_actionlint_has_nothing_to_say() -> None:

@@ -132,7 +132,7 @@ def _power_lines(n_members: int, n_non_members: int) -> list[str]:
         return f"{total:,} + {total:,}" if each else "over 10 million"
 
     few = least_for_a_verdict(BUDGET, k).to_fail
-    rate = false_red_rate(*evaluated, BUDGET, k) if min(evaluated) else 1.0
+    rate = false_red_rate(*evaluated, BUDGET, k, two_sided=True) if min(evaluated) else 1.0
     if min(evaluated) < few:
         why = f"decide nothing, and fewer than {sizes(few)} never can"
     elif rate > RATE:

@@ -197,7 +197,7 @@ def test_a_name_on_the_hub_is_loaded_from_it(
         (6, ["warning: 6 + 6 samples decide nothing, and fewer than 18 + 18 never can"]),
         (18, ["warning: 18 + 18 samples are few: chance takes a clean model over the budget"]),
         (100, ["warning: 100 + 100 samples are few: chance takes a clean model over the budget"]),
-        (168, []),
+        (208, []),
     ],
 )
 def test_sets_that_are_too_small_are_warned_of(n: int, lines: list[str]) -> None:
@@ -205,7 +205,7 @@ def test_sets_that_are_too_small_are_warned_of(n: int, lines: list[str]) -> None
     assert len(warned) == 2 * len(lines)
     assert all(warned[0].startswith(line) for line in lines)
     assert all(
-        warned[1].startswith("  168 + 168 bring that under 5%, and 344 + 344 show an AUC of 0.7")
+        warned[1].startswith("  208 + 208 bring that under 5%, and 416 + 416 show an AUC of 0.7")
         for _ in lines
     )
 
