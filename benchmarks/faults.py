@@ -516,7 +516,7 @@ ENDINGS: dict[str, Ending] = {
     "xfail of another error": Ending(
         files=with_files(marked("@pytest.mark.xfail(raises=ZeroDivisionError)"))
     ),
-    "pytest.xfail in the body": Ending(files=with_files(body("pytest.xfail('known')"))),
+    "pytest.xfail in the body": Ending(files=with_files(body("pytest.xfail('known')")), **SHOWS),
     "skip": Ending(files=with_files(marked("@pytest.mark.skip")), **SKIPS),
     "skip, another audit": Ending(
         files=with_files(marked("@pytest.mark.skip") + IS_CLEAN), **SKIPS

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import tenacity
@@ -23,9 +23,11 @@ from privaudit.targets.redaction import redact
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
 __all__ = ["Caller", "Pacing", "Reply", "check_names"]
+
+T = TypeVar("T")
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Statuses after which the same request may have another answer."""
@@ -184,15 +186,17 @@ class Caller:
         self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_lock", "_stopped", "_next", "_prompt")
+        own = ("_lock", "_stopped", "_abandoned", "_next", "_prompt", "_running")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
-        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._lock = threading.Lock()
+        self._stopped, self._abandoned = threading.Event(), threading.Event()
         self._next = 0.0
         """When the next picture may be asked for, by the monotonic clock."""
         self._prompt = threading.local()
+        self._running: set[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = set()
 
     @property
     def url(self) -> str:
@@ -444,7 +448,10 @@ class Caller:
     ) -> Reply:
         exchange = self._exchange(name, method, url, body, params, follow=follow)
         try:
-            response, content = _run(exchange)
+            response, content = self._run(exchange)
+        except asyncio.CancelledError:
+            what = "the run was stopped"
+            raise _RetryError(what) from None
         except (TimeoutError, httpx.TimeoutException):
             what = f"no whole answer within {self.pacing.timeout:g} s"
             raise _RetryError(what) from None
@@ -469,6 +476,23 @@ class Caller:
             what = f"{reply.status}: {self.quote(content)}"
             raise _RetryError(what, after)
         return reply
+
+    def _run(self, exchange: Coroutine[Any, Any, T]) -> T:
+        """Run one exchange in a loop of its own: each thread of an endpoint waits for one."""
+        loop = asyncio.new_event_loop()
+        running = (loop, loop.create_task(exchange))
+        with self._lock:
+            self._running.add(running)
+            if self._abandoned.is_set():
+                running[1].cancel()
+        try:
+            return loop.run_until_complete(running[1])
+        finally:
+            with self._lock:
+                self._running.discard(running)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            # Not asyncio.run, which would wait here for a name server that does not answer.
+            loop.close()
 
     async def _exchange(
         self,
@@ -557,12 +581,20 @@ class Caller:
 
     @contextlib.contextmanager
     def stopping(self) -> Iterator[None]:
-        """Stop when the context is left by an error: nobody waits for what nobody will read."""
+        """Stop when the context is left by an error, Ctrl-C among them.
+
+        Nobody will read what is on its way then, so that it is not waited for either.
+        """
         self._stopped.clear()
+        self._abandoned.clear()
         try:
             yield
         except BaseException:
             self.stop()
+            with self._lock:
+                self._abandoned.set()
+                for loop, task in self._running:
+                    loop.call_soon_threadsafe(task.cancel)
             raise
 
     def stop(self) -> None:
@@ -584,17 +616,6 @@ def parse_retry_after(value: str | None) -> float | None:
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
-
-
-def _run(exchange: Any) -> Any:
-    """Run one exchange in a loop of its own: each thread of an endpoint waits for one picture."""
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(exchange)
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        # Not asyncio.run, which would wait here for a name server that does not answer.
-        loop.close()
 
 
 @functools.cache

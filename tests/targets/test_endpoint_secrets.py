@@ -410,6 +410,27 @@ def test_a_connection_that_nobody_accepts_has_the_same_deadline() -> None:
             one.close()
 
 
+def test_who_stops_waits_for_nothing_that_is_on_its_way(
+    serve: Callable[[Answer], RawService],
+) -> None:
+    """As after Ctrl-C: what comes then would be read by nobody."""
+    answer = raw_reply(picture_json(picture_file()))
+
+    def first_alone(connection: socket.socket, path: str) -> None:
+        if len(own.heads) == 1:
+            time.sleep(0.5)  # until the second is on its way
+            connection.sendall(answer)
+        else:
+            never(connection, path)
+
+    own = serve(first_alone)
+    answers = endpoint(own, at_once=2, timeout=20).answer(queries(2))
+    next(answers)
+    started = time.monotonic()
+    answers.close()
+    assert time.monotonic() - started < 5
+
+
 # -- memory
 
 
