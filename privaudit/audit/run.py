@@ -25,6 +25,7 @@ from privaudit.record import AuditRecord, Baseline, NotCompleted
 from privaudit.settings import AuditSettings, split_settings
 from privaudit.statistics import ResultScores
 from privaudit.store import make_store
+from privaudit.store.seals import get_id_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -179,17 +180,18 @@ def _keep(session: SessionSettings, record: AuditRecord) -> None:
     """Write what the settings ask for: what the history cannot take is a warning, and no error."""
     from importlib.metadata import version
 
-    if session.json is not None:
-        from privaudit.record import SessionRecord, write_json
+    from privaudit.record import SessionRecord, hash_ids, write_json
 
-        write_json(
-            session.json, SessionRecord(privaudit_version=version("privaudit"), audits=[record])
-        )
+    whole = SessionRecord(privaudit_version=version("privaudit"), audits=[record])
+    if session.record_ids == "hashed":
+        whole = hash_ids(whole, get_id_names())
+    if session.json is not None:
+        write_json(session.json, whole)
     if session.history is not None or session.mlflow is not None:
         from privaudit.history import keep
 
         for line in keep(
-            [record], version("privaudit"), history=session.history, mlflow=session.mlflow
+            whole.audits, version("privaudit"), history=session.history, mlflow=session.mlflow
         ):
             warnings.warn(line, stacklevel=3)
 

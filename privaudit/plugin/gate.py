@@ -525,23 +525,37 @@ class Gate:
             return
         from importlib.metadata import version
 
+        from privaudit.errors import PrivauditError
         from privaudit.record import write_json
 
         log, path = self._open_log(), self._session.json
-        due = self._missing.values()
+        record = log.record(version("privaudit"), status, self._missing.values())
+
+        def unwritten(error: Exception) -> None:
+            note = f"{self._shown(path) or 'the record'} could not be written: {error}"
+            log.notes += [note] if note not in log.notes else []
+            if session.exitstatus in GREEN:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+        if self._session.record_ids == "hashed":
+            from privaudit.record import hash_ids
+            from privaudit.store.seals import get_id_names
+
+            try:
+                record = hash_ids(record, get_id_names())
+            except PrivauditError as error:
+                unwritten(error)
+                return  # nothing with the ids as they are is written anywhere
         if path is not None:
             try:
-                write_json(path, log.record(version("privaudit"), status, due))
+                write_json(path, record)
             except (OSError, ValueError) as error:
-                note = f"{self._shown(path)} could not be written: {error}"
-                log.notes += [note] if note not in log.notes else []
-                if session.exitstatus in GREEN:
-                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+                unwritten(error)
         history, mlflow = self._session.history, self._session.mlflow
         if not self._lines and (history is not None or mlflow is not None):
             from privaudit.history import keep
 
-            audits = log.audits(due)
+            audits = record.audits
             self._lines += keep(audits, version("privaudit"), history=history, mlflow=mlflow)
 
     def _say_of_store(self) -> None:

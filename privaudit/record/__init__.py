@@ -5,6 +5,7 @@ from __future__ import annotations
 from privaudit.record.audit import AuditRecord, Images, NotCompleted, Provenance, SampleSet
 from privaudit.record.baseline import BASELINE_VERSION, Baseline, BaselineResult, read_baseline
 from privaudit.record.comparison import BaselineUsed, Comparison
+from privaudit.record.ids import hash_ids
 from privaudit.record.log import RecordLog
 from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName, RunRecord, RunStep, runs_of
@@ -66,6 +67,7 @@ __all__ = [
     "SessionRecord",
     "TprBudget",
     "Validity",
+    "hash_ids",
     "read_baseline",
     "read_json",
     "runs_of",

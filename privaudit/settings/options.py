@@ -305,6 +305,13 @@ OPTIONS: tuple[Option, ...] = (
         unset="none is written",
     ),
     Option(
+        "record_ids",
+        parsers.choice("plain", "hashed"),
+        "plain",
+        "sample ids in the JSON and MLflow: plain, or hashed with a key of your own",
+        in_audit=False,
+    ),
+    Option(
         "history",
         parsers.path,
         None,

@@ -227,6 +227,7 @@ class SessionSettings(_Settings):
     options = tuple(option for option in OPTIONS if not option.in_audit)
 
     json: Path | None
+    record_ids: str
     history: Path | None
     mlflow: str | None
     store: Path | None

@@ -14,9 +14,10 @@ from privaudit.errors import StoreError
 from privaudit.files import open_regular, read_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["SIZE", "VARIABLE", "Seal", "load_key"]
+__all__ = ["SIZE", "VARIABLE", "Seal", "get_id_names", "load_key"]
 
 VARIABLE = "PRIVAUDIT_STORE_KEY"
 SHORTEST = 16
@@ -69,6 +70,18 @@ class Seal:
     def fits(self, name: str, content: bytes, seal: bytes) -> bool:
         """Check that an entry is the one that was kept under this name, with this key."""
         return hmac.compare_digest(self(name, content), seal)
+
+
+def get_id_names() -> Callable[[str], str]:
+    """Return keyed hashes of sample ids, which without this user's key cannot be looked up.
+
+    Raises
+    ------
+    StoreError
+        As of :func:`load_key`.
+    """
+    seal = Seal(load_key())
+    return lambda one: seal("sample", one.encode(*ENCODING)).hex()[:20]
 
 
 def load_key(*, shared: bool = False) -> bytes:
