@@ -34,8 +34,10 @@ class VariationFidelity:
     arXiv 2405.20771): a variation of a picture that the model was trained on stays closer to it.
     Each sample is handed in under its prompt, at each strength; a row holds the structural
     similarity of the sample and of what came back, at each strength. The m queries of a sample are
-    m draws of noise, the same ones for every model. Where the base is known, an audit takes off
-    what it makes of the same sample and noise: what any model would give back says nothing.
+    m draws of noise, the same ones for every model. A pipeline is asked for one step without
+    guidance, which costs one evaluation and shows more than its own steps do. Where the base is
+    known, an audit takes off what it makes of the same sample and noise: what any model would give
+    back says nothing.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ class VariationFidelity:
         self.pictures = len(strengths)
         """Pictures that the target draws for one query."""
         self.identity = fingerprint_values(
-            variation=strengths, statistic="structural similarity", version=1
+            variation=strengths, statistic="structural similarity", version=2
         )
 
     def rows(
@@ -73,7 +75,9 @@ class VariationFidelity:
         given = [query.sample.image for query in asked]
         prompts, seeds = [query.prompt for query in asked], [query.seed for query in asked]
         found = [
-            structural_similarities(given, varied(target, given, prompts, seeds, strength))
+            structural_similarities(
+                given, varied(target, given, prompts, seeds, strength, once=True)
+            )
             for strength in self._strengths
         ]
         return list(np.stack(found, axis=1).astype(np.float32))

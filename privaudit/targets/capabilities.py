@@ -57,6 +57,8 @@ class Capabilities:
         Whether it has an answer to a query, where it does not answer any.
     vary
         Draws pictures anew, as of :class:`privaudit.targets.image_to_image.Varies`.
+    vary_once
+        Draws pictures anew in one step without guidance, with the arguments of ``vary``.
     pipeline
         Returns the diffusers pipeline inside, for attacks with the weights.
     draws_as_base
@@ -84,6 +86,7 @@ class Capabilities:
     plan_notes: Callable[[int], Iterable[str]] | None = None
     knows: Callable[[Query], bool] | None = None
     vary: Callable[..., list[Image.Image]] | None = None
+    vary_once: Callable[..., list[Image.Image]] | None = None
     pipeline: Callable[[], Any] | None = None
     draws_as_base: Callable[[], bool | None] | None = None
     ignores_probe_prompts: Callable[[], bool] | None = None

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageToImage", "Varies", "varied"]
 
+NOISE_LEVELS = (0.25, 0.85)
+"""Share of the noise at which one step may begin: nearer 0 it gives back what it was given, nearer
+1 it cannot see it."""
 TRIAL_STEPS, TRIAL_STRENGTH = 4, 0.5
 """Of the calls that find out which queries may share one."""
 WAY_OUT = (
@@ -72,6 +75,8 @@ def varied(
     prompts: Sequence[str],
     seeds: Sequence[int],
     strength: float,
+    *,
+    once: bool = False,
 ) -> list[Image.Image]:
     """Ask a target to draw pictures anew, and check what it returns.
 
@@ -81,13 +86,17 @@ def varied(
         Any target; one that takes pictures is as :class:`Varies`.
     images, prompts, seeds, strength
         As of :meth:`Varies.vary`.
+    once
+        Whether to ask for one step without guidance, where the target can: whoever may choose the
+        steps sees most in the first one.
 
     Raises
     ------
     GeneratorError
         If it takes no picture, raises, or answers with something else.
     """
-    name, vary = type(target).__name__, capabilities_of(target).vary
+    name, can = type(target).__name__, capabilities_of(target)
+    vary = (can.vary_once if once else None) or can.vary
     if vary is None:
         msg = f"{name} takes no picture beside the text: {WAY_OUT}"
         raise GeneratorError(msg)
@@ -143,16 +152,75 @@ class ImageToImage:
             If the pipeline has no image-to-image form, raises, draws a pixel that is not finite,
             or a safety checker blanked a picture.
         """
+        return self._vary(images, prompts, seeds, strength, {})
+
+    def vary_once(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        strength: float,
+    ) -> list[Image.Image]:
+        """Draw each picture anew in one step without guidance: one evaluation of the denoiser.
+
+        Where the scheduler has no such step at about this strength, the pipeline's own steps are
+        taken.
+
+        Raises
+        ------
+        GeneratorError
+            As of :meth:`vary`.
+        """
+        changes = self._one_step(strength) or {}
+        return self._vary(images, prompts, seeds, strength, changes)
+
+    def _vary(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        strength: float,
+        changes: dict[str, Any],
+    ) -> list[Image.Image]:
+        """Draw pictures anew, with changes to the arguments of the call."""
         resized = [image.resize(self._size, Image.Resampling.LANCZOS) for image in images]
-        asked = list(zip(resized, prompts, seeds, strict=True))
+        queries = list(zip(resized, prompts, seeds, strict=True))
 
         def together(group: list[tuple[Image.Image, str, int]]) -> list[Image.Image]:
             batch, n = padded(group, self._given.device)
-            return self._drawn(batch, strength, n)
+            return self._drawn(batch, strength, n, **changes)
 
-        return drawn_in_company(
-            asked, prompts, self._company, lambda one: self._drawn([one], strength)[0], together
-        )
+        def alone(query: tuple[Image.Image, str, int]) -> Image.Image:
+            return self._drawn([query], strength, **changes)[0]
+
+        return drawn_in_company(queries, prompts, self._company, alone, together)
+
+    def _one_step(self, strength: float) -> dict[str, Any] | None:
+        """Return the arguments that make a call one step, or ``None`` if none do.
+
+        Two schedules of two steps differ: one begins its last step at half the noise, another at
+        none, where it would return what it was given.
+        """
+        accepted, others = parameters_of(type(self._pipeline))
+        if not others and "num_inference_steps" not in accepted:
+            return None
+        steps = _least_steps(strength)
+        try:
+            scheduler = type(self._pipeline.scheduler).from_config(self._pipeline.scheduler.config)
+            scheduler.set_timesteps(steps)
+            taken = scheduler.timesteps[(steps - int(steps * strength)) * scheduler.order :]
+            level = float(taken[0]) / scheduler.config.num_train_timesteps
+        except Exception:  # a scheduler that needs more than a number of steps
+            return None
+        low, high = NOISE_LEVELS
+        if len(taken) != 1 or not low <= level <= high:
+            return None
+        changes: dict[str, Any] = {"num_inference_steps": steps}
+        denoiser = getattr(self._pipeline, "unet", getattr(self._pipeline, "transformer", None))
+        distilled = getattr(getattr(denoiser, "config", None), "guidance_embeds", False)
+        if "guidance_scale" in accepted and not distilled:
+            changes["guidance_scale"] = 1.0
+        return changes
 
     @functools.cached_property
     def _pipeline(self) -> Any:

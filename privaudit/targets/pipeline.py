@@ -271,6 +271,7 @@ class PipelineTarget:
         """Say that the pipeline is there to be looked into, timed, and asked with pictures."""
         return Capabilities(
             vary=self.vary,
+            vary_once=self.vary_once,
             seconds_per_image=self.seconds_per_image,
             pipeline=lambda: self.pipeline,
             draws_as_base=self.draws_as_base,
@@ -364,6 +365,22 @@ class PipelineTarget:
             If the pipeline has no image-to-image form, and as of :meth:`generate`.
         """
         return self._image_to_image.vary(images, prompts, seeds, strength)
+
+    def vary_once(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        strength: float,
+    ) -> list[Image.Image]:
+        """Draw each picture anew in one step, see :meth:`ImageToImage.vary_once`.
+
+        Raises
+        ------
+        GeneratorError
+            As of :meth:`vary`.
+        """
+        return self._image_to_image.vary_once(images, prompts, seeds, strength)
 
     def _draw(self, asked: list[tuple[str, int]]) -> list[Image.Image]:
         batch, n = padded(asked, self._given.device)

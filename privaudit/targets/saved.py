@@ -289,6 +289,7 @@ class SavedTarget:
         return Capabilities(
             pace=self._pace,
             vary=self.vary,
+            vary_once=self.vary_once,
             seconds_per_image=self.seconds_per_image,
             pipeline=lambda: self.pipeline,
             draws_as_base=self.draws_as_base,
@@ -364,3 +365,13 @@ class SavedTarget:
     ) -> list[Image.Image]:
         """Draw pictures anew as :class:`privaudit.PipelineTarget` does."""
         return self._target.vary(images, prompts, seeds, strength)
+
+    def vary_once(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        strength: float,
+    ) -> list[Image.Image]:
+        """Draw each picture anew in one step, see :meth:`PipelineTarget.vary_once`."""
+        return self._target.vary_once(images, prompts, seeds, strength)

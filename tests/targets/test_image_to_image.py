@@ -114,6 +114,42 @@ def test_where_a_strength_leaves_no_step_more_are_asked_for(
         assert steps.pop() == (least, strength)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "spacing", "evaluations", "guided"),
+    [
+        ("DPMSolverMultistepScheduler", "linspace", 1, False),
+        ("DDIMScheduler", "trailing", 1, False),
+        # Its last of two steps begins where nearly no noise is: it would give the picture back.
+        ("DDIMScheduler", "leading", 2, True),
+    ],
+)
+def test_a_picture_is_drawn_anew_in_one_step_where_the_scheduler_has_one(
+    scheduler: str, spacing: str, evaluations: int, guided: bool, emoji: dict[str, Any]
+) -> None:
+    import diffusers
+
+    pipeline = tiny_pipeline()
+    kind = getattr(diffusers, scheduler)
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, timestep_spacing=spacing)
+    target = PipelineTarget(pipeline, num_inference_steps=4, guidance_scale=3.0)
+    images, prompts = asked(emoji)
+    varied(target, images[:1], prompts[:1], SEEDS[:1], 0.5, once=True)  # after the trial
+    calls: list[tuple[int, float]] = []
+
+    def count(module: Any, arguments: Any) -> None:
+        calls.append((len(arguments[0]), float(arguments[1])))
+
+    hook = target._image_to_image._pipeline.unet.register_forward_pre_hook(count)
+    [once] = varied(target, images[:1], prompts[:1], SEEDS[:1], 0.5, once=True)
+    hook.remove()
+    assert len(calls) == evaluations
+    # One query is padded to 16 rows, and guidance doubles them.
+    assert {rows for rows, _ in calls} == {32 if guided else 16}
+    assert 250 <= calls[0][1] <= 850
+    [own] = varied(target, images[:1], prompts[:1], SEEDS[:1], 0.5)
+    assert bool(apart(once, own)) is not guided
+
+
 def test_rows_that_a_pipeline_mixes_up_are_asked_one_by_one(
     emoji: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
