@@ -534,7 +534,7 @@ ENDINGS: dict[str, Ending] = {
         **SKIPS,
     ),
     "skip by the model while it draws": Ending(
-        files=with_files(model("def f(p, s): pytest.skip('busy')\nreturn f"))
+        files=with_files(model("def f(p, s): pytest.skip('busy')\nreturn f")), **SKIPS
     ),
     "SkipTest while it draws": Ending(
         files=with_files(
@@ -544,7 +544,7 @@ ENDINGS: dict[str, Ending] = {
         )
     ),
     "xfail while it draws": Ending(
-        files=with_files(model("def f(p, s): pytest.xfail('busy')\nreturn f"))
+        files=with_files(model("def f(p, s): pytest.xfail('busy')\nreturn f")), **SKIPS
     ),
     "pytest.exit(0) in a fixture": Ending(
         files=with_files(model("pytest.exit('no GPU', returncode=0)"))
@@ -567,7 +567,10 @@ ENDINGS: dict[str, Ending] = {
     "sys.exit(0) while it draws": Ending(
         files=with_files(model("import sys\ndef f(p, s): sys.exit(0)\nreturn f"))
     ),
-    "sys.exit(0) in the module": Ending(files=with_files("\nimport sys; sys.exit(0)\n" + LEAKS)),
+    "sys.exit(0) in the module": Ending(
+        files=with_files("\nimport sys; sys.exit(0)\n" + LEAKS),
+        trace=True,  # pytest's own words
+    ),
     "os._exit(0) while it draws": Ending(
         files=with_files(model("import os\ndef f(p, s): os._exit(0)\nreturn f")), **SHOWS
     ),
@@ -1117,7 +1120,7 @@ def target_model(members):
 def misbehave(folder: Path, code: str) -> list[Finding]:
     """Let the target do something odd with its 4th batch: red, named in words or by the leak."""
     write_audit(folder, MISBEHAVES + LEAKS)
-    ran = run_session(folder, environment={"FAULT": code})
+    ran = run_session(folder, "--privaudit-strict", environment={"FAULT": code})
     findings = ran.check()
     if ran.status == 0:
         findings.append(Finding(GREEN_WITHOUT, f"verdicts {ran.verdicts}"))
