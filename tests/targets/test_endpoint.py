@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,7 +193,6 @@ WORKFLOWS: dict[str, tuple[Any, dict[str, Any]]] = {
     "a node without a seed": (WORKFLOW, {"text": "6", "seed": "6"}),
     "no output": (WORKFLOW, {"text": "6", "output": "11"}),
     "the editor's format": ({"nodes": [], "links": []}, {"text": "6"}),
-    "a file that is not there": ("nowhere.json", {"text": "6"}),
 }
 
 
@@ -201,6 +201,15 @@ def test_a_workflow_that_no_prompt_can_be_put_into_is_an_error(what: str) -> Non
     workflow, nodes = WORKFLOWS[what]
     with pytest.raises(EndpointError, match="the workflow"):
         privaudit.endpoints.ComfyUI(workflow, **nodes)
+
+
+def test_a_workflow_that_is_no_file_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "deep").write_text("[" * 10_000)
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("nowhere", "fifo", "deep", "zero"):
+        with pytest.raises(EndpointError, match=name):
+            privaudit.endpoints.ComfyUI(tmp_path / name, text="6")
 
 
 def test_a_body_without_a_place_for_the_prompt_is_an_error() -> None:

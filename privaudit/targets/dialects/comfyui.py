@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 import time
 import uuid
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import EndpointError
+from privaudit.files import read_json
 from privaudit.targets.dialects.base import get_single, read_answer
 
 if TYPE_CHECKING:
@@ -173,11 +173,7 @@ def _as_list(value: Any) -> list[Any]:
 def _read(workflow: Any) -> dict[str, Any]:
     """Return the nodes of a workflow by their ids."""
     if isinstance(workflow, (str, Path)) or hasattr(workflow, "__fspath__"):
-        try:
-            workflow = json.loads(Path(workflow).read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            msg = f"the workflow {str(workflow)!r} cannot be read ({error}): export it again"
-            raise EndpointError(msg) from error
+        workflow = read_json(Path(workflow), EndpointError)
     nodes = dict(workflow) if isinstance(workflow, dict) else {}
     if isinstance(nodes.get("prompt"), dict):
         nodes = dict(nodes["prompt"])
