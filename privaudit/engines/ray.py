@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import platform
 import socket
+import sys
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -229,8 +231,10 @@ class _Pool:
 
     def __post_init__(self) -> None:
         import ray
+        from ray import cloudpickle
 
-        self._shared = ray.put(self.task)
+        # As bytes: a worker has to know where modules are before it can unpickle what is of them.
+        self._shared = ray.put(cloudpickle.dumps(self.task))
         for _ in range(self.n_workers):
             self._start()
 
@@ -293,7 +297,7 @@ class _Pool:
         actor_class = ray.remote(
             num_gpus=1 if self.on_gpu else 0, num_cpus=0 if self.on_gpu else 1
         )(_Worker)
-        actor = actor_class.remote(self._shared)
+        actor = actor_class.remote(sys.path, self._shared)
         self._actors.append(actor)
         self._starting[actor.ready.remote()] = actor
 
@@ -322,15 +326,27 @@ class _Pool:
 class _Worker:
     """One actor: a model and a measurement, with what it has seen of the query images."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, path: Sequence[str], task: bytes) -> None:
         import ray
         import torch
+        from ray import cloudpickle
+
+        # pytest has put the folders of audit files and conftest.py into the path.
+        sys.path += [folder for folder in path if folder not in sys.path]
 
         # Two workers with as many threads each as there are cores take five times as long.
         cores = ray.get_runtime_context().get_assigned_resources().get("CPU", 0)
         if cores >= 1:
             torch.set_num_threads(int(cores))
-        self._task = task
+        try:
+            self._task: Task = cloudpickle.loads(task)
+        except ImportError as error:
+            msg = (
+                f"a worker on {platform.node()} cannot import what the model needs "
+                f"({first_line(error)}): install it there, or put it where all machines of the "
+                "cluster find it"
+            )
+            raise EngineError(msg) from error
 
     def ready(self) -> None:
         """Answer once the model is there."""

@@ -220,3 +220,32 @@ def test_leak(membership_attack):
         assert any((plain_folder.path / "store" / "images").rglob("*.png"))
         Store(plain_folder.path / "store").clear()
     assert files[0] == files[1]
+
+
+def test_a_module_beside_the_audit_file_is_found_by_workers(plain_folder: AuditFolder) -> None:
+    """pytest runs in the folder above: only its own path has the module's folder."""
+    inner = plain_folder.path / "audits"
+    inner.mkdir()
+    (inner / "drawing.py").write_text(
+        "import privaudit\n\n"
+        "class Drawing(privaudit.testing.MemorizingTarget):\n"
+        "    capabilities = privaudit.targets.Capabilities()\n"
+    )
+    plain_folder.write(
+        """
+@pytest.fixture(scope="session")
+def target_model(members):
+    from drawing import Drawing
+
+    return Drawing(members)
+
+def test_leak(membership_attack):
+    pass
+"""
+    )
+    (plain_folder.path / "test_model.py").rename(inner / "test_model.py")
+    options = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold"]
+    ray_options = ["--privaudit-engine=ray", "--privaudit-ray-workers=1"]
+    result = plain_folder.run(*options, *ray_options, "audits", subprocess=True)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*: FAIL*"])
