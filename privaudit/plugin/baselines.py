@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from privaudit.plugin.collection import address_of
-from privaudit.plugin.pytest_internals import uses_workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pytest
 
     from privaudit.audit.baseline import Against
     from privaudit.record import AuditRecord
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["REDRAWN", "BaselineUpdate", "against", "place_of"]
 
-OPTION = "--privaudit-update-baseline-despite"
 REDRAWN = "failed, then redrawn"
 """How the note ends of a red result that a rerun drew again."""
 
@@ -70,25 +68,13 @@ class BaselineUpdate:
     ----------
     config, session
         Of the session.
-
-    Raises
-    ------
-    pytest.UsageError
-        If workers would make the baselines, and nobody said that they may.
     """
 
     def __init__(self, config: pytest.Config, session: SessionSettings) -> None:
         self._config, self._session = config, session
-        self._despite = session.update_baseline_despite or ()
         self._failed: set[str] = set()
         self.said: list[str] = []
         """What was written, one sentence each."""
-        if uses_workers(config) and "xdist" not in self._despite:
-            msg = (
-                "--privaudit-update-baseline under xdist: a worker that is lost takes its results "
-                f"along, so run it without -n, or say so by name: {OPTION}=xdist"
-            )
-            raise pytest.UsageError(msg)
 
     def heard(self, report: pytest.TestReport) -> None:
         """Remember which audits have a failed test, whatever it failed for."""
@@ -132,24 +118,18 @@ class BaselineUpdate:
         path = self._file(audit)
         if [self._file(other) for other in others].count(path) > 1:
             return f"baseline {path} was not written: several audits share it, so name a folder"
-        objections = self._objections(audit)
-        refused = {name: why for name, why in objections.items() if name not in self._despite}
-        if refused:
-            names = ",".join((*self._despite, *refused))
-            way = "" if "" in refused else f"; to write it all the same: {OPTION}={names}"
-            reasons = " and ".join(refused.values())
-            return f"baseline {path} was not written: {audit.name} {reasons}{way}"
-        overruled = [*objections, *(["xdist"] if uses_workers(self._config) else [])]
+        objection = self._objection(audit)
+        if objection:
+            return f"baseline {path} was not written: {audit.name} {objection}"
         try:
             key = baseline_key(self._session.baseline_key)
-            made = Baseline.from_record(audit, record_facts(audit, key), key, overruled)
+            made = Baseline.from_record(audit, record_facts(audit, key), key)
             write_json(path, made)
         except (BaselineError, OSError) as error:
             return f"baseline {path} was not written: {error}"
-        despite = f", despite {', '.join(overruled)}" if overruled else ""
         self.said.append(
             f"baseline {path} written: {made.verdict.upper()}, results: {len(made.results)}, "
-            f"samples: {len(made.members)}+{len(made.non_members)}{despite}"
+            f"samples: {len(made.members)}+{len(made.non_members)}"
         )
         return ""
 
@@ -160,20 +140,20 @@ class BaselineUpdate:
         source = settings["sources"]["baseline"]
         return baseline_file(place_of(self._config, settings["baseline"], source), audit.name)
 
-    def _objections(self, audit: AuditRecord) -> dict[str, str]:
-        """Say what speaks against writing an audit down, by the name that overrules it.
-
-        What has no name cannot be overruled.
-        """
-        found = {}
+    def _objection(self, audit: AuditRecord) -> str:
+        """Say what speaks against writing an audit down, and the way out."""
         lost = [item for item in audit.not_completed if item.outcome != "skipped"]
         if lost:
-            found[""] = f"lacks {len(lost)} results, the first {lost[0].name} ({lost[0].outcome})"
-        redrawn = any(note.endswith(REDRAWN) for note in audit.notes)
-        if audit.verdict != "pass" or audit.name in self._failed or redrawn:
-            found["red"] = "is red" if audit.verdict == "pass" else f"is {audit.verdict.upper()}"
+            return f"lacks {len(lost)} results, the first {lost[0].name} ({lost[0].outcome})"
         if audit.not_asked:
             there = len(audit.all_results)
             due = there + len(audit.not_asked)
-            found["deselected"] = f"was asked for {there} of its {due} results"
-        return found
+            return f"was asked for {there} of its {due} results: select the whole audit"
+        redrawn = any(note.endswith(REDRAWN) for note in audit.notes)
+        if audit.verdict != "pass" or audit.name in self._failed or redrawn:
+            verdict = "red" if audit.verdict == "pass" else audit.verdict.upper()
+            return (
+                f"is {verdict}: write it from an audit that passes (to accept a rise, remove the "
+                "old file first; to compare without a budget, --privaudit-budget=1)"
+            )
+        return ""

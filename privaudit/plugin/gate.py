@@ -355,7 +355,11 @@ class Gate:
         """Read what each item says of its audit; return what is wrong with the first bad one."""
         for item in filter(is_audit, items):
             try:
-                item.stash[ITEM] = read_item(item, self._settings)
+                item.stash[ITEM] = read = read_item(item, self._settings)
+                if read.settings.baseline is not None:
+                    from privaudit.audit.baseline import baseline_key
+
+                    baseline_key(self._session.baseline_key)  # not after an hour
             except ValueError as error:
                 return f"{item.nodeid.partition('[')[0]}: {error}"
         return None

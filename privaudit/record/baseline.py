@@ -10,13 +10,13 @@ import hashlib
 import hmac
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from privaudit.errors import BaselineError
 from privaudit.files import MAX_TEXT, parse_json, read_bytes
-from privaudit.record.values import Counts, Interval, NearCopies, OperatingPoint, Value
+from privaudit.record.values import Counts, NearCopies, OperatingPoint, Share, ShareInterval, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASELINE_VERSION", "Baseline", "BaselineResult", "keyed", "read_baseline"]
 
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2
 """Version of the file; raised when a reader could misunderstand it."""
 SHORTEST_KEY = 16
 KEPT = 20
@@ -47,9 +47,9 @@ class BaselineResult(Value):
     """
 
     name: str
-    auc: float
-    interval: Interval
-    verdict: str
+    auc: Share
+    interval: ShareInterval
+    verdict: Annotated[str, Field(pattern="^(pass|fail|inconclusive|reported)$")]
     evaluation: Counts
     tpr: OperatingPoint | None = None
     near_copies: NearCopies | None = None
@@ -68,8 +68,6 @@ class Baseline(Value):
         Its name.
     verdict
         Of that audit.
-    despite
-        What its writer overruled, such as ``"red"``.
     written
         When the audit was completed.
     commit
@@ -85,15 +83,12 @@ class Baseline(Value):
     members, non_members
         Scores of each evaluated sample, by the hash of its id, in the order of the results;
         ``None`` where a result did not evaluate it.
-    checksum
-        HMAC-SHA256, by the key, of all the rest.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     privaudit_version: str
     audit: str
     verdict: str
-    despite: list[str] = []
     written: datetime
     commit: str | None = None
     target: str | None = None
@@ -103,7 +98,6 @@ class Baseline(Value):
     results: list[BaselineResult]
     members: dict[str, list[float | None]]
     non_members: dict[str, list[float | None]]
-    checksum: str = ""
 
     @classmethod
     def from_record(
@@ -111,7 +105,6 @@ class Baseline(Value):
         record: AuditRecord,
         facts: Mapping[str, Any],
         key: str,
-        despite: Iterable[str] = (),
     ) -> Baseline:
         """Make a baseline of an audit.
 
@@ -123,8 +116,6 @@ class Baseline(Value):
             What has to be the same in a later one.
         key
             With which sample ids are hashed, at least 16 characters.
-        despite
-            What the writer overruled.
 
         Raises
         ------
@@ -141,11 +132,10 @@ class Baseline(Value):
                 "cannot be compared; run it without --privaudit-sequential"
             )
             raise BaselineError(msg)
-        made = cls(
+        return cls(
             privaudit_version=ran.versions.get("privaudit") or "unknown",
             audit=record.name,
             verdict=record.verdict,
-            despite=list(despite),
             written=ran.ended,
             commit=ran.commit,
             target=ran.models.get("target_model", {}).get("identity"),
@@ -167,12 +157,6 @@ class Baseline(Value):
             members=_columns([result.member_scores for result in record.results], key),
             non_members=_columns([result.non_member_scores for result in record.results], key),
         )
-        return made.model_copy(update={"checksum": made.checksum_by(key)})
-
-    def checksum_by(self, key: str) -> str:
-        """Return the checksum that this content has by a key."""
-        content = self.to_dict() | {"checksum": ""}
-        return keyed(key, "content", json.dumps(content, sort_keys=True), kept=64)
 
     def scores(self, name: str) -> tuple[dict[str, float], dict[str, float]]:
         """Return the scores of one result's members and non-members, by the hashes of their ids.
@@ -211,7 +195,7 @@ def _lines(value: Any, indent: int = 0) -> str:
     return "{\n" + ",\n".join(inner) + "\n" + "  " * indent + "}"
 
 
-def keyed(key: str, purpose: str, text: str, kept: int = KEPT) -> str:
+def keyed(key: str, purpose: str, text: str) -> str:
     """Hash a text with a key (HMAC-SHA256), one way for each purpose.
 
     Raises
@@ -220,20 +204,21 @@ def keyed(key: str, purpose: str, text: str, kept: int = KEPT) -> str:
         If the key has fewer than 16 characters: whoever guesses it can look up who was trained on.
     """
     if len(key) < SHORTEST_KEY:
+        what = f"has {len(key)} characters" if key else "is not set"
         msg = (
-            f"the baseline's key has {len(key)} characters, and who guesses it can look up who was "
-            f"trained on: take {SHORTEST_KEY} or more, such as those of\n"
+            f"the key of the baseline, PRIVAUDIT_BASELINE_KEY, {what}: whoever guesses it can look "
+            f"up who was trained on, so take {SHORTEST_KEY} or more, such as those of\n"
             '  export PRIVAUDIT_BASELINE_KEY=$(python -c "import secrets; '
             'print(secrets.token_hex())")'
         )
         raise BaselineError(msg)
     text = f"{purpose}\0{text}"
     digest = hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), hashlib.sha256)
-    return digest.hexdigest()[:kept]
+    return digest.hexdigest()[:KEPT]
 
 
 def read_baseline(path: Path, key: str, audit: str) -> Baseline:
-    """Read a baseline, and check that it is whole, unchanged, of this key and of this audit.
+    """Read a baseline, and check that it is whole, of this key and of this audit.
 
     Parameters
     ----------
@@ -275,9 +260,6 @@ def read_baseline(path: Path, key: str, audit: str) -> Baseline:
             f"baseline {path} was written with another key: set PRIVAUDIT_BASELINE_KEY to that of "
             "its project, or remove it and write a new one"
         )
-        raise BaselineError(msg)
-    if not hmac.compare_digest(found.checksum, found.checksum_by(key)):
-        msg = f"baseline {path} was changed by hand: its checksum is another's; {again}"
         raise BaselineError(msg)
     if found.audit != audit:
         msg = (

@@ -13,12 +13,10 @@ from privaudit.settings import parsers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OPTIONS", "REFUSALS", "Option"]
+__all__ = ["OPTIONS", "Option"]
 
 DEFAULT_ENCODER = "facebook/deit-base-distilled-patch16-384"
 """The encoder of the paper's reference implementation."""
-REFUSALS = ("red", "deselected", "xdist")
-"""What keeps a baseline from being written, unless it is named."""
 
 
 class Option:
@@ -389,15 +387,6 @@ OPTIONS: tuple[Option, ...] = (
         in_audit=False,
         in_ini=False,
         switch=True,
-    ),
-    Option(
-        "update_baseline_despite",
-        parsers.several(*REFUSALS),
-        None,
-        f"write them also from a red audit, a part of one, under xdist: {', '.join(REFUSALS)}",
-        in_audit=False,
-        in_ini=False,
-        unset="refused",
     ),
     Option(
         "plan",

@@ -238,7 +238,6 @@ class SessionSettings(_Settings):
     ray_workers: int | None
     baseline_key: str | None
     update_baseline: bool
-    update_baseline_despite: tuple[str, ...] | None
     plan: bool
     strict: bool
 
@@ -248,11 +247,6 @@ class SessionSettings(_Settings):
             from privaudit.errors import SettingError
 
             msg = "--privaudit-ray-address and --privaudit-ray-workers need --privaudit-engine=ray"
-            raise SettingError(msg)
-        if self.update_baseline_despite and not self.update_baseline:
-            from privaudit.errors import SettingError
-
-            msg = "--privaudit-update-baseline-despite needs --privaudit-update-baseline"
             raise SettingError(msg)
         if self.mlflow is not None and find_spec("mlflow") is None:
             # Known now, and not when an audit is done that nobody can log.

@@ -43,11 +43,8 @@ def files(folder: AuditFolder) -> list[Path]:
     return sorted((folder.path / "baselines").glob("*"))
 
 
-def update(folder: AuditFolder, *args: str, despite: tuple[str, ...] = ()) -> pytest.RunResult:
-    """Write baselines, under xdist by saying so."""
-    named = (*despite, *(("xdist",) if folder.workers else ()))
-    flag = [f"{UPDATE}-despite={','.join(named)}"] if named else []
-    return folder.run(*args, AGAINST, UPDATE, *flag)
+def update(folder: AuditFolder, *args: str) -> pytest.RunResult:
+    return folder.run(*args, AGAINST, UPDATE)
 
 
 def audits(folder: AuditFolder) -> list[AuditRecord]:
@@ -71,7 +68,6 @@ def test_a_baseline_is_missed_then_written_then_compared_with(audit_folder: Audi
     [path] = files(audit_folder)
     text = path.read_text()
     baseline = read_baseline(path, KEY, "test_model.py::test_leak")
-    assert baseline.despite == (["xdist"] if audit_folder.workers else [])
     assert baseline.verdict == "pass"
 
     same = audit_folder.run(*ONE, AGAINST, "--privaudit-json=out.json", "--junitxml=junit.xml")
@@ -135,23 +131,16 @@ def test_a_fall_is_green(plain_folder: AuditFolder) -> None:
     plain_folder.run(*ONE, AGAINST).assert_outcomes(passed=1)
 
 
-def test_a_red_audit_is_no_baseline_unless_it_is_said(plain_folder: AuditFolder) -> None:
+def test_a_red_audit_is_no_baseline(plain_folder: AuditFolder) -> None:
     plain_folder.write(MORE, LEAKING, GATED)
     refused = update(plain_folder, *ONE)
     assert refused.ret == pytest.ExitCode.TESTS_FAILED
     refused.stdout.fnmatch_lines(
-        ["baseline baselines/*was not written: *::test_leak is FAIL; *-despite=*red"]
+        ["baseline baselines/*was not written: *::test_leak is FAIL: write it from an audit that*"]
     )
     assert not files(plain_folder)
-    update(plain_folder, *ONE, despite=("red",)).stdout.fnmatch_lines(
-        ["baseline * written: FAIL, *, despite red*"]
-    )
-    [path] = files(plain_folder)
-    assert "red" in read_baseline(path, KEY, "test_model.py::test_leak").despite
-    plain_folder.write(MORE, SAFE, GATED)
-    after = plain_folder.run(*ONE, AGAINST)
-    after.assert_outcomes(passed=1)
-    after.stdout.fnmatch_lines(["the baseline is of an audit that was FAIL"])
+    assert update(plain_folder, *ONE, "--privaudit-budget=1").ret == 0
+    assert len(files(plain_folder)) == 1
 
 
 def test_a_rise_is_not_accepted_by_updating(plain_folder: AuditFolder) -> None:
@@ -169,41 +158,39 @@ def test_a_rise_is_not_accepted_by_updating(plain_folder: AuditFolder) -> None:
 def test_a_body_that_fails_keeps_a_baseline_from_being_written(plain_folder: AuditFolder) -> None:
     plain_folder.write(MORE, SAFE, "def test_leak(membership_attack): raise RuntimeError")
     refused = update(plain_folder, *ONE)
-    refused.stdout.fnmatch_lines(["baseline baselines/*was not written: *::test_leak is red; *"])
+    refused.stdout.fnmatch_lines(["baseline baselines/*was not written: *::test_leak is red: *"])
     assert not files(plain_folder)
 
 
 @pytest.mark.parametrize("selected", [["-k", "threshold"], ["::test_leak[attack-III-threshold]"]])
-def test_a_part_of_an_audit_is_no_baseline_unless_it_is_said(
-    plain_folder: AuditFolder, selected: list[str]
-) -> None:
+def test_a_part_of_an_audit_is_no_baseline(plain_folder: AuditFolder, selected: list[str]) -> None:
     plain_folder.write(MORE, SAFE, GATED)
     if len(selected) == 1:
         selected = [f"test_model.py{selected[0]}"]
     refused = update(plain_folder, *TWO, *selected)
     assert refused.ret == pytest.ExitCode.TESTS_FAILED
     refused.stdout.fnmatch_lines(
-        ["baseline *was not written: *was asked for 1 of its 2 results; *-despite=*deselected"]
+        ["baseline *was not written: *was asked for 1 of its 2 results: select the whole audit"]
     )
     assert not files(plain_folder)
-    assert update(plain_folder, *TWO, *selected, despite=("deselected",)).ret == 0
-    assert len(files(plain_folder)) == 1
-    # What it does not have is missed by the whole audit.
-    whole = plain_folder.run(*TWO, AGAINST)
-    whole.assert_outcomes(passed=1, errors=1)
-    whole.stdout.fnmatch_lines(["*it has no attack-III-distribution, and has attack-III-thresh*"])
 
 
-def test_workers_write_no_baseline_unless_it_is_said(plain_folder: AuditFolder) -> None:
+def test_workers_write_the_same_baseline(plain_folder: AuditFolder) -> None:
     plain_folder.write(MORE, SAFE, GATED)
-    refused = plain_folder.run(*ONE, AGAINST, UPDATE, "-n2", subprocess=True)
-    assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines(["ERROR: --privaudit-update-baseline under xdist: *despite=xdist"])
-    assert not files(plain_folder)
+    assert plain_folder.run(*ONE, AGAINST, UPDATE, "-n2", subprocess=True).ret == 0
+    [path] = files(plain_folder)
+    content = json.loads(path.read_text())
+    path.unlink()
+    assert plain_folder.run(*ONE, AGAINST, UPDATE, subprocess=True).ret == 0
+    [path] = files(plain_folder)
+    assert json.loads(path.read_text()) | {"written": ""} == content | {"written": ""}
 
 
 DAMAGE: dict[str, tuple[Any, str]] = {
-    "edited": (lambda c: json.dumps(c | {"verdict": "fail"}), "was changed by hand*"),
+    "out of range": (
+        lambda c: json.dumps(c | {"results": [c["results"][0] | {"auc": 99}]}),
+        "is damaged at 'results.0.auc' *",
+    ),
     "schema": (lambda c: json.dumps(c | {"schema_version": 9}), "has schema version 9*"),
     "audit": (None, "is of *, not of *"),
     "truncated": (lambda c: json.dumps(c)[:-40], "is not JSON *"),
@@ -225,7 +212,7 @@ def test_a_file_that_is_no_use_is_red_and_is_not_overwritten(
         path.write_text(damage(json.loads(path.read_text())))
         arguments = [AGAINST]
     before = path.read_text()
-    for more in ([], [UPDATE], [UPDATE, f"{UPDATE}-despite=red,deselected"]):
+    for more in ([], [UPDATE]):
         result = plain_folder.run(*ONE, *arguments, *more)
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines([f"*baseline baselines/*.json {said}"])
@@ -243,8 +230,10 @@ def test_another_key_is_told_from_another_audit(
     monkeypatch.delenv("PRIVAUDIT_BASELINE_KEY")
     for said in ([], [UPDATE]):
         none = plain_folder.run(*ONE, AGAINST, *said)
-        none.assert_outcomes(errors=1)
-        none.stdout.fnmatch_lines(["*key has 0 characters*", "*export PRIVAUDIT_BASELINE_KEY=*"])
+        assert none.ret == pytest.ExitCode.USAGE_ERROR
+        none.stderr.fnmatch_lines(
+            ["ERROR: *PRIVAUDIT_BASELINE_KEY, is not set*", "*export PRIVAUDIT_BASELINE_KEY=*"]
+        )
 
 
 def test_what_asks_otherwise_is_refused_and_replaced_by_an_update(
@@ -279,8 +268,7 @@ def test_a_folder_has_a_file_for_each_audit_and_a_file_one(plain_folder: AuditFo
         "test_model.test_leak.two",
     ]
     plain_folder.run(*ONE, AGAINST).assert_outcomes(passed=2)
-    named = [f"{UPDATE}-despite=xdist"] if plain_folder.workers else []
-    shared = plain_folder.run(*ONE, "--privaudit-baseline=one.json", UPDATE, *named)
+    shared = plain_folder.run(*ONE, "--privaudit-baseline=one.json", UPDATE)
     assert shared.ret == pytest.ExitCode.TESTS_FAILED
     shared.stdout.fnmatch_lines(["baseline one.json was not written: several audits share it*"])
     assert not (plain_folder.path / "one.json").exists()
@@ -291,13 +279,12 @@ def test_a_marker_names_a_baseline_from_the_projects_root(
 ) -> None:
     marked = "@pytest.mark.privacy_budget(0.7, baseline='kept/model.json', max_rise=0.05)"
     plain_folder.write(MORE, SAFE, marked, GATED)
-    named = [f"{UPDATE}-despite=xdist"] if plain_folder.workers else []
     inner = plain_folder.path / "elsewhere"
     inner.mkdir()
     monkeypatch.chdir(inner)
     file = str(plain_folder.path / "test_model.py")
     root = f"--rootdir={plain_folder.path}"
-    assert plain_folder.run(file, root, *ONE, UPDATE, *named).ret == 0
+    assert plain_folder.run(file, root, *ONE, UPDATE).ret == 0
     assert (plain_folder.path / "kept" / "model.json").exists()
     result = plain_folder.run(file, root, *ONE)
     result.assert_outcomes(passed=1)
@@ -306,13 +293,9 @@ def test_a_marker_names_a_baseline_from_the_projects_root(
 
 def test_updates_without_a_place_or_an_audit_are_red(plain_folder: AuditFolder) -> None:
     plain_folder.write(MORE, SAFE, GATED)
-    named = [f"{UPDATE}-despite=xdist"] if plain_folder.workers else []
-    nowhere = plain_folder.run(*ONE, UPDATE, *named)
+    nowhere = plain_folder.run(*ONE, UPDATE)
     assert nowhere.ret == pytest.ExitCode.TESTS_FAILED
     nowhere.stdout.fnmatch_lines(["no baseline was written: name its file or folder*"])
-    alone = plain_folder.run(*ONE, f"{UPDATE}-despite=red")
-    assert alone.ret == pytest.ExitCode.USAGE_ERROR
-    alone.stderr.fnmatch_lines(["ERROR: *-despite needs --privaudit-update-baseline"])
 
 
 def test_a_captioner_that_nobody_knows_again_is_refused_before_it_is_asked(
@@ -320,7 +303,7 @@ def test_a_captioner_that_nobody_knows_again_is_refused_before_it_is_asked(
 ) -> None:
     plain_folder.write(MORE, SAFE, GATED)
     asked = ("--privaudit-scenarios=II", "--privaudit-attacks=threshold")
-    refused = update(plain_folder, *asked, despite=("red",))
+    refused = update(plain_folder, *asked)
     refused.assert_outcomes(errors=1)
     refused.stdout.fnmatch_lines(["*captioner (*) has no fingerprint*"])
     assert not files(plain_folder)

@@ -30,8 +30,8 @@ def record() -> AuditRecord:
     return part("audits/test_faces.py::test_leak", result(), other)
 
 
-def baseline(**changes: Any) -> Baseline:
-    return Baseline.from_record(record(), {"queries": 3, "encoder": "abc"}, KEY, **changes)
+def baseline() -> Baseline:
+    return Baseline.from_record(record(), {"queries": 3, "encoder": "abc"}, KEY)
 
 
 @pytest.fixture
@@ -81,31 +81,15 @@ def edited(path: Path, change: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        lambda c: c["results"][0].update(auc=0.7),
-        lambda c: c.update(verdict="pass", despite=["red"]),
-        lambda c: c["facts"].update(queries=1),
-        lambda c: c["members"].update({next(iter(c["members"])): [0.9, 0.9]}),
-        lambda c: c["non_members"].clear(),
-        lambda c: c.update(checksum="0" * 64),
-        lambda c: c.update(checksum=""),
-        lambda c: c.update(written="2027-01-01T00:00:00Z"),
-    ],
-)
-def test_a_file_that_was_edited_is_refused(path: Path, change: Any) -> None:
-    edited(path, change)
-    with pytest.raises(BaselineError, match=r"was changed by hand: .*git checkout"):
-        read_baseline(path, KEY, NAME)
-
-
-@pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c.update(schema_version=2), "has schema version 2, and this privaudit knows 1"),
+        (lambda c: c.update(schema_version=1), "has schema version 1, and this privaudit knows 2"),
         (lambda c: c.pop("schema_version"), "has schema version None"),
         (lambda c: c.pop("results"), "is damaged at 'results'"),
         (lambda c: c["results"][0].update(auc="much"), r"is damaged at 'results\.0\.auc'"),
+        (lambda c: c["results"][0].update(auc=99), r"is damaged at 'results\.0\.auc'"),
+        (lambda c: c["results"][0]["interval"].update(low=0.9), r"at 'results\.0\.interval'"),
+        (lambda c: c["results"][0].update(verdict="good"), r"at 'results\.0\.verdict'"),
         (lambda c: c.update(more=1), "is damaged at 'more'"),
     ],
 )
@@ -132,7 +116,7 @@ def test_another_key_and_another_audit_are_told_apart(path: Path) -> None:
 @pytest.mark.parametrize("key", ["", "short", "fifteen letters"])
 def test_a_key_that_can_be_guessed_is_refused(key: str) -> None:
     with pytest.raises(
-        BaselineError, match=rf"has {len(key)} characters.*\n.*PRIVAUDIT_BASELINE_KEY"
+        BaselineError, match=r"PRIVAUDIT_BASELINE_KEY, (is not set|has \d+ characters).*\n.*export"
     ):
         Baseline.from_record(record(), {}, key)
 
@@ -145,8 +129,3 @@ def test_what_cannot_be_compared_later_is_refused() -> None:
     )
     with pytest.raises(BaselineError, match="is sequential"):
         Baseline.from_record(part("x", result(sequential=path)), {}, KEY)
-
-
-def test_what_its_writer_overruled_stands_in_it() -> None:
-    assert baseline(despite=["red"]).despite == ["red"]
-    assert baseline(despite=["red"]).checksum != baseline().checksum
