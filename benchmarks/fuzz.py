@@ -446,9 +446,15 @@ def baselines(fuzz: Fuzz) -> Callable[[], object]:
 
 def histories(fuzz: Fuzz) -> Callable[[], object]:
     """Files of earlier audits, by `privaudit history`."""
-    file = fuzz.place() / "history"
-    file.write_bytes(fuzz.bytes_of(fuzz.templates["history"]))
-    return lambda: _command("history", str(file))
+    folder = fuzz.place()
+    name = fuzz.templates["history name"].decode()
+    content = fuzz.templates["history"]
+    whole = name.endswith(".json") and fuzz.draws.random() < 0.5
+    damaged = fuzz.json_of(json.loads(content)) if whole else fuzz.bytes_of(content)
+    (folder / name).write_bytes(damaged)
+    return lambda: _command(
+        "history", str(folder if fuzz.templates["in a folder"] else folder / name)
+    )
 
 
 def headers(fuzz: Fuzz) -> Callable[[], object]:
@@ -533,8 +539,12 @@ def make_templates(fuzz: Fuzz, scratch: Path) -> None:
         ("history", "history"),
     ):
         path = scratch / file
+        if name == "history":
+            fuzz.templates["in a folder"] = b"yes" if path.is_dir() else b""
         if path.is_dir():
-            path = next((one for one in sorted(path.rglob("*")) if one.is_file()), path)
+            path = next((one for one in sorted(path.rglob("*.*")) if one.is_file()), path)
+        if name == "history":
+            fuzz.templates["history name"] = path.name.encode()
         if path.is_file():
             fuzz.templates[name] = path.read_bytes()
         else:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import stat
 import tempfile
 import tomllib
@@ -42,6 +43,8 @@ MAX_DEPTH = 64
 """Lists and objects inside one another in JSON and TOML."""
 MEMORY = Path("/dev/shm")  # noqa: S108
 """The one place under /dev whose files are files."""
+HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""What may be half a character, which no file and no record can hold."""
 READING = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)
@@ -248,7 +251,7 @@ def parse_json(
     ------
     PrivauditError
         Of the type ``error``: if it is no JSON, nested deeper than :data:`MAX_DEPTH`, or has a
-        number of thousands of digits.
+        number of thousands of digits or half a character.
 
     Examples
     --------
@@ -274,6 +277,12 @@ def parse_json(
         msg = f"{where} is not JSON (a number of thousands of digits): {way_out}"
         raise error(msg) from None
     check_depth(value, where, error)
+    if HALF.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            msg = f"{where} is not JSON (it holds half a character): {way_out}"
+            raise error(msg) from None
     return value
 
 

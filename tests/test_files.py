@@ -32,6 +32,8 @@ SECRET = "a private caption"
         ('{"a": 1}'.encode("utf-16"), "UTF-16 or no text"),
         (f'"{SECRET} \xe9"'.encode("latin-1"), "not UTF-8 at byte 20 of line 1"),
         (b"", "is not JSON"),
+        (rb'{"a": ["x \ud83d"]}', "it holds half a character"),
+        (rb'{"\uDE00": 1}', "it holds half a character"),
     ],
 )
 def test_json_that_is_none_is_one_error_and_is_not_quoted(
@@ -68,6 +70,10 @@ def test_toml_that_is_none_is_one_error(tmp_path: Path, content: bytes, message:
     with pytest.raises(BaselineError, match=message):
         files.read_toml(file, BaselineError)
     assert time.monotonic() - begun < 5
+
+
+def test_two_halves_are_a_character() -> None:
+    assert files.parse_json(r'"\ud83d\ude00 \\ud83d"', "x", SampleError) == "\U0001f600 \\ud83d"
 
 
 def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class AuditRecord(Value):
     @model_validator(mode="after")
     def _lists_of_names(self) -> Self:
         for name in ("scenarios", "attacks", "white_box"):
-            names = self.settings.get(name) or []
+            names = self.settings.get(name, [])
             if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
                 msg = f"settings.{name} is not a list of names"
                 raise ValueError(msg)
