@@ -291,6 +291,12 @@ def test_a_red_build_gives_nothing_away(place: Place) -> None:
     assert place.leaks() - ALLOWED == set()
 
 
+def test_hashed_ids_take_the_names_out_of_the_record(place: Place) -> None:
+    hashed = {one for one in ALLOWED if one[0] != "record.json"}
+    place.run("pytest", "-q", "--privaudit-record-ids=hashed", *OUTPUTS)
+    assert place.leaks() - hashed == set()
+
+
 @pytest.mark.slow
 def test_a_baseline_gives_nothing_away(place: Place) -> None:
     baseline = ("--privaudit-baseline=baseline.json", "--privaudit-update-baseline")
