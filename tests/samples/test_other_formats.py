@@ -198,10 +198,11 @@ def test_a_caption_under_another_name_is_named_by_an_argument(tmp_path: Path) ->
 
 
 def test_several_pictures_in_a_sample_are_named(tmp_path: Path) -> None:
-    files = {"1.depth.png": png("black"), "1.jpg": png("red"), "1.txt": b"a"}
-    message = refusal(shard(tmp_path / "0.tar", files))
-    assert "each sample of depth.png, jpg, txt, of which one is the picture" in message
-    assert "image='jpg'" in message
+    for names, image in ((("depth.png", "jpg"), "'jpg'"), (("image.png", "mask.png"), "…")):
+        files = {f"1.{name}": png("red") for name in names} | {"1.txt": b"a"}
+        message = refusal(shard(tmp_path / "0.tar", files))
+        assert f"of {', '.join(names)}, txt, of which one is the picture" in message
+        assert f"image={image}," in message
 
 
 def test_shards_of_one_name_on_both_sides_are_two_sets(tmp_path: Path) -> None:

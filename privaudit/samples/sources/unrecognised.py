@@ -150,9 +150,11 @@ def _shards(first: Path, files: str) -> str:
     if not pictures:
         has = ", ".join(members) or "nothing that can be read"
         return f"{first} is a tar file, and its first sample has {has}: unpack it and check it"
-    several = ""
+    several, image = "", repr(pictures[0])
     if len(pictures) > 1:
         several = f", of which one is the picture that was trained on ({', '.join(pictures)})"
+        plain = [one for one in pictures if "." not in one]  # not a mask.png or depth.png
+        image = repr(plain[0]) if len(plain) == 1 else "…"
     if "txt" in members:
         caption = ', caption="txt"'
     elif "json" in members:
@@ -162,7 +164,7 @@ def _shards(first: Path, files: str) -> str:
         caption = ", caption=…"
     return (
         f"{first} is a WebDataset shard, each sample of {', '.join(members)}{several}: "
-        f"load_samples({load}, image={pictures[-1]!r}{caption})"
+        f"load_samples({load}, image={image}{caption})"
     )
 
 
