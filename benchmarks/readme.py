@@ -70,7 +70,11 @@ def main() -> None:
     """Write both blocks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only-init", action="store_true", help="leave out the audit: seconds")
+    parser.add_argument("--make", type=Path, metavar="FOLDER", help="make the folder, and stop")
     arguments = parser.parse_args()
+    if arguments.make is not None:
+        make_folder(arguments.make)
+        return
     readme = ROOT / "README.md"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
