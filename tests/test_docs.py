@@ -20,6 +20,7 @@ from privaudit.settings import OPTIONS
 from privaudit.settings.page import page
 from tests.parts import ROOT
 from tests.parts.shipped import write_shipped
+from tests.test_architecture import ROOMS
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NOTES = sorted((ROOT / "benchmarks" / "notes").rglob("*.md"))
@@ -70,6 +71,14 @@ def test_the_readme_shows_what_init_prints(
 def test_the_page_of_settings_is_up_to_date() -> None:
     written = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert written == page(), "run python -m privaudit.settings.page"
+
+
+def test_the_page_of_the_architecture_names_the_levels_and_files_that_there_are() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    [levels] = re.findall(r"^```text\n(__main__\n.*?)^```$", page, re.M | re.S)
+    assert [tuple(line.split()) for line in levels.splitlines()] == ROOMS
+    for name in re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?)`", page):
+        assert (ROOT / name).exists() or (PACKAGE / name).exists(), name
 
 
 @of([*PAGES, *NOTES])
