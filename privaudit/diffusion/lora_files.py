@@ -19,9 +19,9 @@ from privaudit.hub import describe_missing, is_hub_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["layout_of", "read_lora", "renamed", "without_wrappers"]
+__all__ = ["ADAPTERS", "layout_of", "read_lora", "renamed", "without_wrappers"]
 
-NAMES = (
+ADAPTERS = (
     "pytorch_lora_weights.safetensors",
     "adapter_model.safetensors",
     "pytorch_lora_weights.bin",
@@ -76,7 +76,7 @@ def read_lora(source: str | Path) -> tuple[Path, dict[str, torch.Tensor], dict[s
         patterns = ["*.safetensors", "*.bin", CONFIG]
         path = Path(snapshot_download(str(source), allow_patterns=patterns))
     if path.is_dir():
-        named = [path / name for name in NAMES if (path / name).exists()]
+        named = [path / name for name in ADAPTERS if (path / name).exists()]
         found = named[:1] or sorted(path.glob("*.safetensors"))
         if len(found) != 1:
             msg = f"{len(found)} files of safetensors in {str(path)!r}: name the one that is meant"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import torch
 from privaudit.device import chosen_device
 from privaudit.diffusion.adapters import fuse_adapter
 from privaudit.diffusion.inversions import add_inversion
+from privaudit.diffusion.lora_files import ADAPTERS
 from privaudit.diffusion.weights import check_part, read_pickle, weight_files
 from privaudit.errors import GeneratorError, PrivauditError, first_line
 from privaudit.hub import describe_missing, is_hub_name, one_try
@@ -71,7 +72,8 @@ def load_pipeline(
     lora
         Hub name, folder or file of a LoRA, in the layout of diffusers, peft, kohya, or another
         that diffusers converts. Several in a list, or, each with its scale, in a mapping:
-        ``{"faces.safetensors": 0.8, "style.safetensors": 0.5}``.
+        ``{"faces.safetensors": 0.8, "style.safetensors": 0.5}``. Of a folder that holds an adapter
+        beside the pipeline, ``{}`` loads the pipeline without it.
     textual_inversion
         File of a textual inversion, or several: its token must be in the captions to be drawn.
     biases
@@ -171,10 +173,13 @@ def _load(
         dtypes[dtype_argument()] = torch.float32
     from_pretrained = {n: v for n, v in from_pretrained.items() if n not in DTYPES} | dtypes
     own = None if pipeline_class is None else _class_of(pipeline_class)
-    _check_arguments(base, config, own, from_pretrained)
+    adapters = weighted(lora)
+    given = None if lora is not None and not adapters else [Path(a).resolve() for a in adapters]
+    _check_arguments(base, config, own, from_pretrained, given)
     # A learned word alone is no other model: what has no such word is drawn as by the base.
     origin = {"base": base, "config": config, "pipeline_class": pipeline_class, **from_pretrained}
-    tuned = any(part is not None for part in (unet, transformer, lora, biases))
+    origin["lora"] = {}
+    tuned = adapters or any(part is not None for part in (unet, transformer, biases))
     for name, part in (("unet", unet), ("transformer", transformer)):
         if isinstance(part, (str, Path)) and Path(part).is_file():
             where = {n: from_pretrained[n] for n in ON_HUB if n in from_pretrained}
@@ -217,7 +222,11 @@ def known_base(pipeline: Any) -> Any:
 
 
 def _check_arguments(
-    base: str | Path, config: str | Path | None, own: Any, from_pretrained: dict[str, Any]
+    base: str | Path,
+    config: str | Path | None,
+    own: Any,
+    from_pretrained: dict[str, Any],
+    given: Collection[Path] | None,
 ) -> None:
     """Check all that can be checked of a folder before gigabytes of it are read."""
     import diffusers
@@ -240,11 +249,26 @@ def _check_arguments(
                 "what that returns"
             )
             raise GeneratorError(msg)
+    if given is not None and not Path(base).is_file():
+        _check_adapters(Path(base), index, given)
     for name in index:
         if (folder / name).is_dir() and from_pretrained.get(name, ...) is ...:
             for file in _files_of(folder / name, from_pretrained):
                 if file.suffix == ".bin":
                     read_pickle(file)
+
+
+def _check_adapters(folder: Path, index: Mapping[str, Any], given: Collection[Any]) -> None:
+    """Check that no adapter lies in a folder that is loaded without it."""
+    for place in (folder, *(folder / name for name in index)):
+        for name in ADAPTERS:
+            file = place / name
+            if file.is_file() and not {file.resolve(), place.resolve()} & set(given):
+                msg = (
+                    f"{str(file)!r} is an adapter, which a pipeline does not read, so its base "
+                    f"would be audited: give it too, lora={str(file)!r}, or say lora={{}}"
+                )
+                raise GeneratorError(msg)
 
 
 def _files_of(

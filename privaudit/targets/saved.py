@@ -94,6 +94,7 @@ class SavedPipeline:
         }
         self._paths = {name: Path(path) for name, path in parts.items() if path is not None}
         self._loras = {Path(path): scale for path, scale in weighted(lora).items()}
+        self._bare = lora is not None and not self._loras
         self._inversions = [Path(path) for path in several(textual_inversion)]
         for name, path in self._files.items():
             if not path.exists():
@@ -153,7 +154,9 @@ class SavedPipeline:
         """
         return {
             **{name: str(path.absolute()) for name, path in self._paths.items()},
-            "lora": {str(path.absolute()): scale for path, scale in self._loras.items()},
+            "lora": {str(path.absolute()): scale for path, scale in self._loras.items()}
+            if self._loras or self._bare
+            else None,
             "textual_inversion": [str(path.absolute()) for path in self._inversions],
             **{
                 name: value
@@ -188,7 +191,7 @@ class SavedPipeline:
         if len(self._paths) == len(whole) and not self._loras:
             return None
         how: dict[str, Any] = {"device": self.device, "call": self.call, **self._from_pretrained}
-        return SavedPipeline(**how | whole)
+        return SavedPipeline(lora={}, **how | whole)
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -205,7 +208,9 @@ class SavedPipeline:
         paths: dict[str, Any] = dict(self._paths)
         loaded = load_pipeline(
             **paths,
-            lora={str(path): scale for path, scale in self._loras.items()} or None,
+            lora={str(path): scale for path, scale in self._loras.items()}
+            if self._loras or self._bare
+            else None,
             textual_inversion=self._inversions or None,
             device=self.device,
             **self._from_pretrained,

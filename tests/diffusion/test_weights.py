@@ -175,6 +175,8 @@ class Evil:
 @pytest.mark.parametrize("part", ["unet", "text_encoder", "vae"])
 def test_a_pickle_of_more_than_tensors_is_refused_in_our_words(folder: Path, part: str) -> None:
     for file in (folder / part).glob("*.safetensors"):
+        assert load_pipeline(folder, lora={}, device="cpu").privaudit_base is None
+        assert SavedPipeline(folder, lora={}, device="cpu").pipeline is not None
         file.unlink()
     stem = "pytorch_model" if part == "text_encoder" else "diffusion_pytorch_model"
     (folder / part / f"{stem}.bin").write_bytes(pickle.dumps({"a": Evil()}))
@@ -250,3 +252,21 @@ def test_an_index_says_what_a_part_is(folder: Path) -> None:
     config.write_text(json.dumps({**json.loads(config.read_text()), "_class_name": "MyUNet"}))
     with pytest.raises(GeneratorError, match=r"is a MyUNet, which diffusers .* does not have"):
         load_pipeline(folder, unet=folder / "unet", device="cpu")
+
+
+def test_an_adapter_that_lies_in_the_folder_must_be_given(
+    saved: Path, folder: Path, tmp_path: Path
+) -> None:
+    for place in (folder, folder / "unet"):
+        file = place / "pytorch_lora_weights.safetensors"
+        save_file({"unet.x.lora_A.weight": torch.zeros(1)}, file)
+        with pytest.raises(GeneratorError, match=r"is an adapter, .* give it too, lora='"):
+            load_pipeline(folder, device="cpu")
+        with pytest.raises(GeneratorError, match="is an adapter"):
+            load_pipeline(folder, lora=tmp_path, device="cpu")
+        with pytest.raises(
+            GeneratorError, match=r"LoRA '.* cannot be loaded into"
+        ):  # it is read, and does not fit
+            load_pipeline(folder, lora=place, device="cpu")
+        file.unlink()
+    assert load_pipeline(folder, device="cpu").unet is not None
