@@ -101,7 +101,8 @@ TEST = '''
 @pytest.mark.privacy_budget(
     max_auc={budget:.2f},  # 0.5 is guessing, 1.0 is certain
     # I: an attacker with the captions, who knows some members. II writes the captions itself and
-    # needs a captioner fixture. III and IV know no member and need a shadow model.
+    # needs a captioner fixture. III and IV know no member and need a shadow model: fixtures
+    # auxiliary_samples and fine_tune, which returns privaudit.FineTune(BASE, steps=…).
     scenarios="I",
     # The paper's three attacks, and one that also reads pixels and everybody's answers. It asks
     # the base model too, which doubles the images once; base_calibration=False leaves that out.
