@@ -345,15 +345,15 @@ class Reference:
                 f"anew:\n  {self.command}"
             )
         old = needed(self.baseline.facts, scenario, attack)
-        found = differences(old, needed(facts, scenario, attack), samples=not other_samples)
-        if not found:
+        changes = differences(old, needed(facts, scenario, attack), samples=not other_samples)
+        if not changes:
             return ""
         counts = [
             f"{name}: {facts[name]['count']}, and were {old.get(name, {}).get('count')}"
             for name in SAMPLES
-            if name in found
+            if name in changes
         ]
-        return refusal(found, self.where, f"other samples ({'; '.join(counts)})", self.command)
+        return refusal(changes, self.where, f"other samples ({'; '.join(counts)})", self.command)
 
     def changes(
         self,
@@ -557,8 +557,8 @@ def facts_of(
     facts["base model asked"] = bool(settings.get("base_calibration")) and "base_model" in models
     facts |= {f"call.{n}": value for n, value in models["target_model"].get("call", {}).items()}
     for name in SAMPLES:
-        found = samples[name]
-        facts[name] = {"count": found.count, "digest": keyed(key, "set", found.digest)}
+        sample_set = samples[name]
+        facts[name] = {"count": sample_set.count, "digest": keyed(key, "set", sample_set.digest)}
     return cast("dict[str, Any]", plain(facts))  # as a file gives them back
 
 
@@ -612,20 +612,20 @@ def differences(
     samples
         Whether the sample sets have to be the same.
     """
-    found = {
+    pairs = {
         name: (old.get(name, BEFORE.get(name)), new.get(name, BEFORE.get(name)))
         for name in dict.fromkeys((*old, *new))
         if samples or name not in SAMPLES
     }
-    return {name: values for name, values in found.items() if values[0] != values[1]}
+    return {name: values for name, values in pairs.items() if values[0] != values[1]}
 
 
-def refusal(found: Differences, where: str, counts: str, command: str) -> str:
+def refusal(changes: Differences, where: str, counts: str, command: str) -> str:
     """Say why two audits cannot be compared, and what makes them comparable.
 
     Parameters
     ----------
-    found
+    changes
         What differs.
     where
         The baseline.
@@ -634,18 +634,20 @@ def refusal(found: Differences, where: str, counts: str, command: str) -> str:
     command
         What writes the baseline anew.
     """
-    said = [_difference(name, *values) for name, values in found.items() if name not in SAMPLES]
+    sentences = [
+        _difference(name, *values) for name, values in changes.items() if name not in SAMPLES
+    ]
     flags = [
         f"{FLAGS[name]}={_shown(old)}"
-        for name, (old, _) in found.items()
+        for name, (old, _) in changes.items()
         if name in FLAGS and old is not None
     ]
     ways = [f"ask as it was asked:\n  {' '.join(flags)}"] if flags else []
-    if found.keys() & set(SAMPLES):
-        said.append(counts)
+    if changes.keys() & set(SAMPLES):
+        sentences.append(counts)
         ways.append("compare with other samples, which shows less:\n  " + OTHER_SAMPLES)
     ways.append(f"audit the old model as this one is audited, and write it anew:\n  {command}")
-    return f"not comparable with baseline {where}: {'; '.join(said)}\n" + "\n".join(ways)
+    return f"not comparable with baseline {where}: {'; '.join(sentences)}\n" + "\n".join(ways)
 
 
 def _difference(name: str, old: Any, new: Any) -> str:

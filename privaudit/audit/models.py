@@ -277,10 +277,10 @@ class Models:
 
         return as_captioner(self.inputs.captioner)
 
-    def as_target(self, given: Any) -> Target:
+    def as_target(self, model: Any) -> Target:
         """Return a model that a user gave as a target, asked as the settings say."""
         return as_target(
-            given,
+            model,
             num_inference_steps=self.settings.num_inference_steps,
             guidance_scale=self.settings.guidance_scale,
             acceleration=Acceleration.of(self.settings),
@@ -314,7 +314,7 @@ class Models:
 
     def settings_notes(self) -> list[str]:
         """Say what settings leave out, and which of an ini file or a command line reach nothing."""
-        said = [
+        settings_without_effect = [
             (name, self.settings.source(name))
             for name in self.without_effect()
             if self.settings.source(name) not in ("default", "marker")
@@ -327,7 +327,7 @@ class Models:
         return left_out + [
             f"{name}={getattr(self.settings, name)} ({source}) has no effect: "
             f"{self._why_without_effect(name)}"
-            for name, source in said
+            for name, source in settings_without_effect
         ]
 
     def _why_without_effect(self, name: str) -> str:
@@ -335,9 +335,9 @@ class Models:
             return "this audit has an image_encoder fixture"
         if name == "clip":
             return IDLE
-        given = self.inputs.target_model
-        kind = type(pipeline_in(given) or given).__name__
-        if pipeline_in(given) is None:
+        target = self.inputs.target_model
+        kind = type(pipeline_in(target) or target).__name__
+        if pipeline_in(target) is None:
             return f"target_model is a {kind}, which comes with its own"
         return f"the call of this {kind} has its own, or no place for it"
 

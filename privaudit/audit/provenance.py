@@ -93,8 +93,8 @@ def provenance_of(
 
 @functools.cache
 def _versions() -> tuple[tuple[str, str | None], ...]:
-    found = library_versions(*LIBRARIES)
-    return ("python", platform.python_version()), *found.items()
+    libraries = library_versions(*LIBRARIES)
+    return ("python", platform.python_version()), *libraries.items()
 
 
 def versions() -> dict[str, str | None]:

@@ -141,12 +141,12 @@ def exposed(
     others = list(non_members.values())
     p_values = statistics.member_p_values(scores, others)
     named = statistics.exposed_members(scores, others, 1 - confidence)
-    found = [
+    members_exposed = [
         ExposedMember(id=name, score=score, p_value=float(p))
         for (name, score), p, is_named in zip(members.items(), p_values, named, strict=True)
         if is_named
     ]
-    return sorted(found, key=lambda one: (-one.score, one.id))
+    return sorted(members_exposed, key=lambda one: (-one.score, one.id))
 
 
 def group_aucs(
@@ -181,14 +181,14 @@ def group_aucs(
         for side in (members, non_members)
     ]
     enough = [name for name in names if min(len(side[name]) for side in sides) >= LEAST]
-    found = []
+    aucs = []
     for name in names:
         inside, outside = (np.asarray(side[name], dtype=np.float64) for side in sides)
         bounds = None
         if name in enough:
             level = 1 - (1 - confidence) / len(enough)
             bounds = statistics.auc_interval(inside, outside, level)
-        found.append(
+        aucs.append(
             GroupAUC(
                 group=name,
                 evaluation=Counts(members=len(inside), non_members=len(outside)),
@@ -198,4 +198,4 @@ def group_aucs(
                 else Interval(low=bounds.low, high=bounds.high, confidence=confidence),
             )
         )
-    return found
+    return aucs

@@ -328,8 +328,8 @@ def compare(
     >>> leaking = audit(privaudit.testing.MemorizingTarget(samples[:40]))
     >>> privaudit.compare(leaking, safe).verdict
     'pass'
-    >>> found = privaudit.compare(safe, leaking).results[0].comparison
-    >>> found.verdict, found.paired, found.bounds.low > 0.2
+    >>> comparison = privaudit.compare(safe, leaking).results[0].comparison
+    >>> comparison.verdict, comparison.paired, comparison.bounds.low > 0.2
     ('fail', True, True)
     """
     stated = {"gate": gate, "confidence": confidence}

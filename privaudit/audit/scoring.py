@@ -161,12 +161,12 @@ class Scorer:
 
     def _both(self, *sets: LabelledSet, by_cells: bool = False) -> list[Features]:
         """Measure two labelled sets; those of one target have all of its answers for a pool."""
-        found = [self.features(labelled.target, labelled.samples) for labelled in sets]
+        features = [self.features(labelled.target, labelled.samples) for labelled in sets]
         one_target = len({labelled.target.fingerprint for labelled in sets}) == 1
         if by_cells:
             cells = [self._cells(labelled.samples) for labelled in sets]
-            found = beside_cells(found, cells, one_model=one_target)
-        return in_one_pool(*found) if one_target else found
+            features = beside_cells(features, cells, one_model=one_target)
+        return in_one_pool(*features) if one_target else features
 
     def _cells(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
         """Return the mean colours of 4 × 4 cells of each sample, in levels, shape (n, 48)."""

@@ -89,7 +89,7 @@ def score_in_chunks(
     if exchanged.verdict == "fail":  # nothing is concluded then: this bound is the reason
         path[-1] = path[-1].model_copy(update={"high": 1 - exchanged.low})
     used = LabelledSet(evaluation.target, members[:start], non_members[:start])
-    found = Scores(
+    result_scores = Scores(
         threshold=float(model.threshold),
         calibration=model.calibration_scores,
         members=np.concatenate(scores[0]),
@@ -105,7 +105,7 @@ def score_in_chunks(
         pairs_needed=test.pairs_needed,
         path=path,
     )
-    return used, found, end
+    return used, result_scores, end
 
 
 def _looks_exchanged(test: statistics.SequentialAUC, exchanged: statistics.SequentialAUC) -> bool:

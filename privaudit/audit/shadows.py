@@ -185,8 +185,8 @@ class Shadows:
                 sides = self._sides(role)
                 if planned and self._maker.get(sides[0]) is None:
                     return LabelledSet(Unmade(self._maker.why_again()), *sides, role=role)
-                made = self._models.as_target(self._maker(sides[0]))
-                self._used[role] = LabelledSet(made, *sides, role=role)
+                model = self._models.as_target(self._maker(sides[0]))
+                self._used[role] = LabelledSet(model, *sides, role=role)
                 self._made.add(role)
         return self._used[role]
 

@@ -195,12 +195,12 @@ class Controls:
             attack=attack,
             sets=[[s.digest for s in side] for e in sets for side in (e.members, e.non_members)],
         )
-        found = {} if own is None else {ROUND_TRIP: float(own)}
+        grades = {} if own is None else {ROUND_TRIP: float(own)}
         for name, change in reversed(GRADES.items()):
-            found[name] = on(name, change)
-            if found[name] > self.settings.budget:
+            grades[name] = on(name, change)
+            if grades[name] > self.settings.budget:
                 break
-        return found
+        return grades
 
     def _remember(self, make: Callable[[], Any], **causes: Any) -> Any:
         return remember(self.store, self.encoder, self.settings.seed, make, **causes)

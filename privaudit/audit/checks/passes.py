@@ -122,14 +122,14 @@ def judge_copies(result: AttackResult, confidence: float, attacks: Sequence[str]
             (copies.non_members, n.non_members),
         )
     )
-    found = auc_interval(members, non_members, confidence)
-    told = found.low if result.gate == "evidence" else found.auc
-    if told <= result.budget:
+    bounds = auc_interval(members, non_members, confidence)
+    value = bounds.low if result.gate == "evidence" else bounds.auc
+    if value <= result.budget:
         return []
     return [
         f"{copies.members} of {n.members} members were redrawn nearly exactly "
         f"({copies.non_members} of {n.non_members} non-members): that alone is an AUC of "
-        f"{found.auc:.3f}, over the budget of {result.budget:g}, and {result.name} saw "
+        f"{bounds.auc:.3f}, over the budget of {result.budget:g}, and {result.name} saw "
         f"{result.auc:.3f}\n{_stronger_than(result.attack, attacks)}"
     ]
 

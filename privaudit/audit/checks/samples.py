@@ -119,8 +119,8 @@ class BlindBaselines:
         labels = [sample.id in ids for sample in samples]
 
         def ask() -> dict[str, Any] | None:
-            found = blind_test(sample_features(samples), labels, seed=self._settings.seed)
-            return None if found is None else found.to_dict()
+            fact = blind_test(sample_features(samples), labels, seed=self._settings.seed)
+            return None if fact is None else fact.to_dict()
 
         written = [[s.id, s.caption, *dataclasses.astuple(s.facts)] for s in samples]
         known = self._remember(ask, what="blind facts", written=written, labels=labels)
@@ -140,8 +140,8 @@ class BlindBaselines:
             baseline = ask(level, self._settings.seed)
             return None if baseline is None else baseline.to_dict()
 
-        found = self._remember(make, what=what, sides=sides, level=level)
-        return None if found is None else BlindBaseline(**found)
+        baseline_values = self._remember(make, what=what, sides=sides, level=level)
+        return None if baseline_values is None else BlindBaseline(**baseline_values)
 
     def near_duplicates(self, sets: Sets) -> list[NearDuplicate]:
         """Find the pictures that are on both sides of a divide."""
@@ -162,13 +162,13 @@ class BlindBaselines:
             pairs = near_duplicates(rows, self._settings.duplicate_limit)
             return [pair.to_dict() for pair in pairs]
 
-        found = self._remember(
+        pairs = self._remember(
             ask,
             what="near-duplicates",
             sets={name: [(s.id, s.digest) for s in samples] for name, samples in sides.items()},
             limit=self._settings.duplicate_limit,
         )
-        return [NearDuplicate(**pair) for pair in found]
+        return [NearDuplicate(**pair) for pair in pairs]
 
     def _remember(self, make: Callable[[], Any], **causes: Any) -> Any:
         return remember(self._store, self._encoder, self._settings.seed, make, **causes)
@@ -246,8 +246,8 @@ def blind_test(
 
     Examples
     --------
-    >>> found = blind_test({"length": [9, 8, 9, 8, 9, 5, 4, 5, 4, 5]}, [1] * 5 + [0] * 5)
-    >>> found.feature, found.auc, found.p_value < 0.05
+    >>> fact = blind_test({"length": [9, 8, 9, 8, 9, 5, 4, 5, 4, 5]}, [1] * 5 + [0] * 5)
+    >>> fact.feature, fact.auc, fact.p_value < 0.05
     ('length', 1.0, True)
     """
     labels = np.asarray(is_member, dtype=bool).ravel()
@@ -291,8 +291,8 @@ def _relabelled(
 def _ranks(features: Mapping[str, ArrayLike], n: int) -> tuple[list[str], NDArray[np.float64]]:
     """Mid-ranks of the features that vary, a column each."""
     names, columns = [], []
-    for name, given in features.items():
-        values = np.asarray(given, dtype=np.float64)
+    for name, column in features.items():
+        values = np.asarray(column, dtype=np.float64)
         if values.shape != (n,) or not np.isfinite(values).all():
             msg = f"feature {name!r} is not one finite number for each of {n} samples"
             raise SampleError(msg)

@@ -84,18 +84,18 @@ def conduct_of(scorer: Scorer, labelled: LabelledSet) -> Conduct:
     changes = fingerprint_values(change=target.fingerprint)
 
     def ask() -> dict[str, Any]:
-        found = _asked(scorer, task, queries).to_dict()
+        conduct = _observe(scorer, task, queries).to_dict()
         scorer.store.remembered(changes, lambda: None, persistent=False)
-        return found
+        return conduct
 
-    found = Conduct(**scorer.store.remembered(key, ask, persistent=task.target.persistent))
-    if not (found.seeds_honoured and able.recheck):
-        return found
+    conduct = Conduct(**scorer.store.remembered(key, ask, persistent=task.target.persistent))
+    if not (conduct.seeds_honoured and able.recheck):
+        return conduct
 
     def compare() -> float | None:
-        return _change(scorer, task, queries, found.noise)
+        return _measure_change(scorer, task, queries, conduct.noise)
 
-    return found.model_copy(
+    return conduct.model_copy(
         update={"change": scorer.store.remembered(changes, compare, persistent=False)}
     )
 
@@ -119,35 +119,39 @@ def judge_conduct(role: str, conduct: Conduct) -> list[str]:
     ]
 
 
-def _asked(scorer: Scorer, task: Task, queries: Sequence[Query]) -> Conduct:
+def _observe(scorer: Scorer, task: Task, queries: Sequence[Query]) -> Conduct:
     target: Any = task.target
     able = capabilities_of(target)
     if able.ignores_probe_prompts is not None:
         alike = able.ignores_probe_prompts()
-        return _more(task, queries, _drawn(task, queries[:1])[0]) if alike else Conduct(prompts=1)
+        return (
+            _compare_prompts(task, queries, _draw(task, queries[:1])[0])
+            if alike
+            else Conduct(prompts=1)
+        )
     if not able.takes_seeds:
         return Conduct(seeds_honoured=False)
-    first, was_stored = _first(scorer, task, queries[0])
+    first, was_stored = _answer_first(scorer, task, queries[0])
     image = task.keys(queries[:1])[0][0]
     if scorer.store.texts([refusal_key(image)]):
         return Conduct()  # one that will not draw the first query is judged by its answers alone
-    again = _drawn(task, queries[:1])[0]
+    again = _draw(task, queries[:1])[0]
     noise = mean_difference(first, again)
     if noise > ALIKE:
         # An older answer differs from those of another model, too: two new ones tell which it is.
-        if was_stored and mean_difference(again, _drawn(task, queries[:1])[0]) <= ALIKE:
-            raise _changed(task, noise, ALIKE)
+        if was_stored and mean_difference(again, _draw(task, queries[:1])[0]) <= ALIKE:
+            raise _change_error(task, noise, ALIKE)
         return Conduct(seeds_honoured=False)
-    others = _others(queries)
-    found = Conduct()
+    others = _other_prompts(queries)
+    conduct = Conduct()
     if others and not is_flat(first):  # flat answers have a reason of their own
-        found = Conduct(prompts=1)
-        if largest_difference(first, _drawn(task, others[:1])[0]) <= SAME:
-            found = _more(task, queries, first)
-    return found.model_copy(update={"seeds_honoured": True, "noise": noise})
+        conduct = Conduct(prompts=1)
+        if largest_difference(first, _draw(task, others[:1])[0]) <= SAME:
+            conduct = _compare_prompts(task, queries, first)
+    return conduct.model_copy(update={"seeds_honoured": True, "noise": noise})
 
 
-def _change(
+def _measure_change(
     scorer: Scorer, task: Task, queries: Sequence[Query], noise: float | None
 ) -> float | None:
     """Ask again for the first answer that is stored, and return how far the new one is from it."""
@@ -156,15 +160,15 @@ def _change(
     for image, query in zip(images, queries, strict=True):
         stored = None if refusal_key(image) in refused else scorer.store.image(image)
         if stored is not None:
-            change = mean_difference(stored, _drawn(task, [query])[0])
+            change = mean_difference(stored, _draw(task, [query])[0])
             most = min(ALIKE, max(UNCHANGED, 4 * (noise or 0)))
             if change > most:
-                raise _changed(task, change, most)
+                raise _change_error(task, change, most)
             return change
     return None
 
 
-def _changed(task: Task, change: float, most: float) -> StoreError:
+def _change_error(task: Task, change: float, most: float) -> StoreError:
     what = task.target.describe()
     name = f"{what.get('class')} {what.get('version', what.get('identity'))!r}"
     apart = "another size" if math.isinf(change) else f"{change:.3g} levels of 255 away on average"
@@ -177,7 +181,7 @@ def _changed(task: Task, change: float, most: float) -> StoreError:
     )
 
 
-def _first(scorer: Scorer, task: Task, query: Query) -> tuple[Image.Image, bool]:
+def _answer_first(scorer: Scorer, task: Task, query: Query) -> tuple[Image.Image, bool]:
     """Return the answer to the first query, and whether it was stored; a new one is kept.
 
     The target is locked as the engines lock it, so that two processes do not both draw it.
@@ -197,18 +201,18 @@ def _first(scorer: Scorer, task: Task, query: Query) -> tuple[Image.Image, bool]
     if drawn is None and task.keeps_images:
         drawn = scorer.store.image(task.keys([query])[0][0])
     if drawn is None:
-        return _drawn(task, [query])[0], False
+        return _draw(task, [query])[0], False
     return drawn, was_stored
 
 
-def _more(task: Task, queries: Sequence[Query], first: Image.Image) -> Conduct:
+def _compare_prompts(task: Task, queries: Sequence[Query], first: Image.Image) -> Conduct:
     """Compare the first answer with those to more prompts, with its seed."""
-    pictures = _drawn(task, _others(queries)[:PAIRS])
+    pictures = _draw(task, _other_prompts(queries)[:PAIRS])
     ignored = sum(largest_difference(first, picture) <= SAME for picture in pictures)
     return Conduct(prompts=len(pictures), ignored=ignored)
 
 
-def _others(queries: Sequence[Query]) -> list[Query]:
+def _other_prompts(queries: Sequence[Query]) -> list[Query]:
     """Return the first query with each other prompt, those that share the fewest words first."""
     first = queries[0]
     words = set(first.prompt.lower().split())
@@ -217,10 +221,10 @@ def _others(queries: Sequence[Query]) -> list[Query]:
     return [dataclasses.replace(first, prompt=prompt) for prompt in ordered]
 
 
-def _drawn(task: Task, queries: Sequence[Query]) -> list[Image.Image]:
-    made: dict[int, Image.Image] = {}
-    generate(task.target, dict(enumerate(queries)), AT_ONCE, made)
-    return [made[i] for i in range(len(queries))]
+def _draw(task: Task, queries: Sequence[Query]) -> list[Image.Image]:
+    pictures: dict[int, Image.Image] = {}
+    generate(task.target, dict(enumerate(queries)), AT_ONCE, pictures)
+    return [pictures[i] for i in range(len(queries))]
 
 
 @dataclass(frozen=True)
