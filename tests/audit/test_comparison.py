@@ -80,9 +80,13 @@ def test_the_same_model_is_compared_without_doubt(records: dict[str, AuditRecord
     assert (
         beside(records["clean"], records["clean"], gate="certify", max_rise=0.0).verdict == "pass"
     )
-    few = audit(Model([], 1), [*SAMPLES[:8], *SAMPLES[60:68]], blind_limit=1, gate="point")
+    few = audit(
+        Model([], 1), [*SAMPLES[:8], *SAMPLES[60:68]], blind_limit=1, gate="point", budget=1
+    )
     assert beside(few, few).verdict == "pass"
-    other = audit(Model([], 2), [*SAMPLES[:8], *SAMPLES[60:68]], blind_limit=1, gate="point")
+    other = audit(
+        Model([], 2), [*SAMPLES[:8], *SAMPLES[60:68]], blind_limit=1, gate="point", budget=1
+    )
     assert beside(few, other).verdict == "inconclusive"
 
 
