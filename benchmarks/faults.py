@@ -673,7 +673,9 @@ ENDINGS: dict[str, Ending] = {
     "-n2, nothing": Ending(("-n2", "-k", "zzz")),
     "-n0": Ending(("-n0",)),
     "-n2, pytest.exit(0) in a fixture": Ending(
-        ("-n2",), files=with_files(model("pytest.exit('no GPU', returncode=0)"))
+        ("-n2",),
+        files=with_files(model("pytest.exit('no GPU', returncode=0)")),
+        trace=True,  # an assertion of xdist's own
     ),
     "-n2, os._exit(0) while it draws": Ending(
         ("-n2", "--max-worker-restart=0"),
