@@ -252,6 +252,8 @@ def fork(folder: Path, environment: dict[str, str], run: Callable[[], int]) -> i
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)  # under nohup, one would be ignored
         os.chdir(folder)
         os.environ.update(
             HOME=str(home),
