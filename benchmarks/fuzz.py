@@ -587,8 +587,8 @@ def run(reader: str, n: int, fuzz: Fuzz, outside: list[str]) -> Counter[str]:
             )
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        # A row may name a file anywhere: it is the user's own code.
-        touched = [] if make is rows else outside[1:]
+        # A row, and a folder in kohya's TOML, may be anywhere: both are what the user wrote.
+        touched = [] if make in (rows, kohya) else outside[1:]
         del outside[:]
         counts[end] += 1
         if _peak() - before > MEMORY:
