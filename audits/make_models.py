@@ -316,7 +316,7 @@ def captioner(noto: Path) -> None:
 
 
 def sheet() -> None:
-    """Draw docs/contact-sheet.png and print each model's denoising loss."""
+    """Draw contact-sheet.png in this folder and print each model's denoising loss."""
     from privaudit import PipelineTarget, load_pipeline
     from privaudit.diffusion.objective import denoising_loss
     from privaudit.targets.queries import query_seed
@@ -338,10 +338,8 @@ def sheet() -> None:
         )
         rows.append(np.concatenate([np.asarray(image) for image in images], axis=1))
     drawn = Image.fromarray(np.concatenate(rows))
-    docs = emoji_sets.HERE.parent / "docs"
-    docs.mkdir(exist_ok=True)
     drawn.resize((drawn.width * 2, drawn.height * 2), Image.Resampling.NEAREST).save(
-        docs / "contact-sheet.png"
+        "contact-sheet.png"
     )
 
 

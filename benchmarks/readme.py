@@ -1,7 +1,9 @@
-"""Runs the README's quickstart on the models of audits/, and writes its output into the README.
+"""Writes the output of the README's two commands into the README.
 
-``python benchmarks/readme.py`` makes a folder as a new user has it (a fine-tuned U-Net, its base,
-two folders of pictures with captions) and runs both commands there.
+``python benchmarks/readme.py`` runs ``privaudit init`` in a folder as a new user has it: a
+fine-tuned U-Net, its base, two folders of pictures with captions. With ``--record FILE`` it also
+prints the over-fitted model's audit, from the record that ``pytest audits/ --runxfail
+--privaudit-json=FILE`` wrote.
 """
 
 from __future__ import annotations
@@ -58,18 +60,20 @@ def replaced(text: str, name: str, lines: str) -> str:
     return changed
 
 
-def audit_block(printed: str) -> str:
-    """Return pytest's lines from the first audit's block on, without the bar above them."""
-    lines = printed.splitlines()
-    start = next(n for n, line in enumerate(lines) if "= privaudit =" in line)
-    end = next(n for n, line in enumerate(lines) if line.startswith("every result"))
-    return "\n".join(lines[start + 1 : end]).strip() + "\n"
+def audit_block(record: Path) -> str:
+    """Render the audit of the over-fitted model as the terminal shows it, 80 columns wide."""
+    from privaudit.record import SessionRecord
+    from privaudit.report.terminal import render_block
+
+    session = SessionRecord.from_json(record.read_text(encoding="utf-8"))
+    audit = next(one for one in session.audits if "test_overfit" in one.name)
+    return "".join(f"{line}\n" for line in render_block(audit, 80))
 
 
 def main() -> None:
-    """Write both blocks."""
+    """Write the blocks, or make the folder alone."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only-init", action="store_true", help="leave out the audit: seconds")
+    parser.add_argument("--record", type=Path, help="of pytest audits/ --runxfail")
     parser.add_argument("--make", type=Path, metavar="FOLDER", help="make the folder, and stop")
     arguments = parser.parse_args()
     if arguments.make is not None:
@@ -77,16 +81,12 @@ def main() -> None:
         return
     readme = ROOT / "README.md"
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_folder(folder)
+        make_folder(Path(name))
         text = replaced(
-            readme.read_text(encoding="utf-8"), "init", output(folder, "privaudit", *INIT)
+            readme.read_text(encoding="utf-8"), "init", output(Path(name), "privaudit", *INIT)
         )
-        if not arguments.only_init:
-            options = ("audits", "-q", "-p", "no:cacheprovider")
-            printed = output(folder, "pytest", *options)
-            print(printed)
-            text = replaced(text, "audit", audit_block(printed))
+    if arguments.record is not None:
+        text = replaced(text, "audit", audit_block(arguments.record))
     readme.write_text(text, encoding="utf-8")
 
 

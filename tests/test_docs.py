@@ -65,7 +65,7 @@ def test_the_readme_shows_what_init_prints(
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"$ privaudit {' '.join(script.INIT)}\n" in readme
     written = script.replaced(readme, "init", capsys.readouterr().out)
-    assert written == readme, "run python benchmarks/readme.py --only-init"
+    assert written == readme, "run python benchmarks/readme.py"
 
 
 def test_the_page_of_settings_is_up_to_date() -> None:
