@@ -8,6 +8,7 @@ from tests.parts.audit_folder import AuditFolder
 from tests.parts.documents import read_session
 
 CONTROLS = """
+import privaudit.runs
 from privaudit.errors import GeneratorError
 
 loads = []
