@@ -131,9 +131,9 @@ def test_code_on_a_page_runs(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
 @of(PAGES)
 def test_options_and_commands_that_a_page_names_exist(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    flags = {flag for option in OPTIONS for flag in option.flags}
+    flags = {option.flag for option in OPTIONS if not option.in_code_only}
     assert set(re.findall(r"--privaudit(?:-[a-z0-9]+)+", text)) <= flags
-    names = {f"privaudit_{name}" for option in OPTIONS for name in option.names}
+    names = {f"privaudit_{option.name}" for option in OPTIONS if option.in_ini}
     assert set(re.findall(r"^(privaudit_[a-z_]+) =", text, re.M)) <= names
     commands = {one.__name__.rsplit(".", 1)[1] for one in COMMANDS}
     for block in re.findall(r"^```(?:bash|console)\n(.*?)^```$", text, re.M | re.S):

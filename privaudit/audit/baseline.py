@@ -510,7 +510,7 @@ FLAGS = {
     **{name: f"--privaudit-{name.replace('_', '-')}" for name in (*SETTINGS, "scheduler")},
 }
 """What sets a fact again."""
-OTHER_SAMPLES = "--privaudit-baseline-samples=other"
+OTHER_SAMPLES = "privacy_budget(baseline_samples='other')"
 LONGEST = 60
 """Characters of two values that a message shows; of hashes it only says that they differ."""
 Differences = dict[str, tuple[Any, Any]]

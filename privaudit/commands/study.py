@@ -97,7 +97,7 @@ def _settings(given: list[str]) -> tuple[dict[str, str], list[str]]:
     from privaudit.errors import SettingError
     from privaudit.settings import OPTIONS, AuditSettings
 
-    spelled = {name: option for option in OPTIONS for name in option.names}
+    spelled = {name: option for option in OPTIONS for name in (option.name, option.argument)}
     changes: dict[str, Any] = {}
     options: list[str] = []
     for one in given:
@@ -109,6 +109,6 @@ def _settings(given: list[str]) -> tuple[dict[str, str], list[str]]:
         if spelled[name].in_audit:
             changes[name] = value
         else:
-            options.append(f"{spelled[name].flags[0]}={value}")
+            options.append(f"{spelled[name].flag}={value}")
     AuditSettings(**changes)  # a bad value is found before the fixtures are asked
     return changes, options

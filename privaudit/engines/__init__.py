@@ -49,10 +49,10 @@ def make_engine(settings: SessionSettings) -> Engine:
     EngineError
         If its cluster cannot be reached.
     """
-    if settings.engine == "ray":
+    if settings.ray is not None:
         from privaudit.engines.ray import RayEngine
 
-        return RayEngine(settings.ray_address, settings.ray_workers)
+        return RayEngine(*settings.ray)
     from privaudit.engines.local import LocalEngine
 
     return LocalEngine()

@@ -87,7 +87,7 @@ class RayEngine:
             except (OSError, RuntimeError, ValueError) as error:
                 msg = (
                     f"Ray cluster {address!r} cannot be reached ({first_line(error)}): "
-                    "check --privaudit-ray-address"
+                    "check --privaudit-engine"
                 )
                 raise EngineError(msg) from error
         resources = ray.cluster_resources()

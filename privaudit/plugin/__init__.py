@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privaudit.plugin.pytest_internals import (
+    ini_keys,
     raw_ini,
     switch_without_tests,
     uses_workers,
@@ -20,6 +21,8 @@ from privaudit.plugin.pytest_internals import (
 from privaudit.settings.options import OPTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from privaudit.plugin.gate import Gate
     from privaudit.record import AttackResult
     from privaudit.settings import AuditSettings, Option, SessionSettings
@@ -43,16 +46,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add every setting to the command line, and most of them to the ini file."""
     group = parser.getgroup("privaudit", "membership-inference audits of text-to-image models")
     for option in OPTIONS:
+        if option.in_code_only:
+            continue
         form: dict[str, Any] = {"metavar": option.name.upper()}
         if option.switch:
             form = {"action": "store_const", "const": "true"}
         text = f"{option.help} (default: {option.shown_default})".replace("%", "%%")
         group.addoption(
-            *option.flags, dest=f"privaudit_{option.name}", default=None, help=text, **form
+            option.flag, dest=f"privaudit_{option.name}", default=None, help=text, **form
         )
         if option.in_ini:
-            for name in option.names:
-                parser.addini(f"privaudit_{name}", text, default=None)
+            parser.addini(f"privaudit_{option.name}", text, default=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,8 +73,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "one named beforehand, such as 'III-threshold'. It needs a coin_split fixture. Without "
         "numbers it claims what privaudit.finetune wrote beside the weights.",
     )
-    flags = {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS}
-    ini = {n: _written(config, o, n) for o in OPTIONS if o.in_ini for n in o.names}
+    flags = {o.name: config.getoption(f"privaudit_{o.name}") for o in OPTIONS if not o.in_code_only}
+    ini = {o.name: _written(config, o) for o in OPTIONS if o.in_ini}
+    _refuse_unknown_keys(config, ini)
     nothing_said = all(value is None for value in flags.values()) and not any(
         value not in (None, "") for value in ini.values()
     )
@@ -91,9 +96,21 @@ def pytest_configure(config: pytest.Config) -> None:
         _register(config)  # without an audit too, there is something to say
 
 
-def _written(config: pytest.Config, option: Option, name: str) -> Any:
+def _refuse_unknown_keys(config: pytest.Config, known: Iterable[str]) -> None:
+    """Refuse a key of an ini file that looks like a setting and is none: it would say nothing."""
+    for key in ini_keys(config):
+        name = key.removeprefix("privaudit_")
+        if name != key and name not in known:
+            from privaudit.settings.parsers import nearest
+
+            near = nearest(name, known).replace(": did you mean ", ": did you mean privaudit_")
+            msg = f"{key} in the ini file is no setting of an ini file{near}"
+            raise pytest.UsageError(msg)
+
+
+def _written(config: pytest.Config, option: Option) -> Any:
     """Return what an ini file says; a path in it is seen from the project's root."""
-    value = raw_ini(config, f"privaudit_{name}")
+    value = raw_ini(config, f"privaudit_{option.name}")
     if option.is_path and isinstance(value, str) and value not in ("", "none"):
         return value if value.startswith("~") else str(config.rootpath / value)
     return value

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "fixture_is_absent",
+    "ini_keys",
     "item_id",
     "item_indices",
     "item_markers",
@@ -52,6 +53,12 @@ def raw_ini(config: pytest.Config, name: str) -> Any:
     if getattr(written, "mode", "ini") == "toml":
         return getattr(written, "value", None)
     return config.getini(name)
+
+
+def ini_keys(config: pytest.Config) -> list[str]:
+    """Return the names that an ini file sets, known or not."""
+    written = getattr(config, "_inicfg", None)
+    return list(config.inicfg if written is None else written)
 
 
 def option_is_set(config: pytest.Config, name: str) -> bool:

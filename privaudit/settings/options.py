@@ -33,12 +33,15 @@ class Option:
         The value when nobody says anything.
     help
         One line for ``pytest --help``.
-    aliases
-        Further spellings on the command line and in the marker.
+    argument
+        What the marker, and functions, call it, where that is another name.
     in_audit
         Whether it belongs to an audit, which may set it for itself; otherwise to the session.
     in_ini
         Whether a project may set it for good.
+    in_code_only
+        Whether markers and functions alone may set it: a study varies it, or other values of it
+        only loosen an audit.
     switch
         Whether the command line takes it without a value.
     unset
@@ -51,26 +54,23 @@ class Option:
         parse: Callable[[Any], Any],
         default: Any,
         help: str,  # noqa: A002  # as argparse and pytest call it
-        aliases: tuple[str, ...] = (),
+        argument: str = "",
         *,
         in_audit: bool = True,
         in_ini: bool = True,
+        in_code_only: bool = False,
         switch: bool = False,
         unset: str = "",
     ) -> None:
         self.name, self.parse, self.default, self.help = name, parse, default, help
-        self.aliases, self.switch, self.unset = aliases, switch, unset
-        self.in_audit, self.in_ini = in_audit, in_ini
+        self.argument, self.switch, self.unset = argument or name, switch, unset
+        self.in_audit, self.in_code_only = in_audit, in_code_only
+        self.in_ini = in_ini and not in_code_only
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The name, then its aliases."""
-        return (self.name, *self.aliases)
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Spellings on the command line."""
-        return tuple(f"--privaudit-{name.replace('_', '-')}" for name in self.names)
+    def flag(self) -> str:
+        """Its spelling on the command line."""
+        return f"--privaudit-{self.name.replace('_', '-')}"
 
     @property
     def is_path(self) -> bool:
@@ -97,13 +97,14 @@ OPTIONS: tuple[Option, ...] = (
         parsers.number(0.5, 1, open_low=True),
         0.6,
         "largest ROC-AUC accepted, in (0.5, 1]",
-        aliases=("max_auc",),
+        argument="max_auc",
     ),
     Option(
         "max_tpr",
-        parsers.number(0, 1),
+        parsers.share_at,
         None,
-        "largest share of members that may be found at the false positive rate at_fpr",
+        "largest share of members that may be found, at a false positive rate: 0.05@0.01, which "
+        "needs 99 calibration non-members",
         unset="no limit",
     ),
     Option(
@@ -111,6 +112,7 @@ OPTIONS: tuple[Option, ...] = (
         parsers.number(0, 1, open_low=True, open_high=True),
         0.01,
         "false positive rate at which max_tpr holds; 0.01 needs 99 calibration non-members",
+        in_code_only=True,
     ),
     Option(
         "scenarios",
@@ -144,7 +146,6 @@ OPTIONS: tuple[Option, ...] = (
         parsers.whole(1),
         None,
         "denoising steps of a diffusers pipeline",
-        aliases=("steps",),
         unset="the pipeline's own",
     ),
     Option(
@@ -160,18 +161,21 @@ OPTIONS: tuple[Option, ...] = (
         parsers.choice("cosine", "euclidean", "manhattan", "hamming"),
         "cosine",
         "cosine, euclidean, manhattan or hamming",
+        in_code_only=True,
     ),
     Option(
         "similarity_axis",
         parsers.choice("channel", "token"),
         "token",
         "one similarity per token (patch-wise), or one per channel",
+        in_code_only=True,
     ),
     Option(
         "aggregation",
         parsers.choice("mean", "median", "max", "min"),
         "mean",
         "of the m similarities of a sample: mean, median, max or min",
+        in_code_only=True,
     ),
     Option(
         "encoder",
@@ -193,6 +197,7 @@ OPTIONS: tuple[Option, ...] = (
         None,
         "scheduler of a diffusers pipeline, by its class",
         unset="the pipeline's",
+        in_code_only=True,
     ),
     Option(
         "dtype",
@@ -200,6 +205,7 @@ OPTIONS: tuple[Option, ...] = (
         None,
         "cast a diffusers pipeline: float32, float16 or bfloat16",
         unset="the pipeline's",
+        in_code_only=True,
     ),
     Option(
         "channels_last",
@@ -207,6 +213,7 @@ OPTIONS: tuple[Option, ...] = (
         default=False,
         help="keep a diffusers pipeline's convolutions in channels-last memory format",
         switch=True,
+        in_code_only=True,
     ),
     Option(
         "compile",
@@ -214,6 +221,7 @@ OPTIONS: tuple[Option, ...] = (
         default=False,
         help="compile a diffusers pipeline's denoiser with torch.compile",
         switch=True,
+        in_code_only=True,
     ),
     Option(
         "calibration",
@@ -247,6 +255,7 @@ OPTIONS: tuple[Option, ...] = (
         parsers.choice("delong", "bootstrap"),
         "delong",
         "kind of AUC interval: delong or bootstrap",
+        in_code_only=True,
     ),
     Option(
         "sequential",
@@ -261,6 +270,7 @@ OPTIONS: tuple[Option, ...] = (
         default=True,
         help="let inference models that can (combined) read what the base model answers, where "
         "that model is known; it is asked as many images as the target, which are kept",
+        in_code_only=True,
     ),
     Option(
         "baseline",
@@ -281,18 +291,21 @@ OPTIONS: tuple[Option, ...] = (
         parsers.choice("same", "other"),
         "same",
         "same: refuse a baseline of other samples; other: compare with it, which shows less",
+        in_code_only=True,
     ),
     Option(
         "blind_limit",
         parsers.number(0.5, 1),
         0.55,
         "AUC up to which members may be told from non-members without the model",
+        in_code_only=True,
     ),
     Option(
         "duplicate_limit",
         parsers.number(0, 2),
         0.95,
         "centred cosine from which two images of different sets count as the same; above 1: never",
+        in_code_only=True,
     ),
     Option(
         "json",
@@ -350,26 +363,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "engine",
-        parsers.choice("local", "ray"),
+        parsers.engine,
         "local",
-        "where images are generated: local (this process) or ray (a cluster; extra 'ray')",
+        "where images are generated: local (this process), ray (a cluster that $RAY_ADDRESS names, "
+        "or one started here) or ray://HOST:PORT; ?workers=4 says how many workers (extra 'ray')",
         in_audit=False,
-    ),
-    Option(
-        "ray_address",
-        parsers.text,
-        None,
-        "address of a running Ray cluster",
-        in_audit=False,
-        unset="$RAY_ADDRESS, or a cluster started here",
-    ),
-    Option(
-        "ray_workers",
-        parsers.whole(1),
-        None,
-        "workers of the ray engine",
-        in_audit=False,
-        unset="one for each GPU of the cluster, or each CPU",
     ),
     Option(
         "baseline_key",
@@ -377,6 +375,7 @@ OPTIONS: tuple[Option, ...] = (
         None,
         "key that sample ids in a baseline are hashed with, 16 characters or more",
         in_audit=False,
+        in_code_only=True,
         unset="$PRIVAUDIT_BASELINE_KEY",
     ),
     Option(

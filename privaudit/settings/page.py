@@ -46,10 +46,10 @@ Two settings are an exception, because they say what an audit covers. Where both
 command line name `scenarios` or `attacks`, the audit runs what both name. So a command line can
 select a part of an audit, and cannot add to it.
 
-Where a column holds several names, they mean the same. A bad value, or an unknown name in a
-marker, stops the session before any test: pytest says which one, and exits with status 4.
-(Pytest itself warns about an unknown name in the ini file.) The record says of each setting where
-it was set, and which settings reached nothing, see [record.md](record.md).
+A path on the command line is seen from where it is typed, and a path in an ini file from the
+project's root. A bad value, or an unknown name in a marker or an ini file, stops the session before
+any test: pytest says which one, which may have been meant, and exits with status 4. The record says
+of each setting where it was set, and which settings reached nothing, see [record.md](record.md).
 """
 
 AUDIT = """\
@@ -65,6 +65,14 @@ SESSION = """\
 They say where the work is done and what is kept of it. They hold for all audits of a session, so a
 marker cannot set them. `privaudit.run_audit` takes them by their name in the ini file without
 `privaudit_`; `plan` means nothing there.
+"""
+
+CODE = """\
+## Settings in code only
+
+A study varies these, or other values of them only loosen an audit: the marker and
+`privaudit.run_audit` take them, a command line and an ini file do not. `baseline_key` is for
+`run_audit`; pytest reads it from `$PRIVAUDIT_BASELINE_KEY` alone.
 """
 
 TAIL = """\
@@ -89,25 +97,27 @@ def page() -> str:
     >>> page().splitlines()[0]
     '# Settings'
     """
-    audit = [option for option in OPTIONS if option.in_audit]
-    session = [option for option in OPTIONS if not option.in_audit]
-    parts = (HEAD, AUDIT, "\n".join(_table(audit)), "", SESSION, "\n".join(_table(session)), "")
+    audit = [one for one in OPTIONS if one.in_audit and not one.in_code_only]
+    session = [one for one in OPTIONS if not one.in_audit and not one.in_code_only]
+    code = [option for option in OPTIONS if option.in_code_only]
+    parts = [HEAD]
+    for text, options in ((AUDIT, audit), (SESSION, session), (CODE, code)):
+        parts += [text, *_table(options), ""]
     return "\n".join((*parts, TAIL))
 
 
 def _table(options: list[Option]) -> Iterator[str]:
-    marker = options[0].in_audit
-    columns = ["option", "ini", *(["marker"] if marker else []), "default", "meaning"]
+    columns = ["setting", "command line", "ini", "default", "meaning"]
+    in_code = options[0].in_code_only
+    if in_code:
+        columns = ["setting", "default", "meaning"]
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
     for option in options:
-        ini = [f"privaudit_{name}" for name in option.names] if option.in_ini else []
-        cells = [_code(option.flags), _code(ini), _code(option.names)]
-        yield f"| {' | '.join([*cells[: 2 + marker], option.shown_default, option.help])} |"
-
-
-def _code(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "—"
+        name = f"`{option.argument}`"
+        where = [f"`{option.flag}`", f"`privaudit_{option.name}`" if option.in_ini else "—"]
+        cells = [name, *([] if in_code else where), option.shown_default, option.help]
+        yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "batch_size",
     "calibration",
     "choice",
+    "engine",
     "file",
     "flag",
     "folder_or_none",
+    "nearest",
     "number",
     "path",
     "place",
     "several",
+    "share_at",
     "size",
     "text",
     "whole",
@@ -69,7 +72,7 @@ def choice(*choices: str) -> Callable[[Any], str]:
 
     def parse(given: Any) -> str:
         if given not in choices:
-            msg = f"must be one of {', '.join(choices)}"
+            msg = f"must be one of {', '.join(choices)}{nearest(given, choices)}"
             raise ValueError(msg)
         return str(given)
 
@@ -90,11 +93,38 @@ def several(
         parts = given.split(",") if isinstance(given, str) else list(given)
         names = {str(part).strip().removeprefix(prefix) for part in parts}
         if not names or not names <= set(choices):
-            msg = f"must be a comma-separated list of {', '.join(choices)}"
+            unknown = next(iter(sorted(names - set(choices))), "")
+            near = nearest(unknown, choices)
+            msg = f"must be a comma-separated list of {', '.join(choices)}{near}"
             raise ValueError(msg)
         return tuple(choice for choice in choices if choice in names)
 
     return parse
+
+
+def nearest(word: object, words: Iterable[str]) -> str:
+    """Ask whether the nearest of some words was meant; nothing if none is near."""
+    import difflib
+
+    close = difflib.get_close_matches(str(word), list(words), n=1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def share_at(given: Any) -> float:
+    """Read a share; the false positive rate behind an @ is read by ``at_fpr``."""
+    return number(0, 1)(given)
+
+
+def engine(given: Any) -> str:
+    """Read the name of an engine, of Ray with an address and a number of workers."""
+    name, _, query = str(given).partition("?")
+    key, _, n = query.partition("=")
+    on_ray = name == "ray" or (name.startswith("ray://") and name != "ray://")
+    workers = on_ray and key == "workers" and n.isdigit() and n != "0"
+    if not (name == "local" or on_ray) or (query and not workers):
+        msg = "must be local, ray, ray?workers=4 or ray://HOST:PORT?workers=4"
+        raise ValueError(msg)
+    return str(given)
 
 
 def batch_size(given: Any) -> int | None:

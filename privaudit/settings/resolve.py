@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from privaudit.attacks.registry import RELEASES, WEIGHTS, asked_by_access
 from privaudit.settings.options import OPTIONS, Option
+from privaudit.settings.parsers import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,14 +30,15 @@ class _Settings:
     options: ClassVar[tuple[Option, ...]]
 
     def __init__(self, *, sources: Mapping[str, str] | None = None, **given: Any) -> None:
-        spelled = {name: option for option in self.options for name in option.names}
+        spelled = {name: one for one in self.options for name in (one.name, one.argument)}
         values = {option.name: option.default for option in self.options}
         stated = dict.fromkeys(values, "default")
-        for name, value in given.items():
+        for name, value in _with_rates(given).items():
             if name not in spelled:
                 from privaudit.errors import SettingError
 
-                msg = f"setting {name!r} is unknown: there are {', '.join(sorted(spelled))}"
+                near = nearest(name, spelled) or f": there are {', '.join(sorted(values))}"
+                msg = f"setting {name!r} is unknown{near}"
                 raise SettingError(msg)
             _check_said_once(spelled[name], given, "setting {}")
             values[spelled[name].name] = parsed(spelled[name], value, name)
@@ -176,8 +178,8 @@ class AuditSettings(_Settings):
         """
         from privaudit.errors import SettingError
 
-        spelled = {name: option for option in self.options for name in option.names}
-        given = dict(kwargs)
+        spelled = {name: one for one in self.options for name in (one.name, one.argument)}
+        given = _with_rates(kwargs)
         if len(args) > 1 or (args and {"budget", "max_auc"} & set(given)):
             msg = f"privacy_budget{args!r} takes one positional argument, the budget"
             raise SettingError(msg)
@@ -186,7 +188,8 @@ class AuditSettings(_Settings):
         changes = {}
         for name, value in given.items():
             if name not in spelled:
-                msg = f"privacy_budget({name}=…) is unknown: it takes {', '.join(sorted(spelled))}"
+                near = nearest(name, spelled) or f": it takes {', '.join(sorted(spelled))}"
+                msg = f"privacy_budget({name}=…) is unknown{near}"
                 raise SettingError(msg)
             option = spelled[name]
             _check_said_once(option, given, "privacy_budget({}=…)")
@@ -195,7 +198,7 @@ class AuditSettings(_Settings):
                 both = tuple(one for one in chosen if one in self.__dict__[option.name])
                 if not both:
                     msg = (
-                        f"{option.flags[0]}={','.join(self.__dict__[option.name])} selects none of "
+                        f"{option.flag}={','.join(self.__dict__[option.name])} selects none of "
                         f"the {option.name} of privacy_budget({name}=…), {','.join(chosen)}: "
                         "deselect the test instead, or change one of them"
                     )
@@ -234,8 +237,6 @@ class SessionSettings(_Settings):
     store_limit: int | None
     store_shared: bool
     engine: str
-    ray_address: str | None
-    ray_workers: int | None
     baseline_key: str | None
     update_baseline: bool
     plan: bool
@@ -243,17 +244,21 @@ class SessionSettings(_Settings):
 
     def __init__(self, *, sources: Mapping[str, str] | None = None, **given: Any) -> None:
         super().__init__(sources=sources, **given)
-        if self.engine != "ray" and (self.ray_address or self.ray_workers):
-            from privaudit.errors import SettingError
-
-            msg = "--privaudit-ray-address and --privaudit-ray-workers need --privaudit-engine=ray"
-            raise SettingError(msg)
         if self.mlflow is not None and find_spec("mlflow") is None:
             # Known now, and not when an audit is done that nobody can log.
             from privaudit.errors import EXTRAS, MissingExtraError, SettingError
 
             missing = MissingExtraError("--privaudit-mlflow", "mlflow", EXTRAS["mlflow"])
             raise SettingError(str(missing)) from missing
+
+    @property
+    def ray(self) -> tuple[str | None, int | None] | None:
+        """The address of the Ray cluster and the workers on it, where Ray is the engine."""
+        name, _, query = self.engine.partition("?")
+        if name == "local":
+            return None
+        workers = int(query.partition("=")[2]) if query else None
+        return (None if name == "ray" else name), workers
 
 
 def split_settings(given: Mapping[str, Any]) -> tuple[AuditSettings, SessionSettings]:
@@ -264,9 +269,15 @@ def split_settings(given: Mapping[str, Any]) -> tuple[AuditSettings, SessionSett
     SettingError
         As of both.
     """
-    known = {name for option in SessionSettings.options for name in option.names}
+    known = {option.name for option in SessionSettings.options}
     session = SessionSettings(**{n: v for n, v in given.items() if n in known})
     return AuditSettings(**{n: v for n, v in given.items() if n not in known}), session
+
+
+def _with_rates(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the false positive rate out of ``max_tpr="0.05@0.01"``."""
+    share, at, rate = str(given.get("max_tpr")).partition("@")
+    return dict(given) | ({"max_tpr": share, "at_fpr": rate} if at else {})
 
 
 def _check_said_once(option: Option, given: Mapping[str, Any], form: str) -> None:
@@ -277,7 +288,8 @@ def _check_said_once(option: Option, given: Mapping[str, Any], form: str) -> Non
     SettingError
         If more than one is there; the message has them in this form.
     """
-    names = [name for name in option.names if given.get(name) not in (None, "")]
+    spellings = sorted({option.name, option.argument})
+    names = [name for name in spellings if given.get(name) not in (None, "")]
     if len(names) > 1:
         from privaudit.errors import SettingError
 
@@ -314,8 +326,7 @@ def resolve_settings(
     Parameters
     ----------
     command_line, ini
-        What was said, by option name (in the ini, by any of its names); what was not said is
-        ``None`` or, in the ini, empty.
+        What was said, by option name; what was not said is ``None`` or, in the ini, empty.
 
     Returns
     -------
@@ -329,15 +340,14 @@ def resolve_settings(
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    command_line, ini = _with_rates(command_line), _with_rates(ini)
     for option in OPTIONS:
-        said = command_line.get(option.name)
-        written = next((n for n in option.names if ini.get(n) not in (None, "")), None)
-        if said is not None:
-            values[option.name] = parsed(option, said, option.flags[0])
+        stated, written = command_line.get(option.name), ini.get(option.name)
+        if stated is not None:
+            values[option.name] = parsed(option, stated, option.flag)
             sources[option.name] = "command line"
-        elif written is not None:
-            _check_said_once(option, ini, "privaudit_{}")
-            values[option.name] = parsed(option, ini[written], f"privaudit_{written}")
+        elif written not in (None, ""):
+            values[option.name] = parsed(option, written, f"privaudit_{option.name}")
             sources[option.name] = "ini"
 
     def some(kind: type[_Settings]) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def test_other_samples_are_refused_unless_they_are_meant(
     others = audit(Model([], 1), drawn_samples(N, 9))
     with pytest.raises(BaselineError, match="other samples") as error:
         privaudit.compare(records["clean"], others)
-    assert "--privaudit-baseline-samples=other" in str(error.value)
+    assert "baseline_samples='other'" in str(error.value)
     found = beside(records["clean"], others, samples="other")
     assert (found.paired, found.n_shared, found.correlation) == (False, 0, 0.0)
     assert found.verdict == "pass"

@@ -23,10 +23,8 @@ ADAPTER = AUDITS / "models" / "shadow"
 N = 10
 QUICK = [
     "--privaudit-queries=1",
-    "--privaudit-steps=2",
+    "--privaudit-num-inference-steps=2",
     "--privaudit-batch-size=20",
-    "--privaudit-duplicate-limit=2",
-    "--privaudit-blind-limit=1",
     "--privaudit-encoder=efficientnet-lite0",
 ]
 

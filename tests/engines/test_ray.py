@@ -213,7 +213,7 @@ def test_leak(membership_attack):
     )
     options = ["--privaudit-scenarios=I,III", "--privaudit-json=out.json"]
     files = []
-    for engine in (["--privaudit-engine=ray", "--privaudit-ray-workers=2"], []):
+    for engine in (["--privaudit-engine=ray?workers=2"], []):
         result = plain_folder.run(*options, *engine, subprocess=True)
         result.assert_outcomes(failed=6)
         files.append(findings(plain_folder.path / "out.json"))

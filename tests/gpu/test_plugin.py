@@ -13,7 +13,11 @@ def target_model():
     return privaudit.load_pipeline(
         emoji_sets.MODELS / "base", unet=emoji_sets.MODELS / "overfit" / "unet")
 """
-ASKED = ("--privaudit-scenarios=I", "--privaudit-steps=20", "--privaudit-json=out.json")
+ASKED = (
+    "--privaudit-scenarios=I",
+    "--privaudit-num-inference-steps=20",
+    "--privaudit-json=out.json",
+)
 
 
 def test_a_leaking_model_is_red_and_a_second_session_draws_nothing(

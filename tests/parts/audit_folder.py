@@ -15,6 +15,8 @@ import pytest, privaudit, emoji_sets
 from tests.parts.encoders import PixelEncoder
 
 N = 12
+# To raw pixels the phases of the moon are one picture.
+pytestmark = pytest.mark.privacy_budget(duplicate_limit=2)
 
 @pytest.fixture(scope="session")
 def members():
@@ -66,6 +68,8 @@ sys.path[:0] = [{root!r}, {audits!r}]
 import pytest, emoji_sets
 import privaudit
 
+pytestmark = pytest.mark.privacy_budget(duplicate_limit=2)
+
 @pytest.fixture
 def members():
     return emoji_sets.twemoji("member")[:4]
@@ -97,10 +101,7 @@ class AuditFolder:
         self.pytester = pytester
         self.path = pytester.path
         self.workers = workers
-        # To raw pixels the phases of the moon are one picture.
-        pytester.makeini(
-            "[pytest]\naddopts = -v\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n"
-        )
+        pytester.makeini("[pytest]\naddopts = -v\nprivaudit_queries = 1\n")
 
     def write(self, *parts: str, name: str = "test_model") -> None:
         """Write an audit file: the control audit's fixtures and the given code."""

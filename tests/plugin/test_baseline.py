@@ -224,7 +224,8 @@ def test_another_key_is_told_from_another_audit(
 ) -> None:
     plain_folder.write(MORE, SAFE, GATED)
     assert update(plain_folder, *ONE).ret == 0
-    result = plain_folder.run(*ONE, AGAINST, "--privaudit-baseline-key=another key of mine")
+    monkeypatch.setenv("PRIVAUDIT_BASELINE_KEY", "another key of mine")
+    result = plain_folder.run(*ONE, AGAINST)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*baseline baselines/*.json was written with another key*"])
     monkeypatch.delenv("PRIVAUDIT_BASELINE_KEY")

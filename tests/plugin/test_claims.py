@@ -15,7 +15,12 @@ from tests.parts.audit_folder import AuditFolder
 from tests.parts.documents import results
 from tests.parts.pipelines import tiny_pipeline
 
-ONE = ["-k", "attack-III-threshold", "--privaudit-json=out.json", "--privaudit-steps=2"]
+ONE = [
+    "-k",
+    "attack-III-threshold",
+    "--privaudit-json=out.json",
+    "--privaudit-num-inference-steps=2",
+]
 CLAIMED = """
 @pytest.fixture(scope="session")
 def target_model():

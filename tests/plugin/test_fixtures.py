@@ -202,7 +202,7 @@ def fine_tune():
     result = plain_folder.run(
         "--privaudit-scenarios=III",
         "--privaudit-attacks=threshold",
-        "--privaudit-steps=2",
+        "--privaudit-num-inference-steps=2",
         "--privaudit-budget=1",
         subprocess=True,  # what training imports cannot be imported twice in one process
     )
@@ -235,7 +235,7 @@ def fine_tune():
 """
 ASKED = (
     "--privaudit-attacks=threshold,distribution",
-    "--privaudit-steps=2",
+    "--privaudit-num-inference-steps=2",
     "--privaudit-budget=1",
 )
 THREE = ("--privaudit-scenarios=III", *ASKED)

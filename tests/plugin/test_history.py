@@ -42,9 +42,7 @@ def test_releases_are_added_listed_and_their_step_is_named(
 def test_the_ini_file_may_name_it_and_an_interrupted_audit_is_not_added(
     plain_folder: AuditFolder,
 ) -> None:
-    plain_folder.pytester.makeini(
-        "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\nprivaudit_history = old\n"
-    )
+    plain_folder.pytester.makeini("[pytest]\nprivaudit_queries = 1\nprivaudit_history = old\n")
     stop = "def test_stop():\n    raise KeyboardInterrupt"
     picked = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold"]
     plain_folder.write(SAFE, stop, GATED)

@@ -15,9 +15,7 @@ def test_leak(membership_attack):
 
 
 def test_budget_sources_marker_over_command_line_over_ini(plain_folder: AuditFolder) -> None:
-    plain_folder.pytester.makeini(
-        "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\nprivaudit_budget = 0.9\n"
-    )
+    plain_folder.pytester.makeini("[pytest]\nprivaudit_queries = 1\nprivaudit_budget = 0.9\n")
     plain_folder.write(LEAKING, GATED)
     picked = ["-k", "attack-I-threshold"]
     plain_folder.run(*picked).stdout.fnmatch_lines(["AUC 1.000 > budget 0.9 (ini)*"])
@@ -36,15 +34,20 @@ def test_budget_sources_marker_over_command_line_over_ini(plain_folder: AuditFol
         ("--privaudit-budget=0.5", "--privaudit-budget='0.5' must be a number in (0.5, 1]"),
         ("--privaudit-scenarios=V", "--privaudit-scenarios='V' must be a comma-separated list*"),
         ("--privaudit-queries=0", "--privaudit-queries='0' must be a whole number from 1"),
-        ("--privaudit-steps=x", "--privaudit-num-inference-steps='x' is not valid: denoising*"),
+        (
+            "--privaudit-num-inference-steps=x",
+            "--privaudit-num-inference-steps='x' is not valid: denoising*",
+        ),
         ("--privaudit-guidance-scale=inf", "--privaudit-guidance-scale='inf' must be a number*"),
         ("--privaudit-seed=-1", "--privaudit-seed='-1' must be a whole number from 0"),
-        ("--privaudit-similarity=l7", "--privaudit-similarity='l7' must be one of cosine*"),
+        ("--privaudit-gate=evidense", "*must be one of * did you mean evidence?"),
+        ("--privaudit-attacks=treshold", "*comma-separated list of *: did you mean threshold?"),
+        ("--privaudit-max-tpr=0.05@1", "--privaudit-at-fpr='1' must be a number in (0, 1)"),
         ("--privaudit-calibration=0", "--privaudit-calibration='0' must be a share*"),
         ("--privaudit-batch-size=0", "--privaudit-batch-size='0' must be a whole number from 1"),
         ("--privaudit-store-limit=0", "--privaudit-store-limit='0' must be a size from 1 byte*"),
         ("--privaudit-store-limit=much", "--privaudit-store-limit='much' is not valid*"),
-        ("--privaudit-ray-workers=2", "*ray-workers need --privaudit-engine=ray"),
+        ("--privaudit-engine=ray?worker=2", "--privaudit-engine='ray?worker=2' must be local*"),
         ("--privaudit-json=.", "--privaudit-json='.' must be a file, and is a folder"),
     ],
 )
@@ -70,7 +73,7 @@ def test_a_bad_ini_value_is_a_usage_error(plain_folder: AuditFolder) -> None:
         pytest.param("max_auc=float('nan')", "must be a number in"),
         pytest.param(
             "max_acu=0.6",
-            "privacy_budget(max_acu=…) is unknown",
+            "privacy_budget(max_acu=…) is unknown: did you mean max_auc?",
         ),
         pytest.param("0.6, 0.7", "takes one positional argument"),
     ],
@@ -114,11 +117,39 @@ def test_a_parameter_cannot_ask_for_results_that_its_test_has_no_items_for(
     result.stderr.fnmatch_lines([f"*asks for other results than the test has items for: {said}"])
 
 
-def test_an_ini_file_takes_every_spelling_of_the_command_line(plain_folder: AuditFolder) -> None:
-    plain_folder.pytester.makeini("[pytest]\nprivaudit_steps = 0\n")
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("privaudit_budgt", "*is no setting of an ini file: did you mean privaudit_budget?"),
+        ("privaudit_plan", "privaudit_plan in the ini file is no setting of an ini file*"),
+        ("privaudit_duplicate_limit", "*is no setting of an ini file*"),
+    ],
+)
+def test_a_key_of_an_ini_file_that_is_none_is_a_usage_error(
+    plain_folder: AuditFolder, key: str, said: str
+) -> None:
+    plain_folder.pytester.makeini(f"[pytest]\n{key} = 1\n")
     result = plain_folder.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: privaudit_steps='0' must be a whole number from 1"])
+    result.stderr.fnmatch_lines([f"ERROR: {said}"])
+
+
+@pytest.mark.parametrize("name", ["privacy_buget", "privacy_budgte", "privacy_clam"])
+def test_a_misspelt_marker_of_an_audit_is_a_usage_error(
+    audit_folder: AuditFolder, name: str
+) -> None:
+    audit_folder.write(LEAKING, f"@pytest.mark.{name}(1.0)", GATED)
+    result = audit_folder.run("-Wignore::pytest.PytestUnknownMarkWarning")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"has a marker {name}, which says nothing to privaudit: did you mean" in (
+        result.stderr.str()
+    )
+
+
+def test_the_command_line_has_at_most_32_options_and_none_that_only_loosens() -> None:
+    flags = [option.flag for option in OPTIONS if not option.in_code_only]
+    assert len(flags) == len(set(flags)) <= 32
+    assert not {"--privaudit-blind-limit", "--privaudit-duplicate-limit"} & set(flags)
 
 
 @pytest.mark.skipif(pytest.version_tuple < (9,), reason="older pytest reads no pytest.toml")
@@ -134,9 +165,7 @@ def test_a_toml_file_may_hold_numbers_and_truth_values(
     plain_folder: AuditFolder, written: str, said: str
 ) -> None:
     (plain_folder.path / "tox.ini").unlink()
-    (plain_folder.path / "pytest.toml").write_text(
-        f"[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2.0\n{written}\n"
-    )
+    (plain_folder.path / "pytest.toml").write_text(f"[pytest]\nprivaudit_queries = 1\n{written}\n")
     plain_folder.write(LEAKING, GATED)
     result = plain_folder.run("-k", "attack-I-threshold")
     output = [*result.outlines, *result.errlines]
@@ -146,7 +175,9 @@ def test_a_toml_file_may_hold_numbers_and_truth_values(
 def test_help_shows_every_default(plain_folder: AuditFolder) -> None:
     shown = " ".join(plain_folder.run("--help").stdout.str().split())
     for option in OPTIONS:
-        assert option.flags[0] in shown
+        assert (option.flag in shown) == (not option.in_code_only)
+        if option.in_code_only:
+            continue
         assert f"(default: {option.shown_default})" in shown
 
 

@@ -161,15 +161,6 @@ def test_a_session_without_audits_has_no_plan(plain_folder: AuditFolder) -> None
     plain_folder.run("--privaudit-plan").stdout.fnmatch_lines(["privaudit: no audit to plan"])
 
 
-def test_a_project_cannot_switch_its_audits_off_for_good(plain_folder: AuditFolder) -> None:
-    plain_folder.pytester.makeini(
-        "[pytest]\nprivaudit_plan = true\nprivaudit_duplicate_limit = 2\n"
-    )
-    plain_folder.write(LEAKING, GATED)
-    result = plain_folder.run("-k", "attack-I-threshold")
-    result.assert_outcomes(failed=1)
-
-
 def test_a_log_shows_rate_and_time_left(
     plain_folder: AuditFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,9 +248,7 @@ def test_the_gate_has_no_name_to_take_it_away_by(
     if where == "PYTEST_ADDOPTS":
         monkeypatch.setenv("PYTEST_ADDOPTS", f"-p no:{name}")
     if where == "ini":
-        plain_folder.pytester.makeini(
-            f"[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\naddopts = -p no:{name}"
-        )
+        plain_folder.pytester.makeini(f"[pytest]\nprivaudit_queries = 1\naddopts = -p no:{name}")
     assert_red(plain_folder, plain_folder.run(*ONE, *arguments, "--privaudit-strict"))
 
 

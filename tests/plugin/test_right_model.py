@@ -161,6 +161,8 @@ MEMBERS = emoji_sets.twemoji("member")[:4]
 def test_an_adapter_that_does_not_fit_is_an_error_not_the_base(plain_folder: AuditFolder) -> None:
     plain_folder.write(ADAPTER_OF_ANOTHER, GATED)
     # A process of its own: what training imports cannot be imported twice in one.
-    result = plain_folder.run(*ONE, "--privaudit-steps=2", "--privaudit-budget=1", subprocess=True)
+    result = plain_folder.run(
+        *ONE, "--privaudit-num-inference-steps=2", "--privaudit-budget=1", subprocess=True
+    )
     result.assert_outcomes(errors=1)
     assert "surplus" in result.stdout.str()

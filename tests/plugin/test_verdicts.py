@@ -236,7 +236,7 @@ def test_a_claim_that_cannot_be_checked_is_not_green(plain_folder: AuditFolder) 
 def test_a_budget_for_the_members_found_at_a_low_false_positive_rate(
     plain_folder: AuditFolder,
 ) -> None:
-    marked = "@pytest.mark.privacy_budget(1.0, max_tpr=0.05, at_fpr=0.1)\n"
+    marked = "@pytest.mark.privacy_budget(1.0, max_tpr='0.05@0.1')\n"
     plain_folder.write(LEAKING, marked, GATED)
     leaking = plain_folder.run(*ONE)
     leaking.assert_outcomes(failed=1)
@@ -249,7 +249,7 @@ def test_a_budget_for_the_members_found_at_a_low_false_positive_rate(
     row = results(plain_folder)["attack-III-threshold"]
     assert (row["verdict"], row["auc_verdict"]) == ("fail", "pass")
     # Twelve calibration non-members promise no rate of 1 %.
-    plain_folder.write(SAFE, marked.replace(", at_fpr=0.1", ""), GATED)
+    plain_folder.write(SAFE, marked.replace("@0.1", ""), GATED)
     few = plain_folder.run(*ONE)
     few.assert_outcomes(failed=1)
     few.stdout.fnmatch_lines(["max_tpr 5.0% at an FPR of 0.01 (marker) cannot be checked: 12*99*"])

@@ -8,7 +8,7 @@ from tests.parts.audit_folder import GATED, SAFE, AuditFolder
 from tests.parts.documents import read_session
 
 ONE = ("--privaudit-scenarios=I", "--privaudit-attacks=threshold", "--privaudit-budget=1")
-INI = "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n"
+INI = "[pytest]\nprivaudit_queries = 1\n"
 
 NO_GUIDANCE = """
 from diffusers import StableDiffusionPipeline

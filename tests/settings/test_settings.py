@@ -43,7 +43,9 @@ def test_settings_are_frozen_and_equal_by_value() -> None:
 
 
 def test_where_a_value_was_set_is_known() -> None:
-    audit, _ = resolve_settings({"budget": "0.7", "seed": "3"}, {"steps": "5", "budget": "0.8"})
+    audit, _ = resolve_settings(
+        {"budget": "0.7", "seed": "3"}, {"num_inference_steps": "5", "budget": "0.8"}
+    )
     marked = audit.with_marker((0.9,), {"queries": 2})
     assert marked.budget == 0.9
     sources = {n: marked.source(n) for n in ("budget", "seed", "num_inference_steps", "queries")}
@@ -72,10 +74,26 @@ def test_two_names_of_one_setting_are_an_error() -> None:
         SettingError, match=r"privacy_budget\(budget=…\) and privacy_budget\(max_auc"
     ):
         AuditSettings().with_marker((), {"max_auc": 0.6, "budget": 0.99})
-    with pytest.raises(SettingError, match="privaudit_budget and privaudit_max_auc are one"):
-        resolve_settings({}, {"budget": "0.99", "max_auc": "0.6"})
-    # An option has one value, whichever spelling it came by, and wins over the ini file.
-    resolve_settings({"budget": "0.7"}, {"budget": "0.99", "max_auc": "0.6"})
+
+
+def test_a_rate_is_written_with_its_share() -> None:
+    audit, _ = resolve_settings({"max_tpr": "0.05@0.1"}, {"max_tpr": "0.5@0.2"})
+    assert (audit.max_tpr, audit.at_fpr) == (0.05, 0.1)
+    assert AuditSettings(max_tpr="0.05@0.1") == audit
+    assert AuditSettings().with_marker((), {"max_tpr": "0.05@0.1"}) == audit
+
+
+@pytest.mark.parametrize(
+    ("engine", "ray"),
+    [
+        ("local", None),
+        ("ray", (None, None)),
+        ("ray?workers=4", (None, 4)),
+        ("ray://host:10001?workers=2", ("ray://host:10001", 2)),
+    ],
+)
+def test_an_engine_says_where_and_with_how_many(engine: str, ray: object) -> None:
+    assert SessionSettings(engine=engine).ray == ray
 
 
 @given(st.floats(0.501, 1), st.integers(1, 50), st.sampled_from(["point", "evidence", "certify"]))

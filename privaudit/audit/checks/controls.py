@@ -236,7 +236,7 @@ def judge_control(name: str, auc: float) -> list[str]:
     return [
         f"positive control AUC {auc:.3f} < {CONTROL_AUC:g} by {name}: this encoder and "
         "similarity do not see even an exact copy\nuse another --privaudit-encoder or "
-        "--privaudit-similarity"
+        "similarity"
     ]
 
 
