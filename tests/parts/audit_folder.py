@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -15,8 +16,6 @@ import pytest, privaudit, emoji_sets
 from tests.parts.encoders import PixelEncoder
 
 N = 12
-# To raw pixels the phases of the moon are one picture.
-pytestmark = pytest.mark.privacy_budget(duplicate_limit=2)
 
 @pytest.fixture(scope="session")
 def members():
@@ -68,8 +67,6 @@ sys.path[:0] = [{root!r}, {audits!r}]
 import pytest, emoji_sets
 import privaudit
 
-pytestmark = pytest.mark.privacy_budget(duplicate_limit=2)
-
 @pytest.fixture
 def members():
     return emoji_sets.twemoji("member")[:4]
@@ -82,6 +79,7 @@ def non_members():
 def target_model():
     return privaudit.testing.ObliviousTarget()
 
+@pytest.mark.privacy_budget(duplicate_limit=2)
 def test_it(membership_attack):
     pass
 """
@@ -106,7 +104,14 @@ class AuditFolder:
     def write(self, *parts: str, name: str = "test_model") -> None:
         """Write an audit file: the control audit's fixtures and the given code."""
         head = CONTROL_AUDIT.format(root=str(ROOT), audits=str(AUDITS))
-        self.pytester.makepyfile(**{name: "\n".join((head, *parts))})
+        # To raw pixels the phases of the moon are one picture.
+        code = re.sub(
+            r"^(?=def test_\w+\([^)]*membership_attack)",
+            "@pytest.mark.privacy_budget(duplicate_limit=2)\n",
+            "\n".join((head, *parts)),
+            flags=re.MULTILINE,
+        )
+        self.pytester.makepyfile(**{name: code})
 
     def write_minimal(self) -> None:
         """Write an audit file with nothing but what all audits need, its fixtures a test's own."""

@@ -60,7 +60,7 @@ def test_leak(target_model):
     pass
 """
 MODULE_MARK = """
-pytestmark = pytest.mark.privacy_budget(max_auc=1.0, duplicate_limit=2)
+pytestmark = pytest.mark.privacy_budget(max_auc=1.0)
 
 def test_leak(membership_attack):
     pass

@@ -70,8 +70,6 @@ def test_what_a_session_sets_in_vain_is_said(
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "privaudit: 24 images to generate*",
-            f"  test_model.py::test_leak: {said}",
             "test_model.py::test_leak: *0 of*",
             said,
         ]
