@@ -334,7 +334,7 @@ def test_two_processes_give_nothing_away(place: Place) -> None:
 
 @pytest.mark.slow
 def test_ray_gives_nothing_away(place: Place) -> None:
-    place.run("pytest", "-q", "--privaudit-engine=ray", "--privaudit-ray-workers=1", *OUTPUTS)
+    place.run("pytest", "-q", "--privaudit-engine=ray?workers=1", *OUTPUTS)
     assert place.leaks() - ALLOWED == set()
 
 

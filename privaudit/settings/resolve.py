@@ -344,7 +344,8 @@ def resolve_settings(
     for option in OPTIONS:
         stated, written = command_line.get(option.name), ini.get(option.name)
         if stated is not None:
-            values[option.name] = parsed(option, stated, option.flag)
+            spelled = option.name if option.in_code_only else option.flag
+            values[option.name] = parsed(option, stated, spelled)
             sources[option.name] = "command line"
         elif written not in (None, ""):
             values[option.name] = parsed(option, written, f"privaudit_{option.name}")

@@ -42,7 +42,7 @@ def test_budget_sources_marker_over_command_line_over_ini(plain_folder: AuditFol
         ("--privaudit-seed=-1", "--privaudit-seed='-1' must be a whole number from 0"),
         ("--privaudit-gate=evidense", "*must be one of * did you mean evidence?"),
         ("--privaudit-attacks=treshold", "*comma-separated list of *: did you mean threshold?"),
-        ("--privaudit-max-tpr=0.05@1", "--privaudit-at-fpr='1' must be a number in (0, 1)"),
+        ("--privaudit-max-tpr=0.05@1", "at_fpr='1' must be a number in (0, 1)"),
         ("--privaudit-calibration=0", "--privaudit-calibration='0' must be a share*"),
         ("--privaudit-batch-size=0", "--privaudit-batch-size='0' must be a whole number from 1"),
         ("--privaudit-store-limit=0", "--privaudit-store-limit='0' must be a size from 1 byte*"),
