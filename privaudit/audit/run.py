@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import warnings
 from pathlib import Path
@@ -54,7 +55,7 @@ def run_audit(
     claim: Claim | None = None,
     baseline: AuditRecord | Path | str | None = None,
     name: str = "audit",
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None] | bool = False,
     **settings: Any,
 ) -> AuditRecord:
     """Audit a fine-tuned model.
@@ -90,7 +91,8 @@ def run_audit(
     name
         What the record calls the audit.
     progress
-        Called after each batch with the number of images generated.
+        ``True`` shows a bar of tqdm's; or a function that is called after each batch with the
+        number of images generated.
     **settings
         Any setting of ``docs/settings.md``, such as ``max_auc=0.6`` or ``store="none"``.
 
@@ -134,6 +136,9 @@ def run_audit(
     if session.plan:
         msg = "plan=True is for pytest: here, Audit(…).estimate(scenario=…) says what is asked"
         raise SettingError(msg)
+    if session.report is not None:
+        msg = "report=… is for pytest: here, write json=…, then `privaudit report FILE --html …`"
+        raise SettingError(msg)
     if session.update_baseline:
         msg = "update_baseline=True is for pytest: here, keep the AuditRecord that you got"
         raise SettingError(msg)
@@ -145,6 +150,7 @@ def run_audit(
         chosen = chosen.replace(baseline=baseline)
         key = baseline_key(session.baseline_key)
         against = load_reference(Path(str(chosen.baseline)), name, key)
+    drawn, bar = _bar(name, progress)
     shadow_model, shadow_members, shadow_non_members = shadow or (None, None, None)
     audit = Audit(
         AuditInputs(
@@ -167,13 +173,26 @@ def run_audit(
         make_store(session),
         make_engine(session),
         name=name,
-        progress=progress,
+        progress=drawn,
         against=against,
     )
-    missing = _run_all(audit, strict=session.strict)
+    with bar:
+        missing = _run_all(audit, strict=session.strict)
     record = audit.record().model_copy(update={"not_completed": missing})
     _keep(session, record)
     return record
+
+
+def _bar(
+    name: str, progress: Callable[[int], Any] | bool
+) -> tuple[Callable[[int], Any], contextlib.AbstractContextManager[Any]]:
+    """Return what is called with the number of new images, and the context that ends its bar."""
+    if progress is True:
+        from tqdm.auto import tqdm
+
+        bar = tqdm(desc=name, unit="image")
+        return bar.update, bar
+    return progress or (lambda _: None), contextlib.nullcontext()
 
 
 def _keep(session: SessionSettings, record: AuditRecord) -> None:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from privaudit.commands import doctor, history, init, inspect, queries, store, study
+from privaudit.commands import (
+    attest,
+    card,
+    check,
+    compare,
+    doctor,
+    history,
+    init,
+    inspect,
+    queries,
+    report,
+    store,
+    study,
+)
 
 __all__ = ["COMMANDS"]
 
-COMMANDS = (init, doctor, store, inspect, queries, history, study)
+COMMANDS = (
+    *(init, doctor, store, inspect, queries, history, study),
+    *(report, compare, check, card, attest),
+)
 """Each has ``add(commands)``, which adds its parser with a default ``run``: arguments to status."""

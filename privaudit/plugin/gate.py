@@ -122,6 +122,10 @@ class Gate:
         self._usage_error: str | None = None
         self._ended_early = self._interrupted = False
         self._lines: list[str] = []
+        self._files: list[str] = []
+        """What was written, for the summary."""
+        self._places: dict[str, tuple[str, int]] = {}
+        """File and line of each audit item."""
         self._red: dict[str, str] = {}
         """Why each item failed the gate, in the process that runs it."""
         self._update: BaselineUpdate | None = None
@@ -316,6 +320,8 @@ class Gate:
             return
         from privaudit.record import AuditRecord
 
+        file, line, _ = report.location
+        self._places[report.nodeid] = (file, (line or 0) + 1)
         content = json.loads(carried)
         part, outcome = AuditRecord.from_json(content["record"]), Outcome(*content["outcome"])
         if content["claims"]:
@@ -425,6 +431,7 @@ class Gate:
         self._judge(session)
         status = int(session.exitstatus)
         self._write(session, status)
+        self._write_documents(session, status)
         self._say_of_store()
         try:
             return (yield)
@@ -562,6 +569,26 @@ class Gate:
             audits = record.audits
             self._lines += keep(audits, version("privaudit"), history=history, mlflow=mlflow)
 
+    def _write_documents(self, session: pytest.Session, status: int) -> None:
+        """Write the report and a job's summary, if there was an audit."""
+        if self._log is None:
+            return
+        from importlib.metadata import version
+
+        from privaudit.plugin.documents import report_path, write_documents
+
+        record = self._log.record(version("privaudit"), status, self._missing.values())
+        line, problems = write_documents(self._session, record)
+        self._lines += [line] if line else []
+        self._log.notes += problems
+        if problems and session.exitstatus in GREEN:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        path = report_path(self._session)
+        if path is not None and path.is_file() and not problems:
+            self._files.append(f"report: {self._shown(path)}")
+        if self._session.json is not None:
+            self._files.append(f"record: {self._shown(self._session.json)}")
+
     def _say_of_store(self) -> None:
         """Bring the store under its limit; what cannot be is said, and takes no record away."""
         if self._runner is None:
@@ -577,6 +604,7 @@ class Gate:
         """Print a block for each audit, if there was one."""
         if self._log is None:
             return
+        from privaudit.plugin.documents import annotate
         from privaudit.report.terminal import render
 
         width, markup = writer_of(terminalreporter)
@@ -586,10 +614,13 @@ class Gate:
             width=width,
             verbose=self._config.get_verbosity() > 0,
             markup=markup,
+            files=self._files,
         )
         lines = [*shown, *self._lines]
         if self._update is not None:
             lines += self._update.said
+        reds = {nodeid: outcome.red for nodeid, outcome in self._outcomes.items()}
+        lines += annotate(reds, self._places)
         print_section(terminalreporter, "privaudit", lines)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import import_module
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from privaudit.attacks.registry import REPORTED, asked_by_access
+from privaudit.errors import EXTRAS, MissingExtraError
 from privaudit.record.comparison import BaselineUsed
 from privaudit.record.result import AttackResult
 from privaudit.record.run import CheckpointName
@@ -112,6 +114,11 @@ class NotCompleted(Value):
     def name(self) -> str:
         """Scenario and inference model, such as ``"attack-I-threshold"``."""
         return f"{self.scenario}-{self.attack}"
+
+
+def _presentation(module: str) -> Any:
+    """Return a module of the reports, which are above the record and read it."""
+    return import_module(f"privaudit.report.{module}")
 
 
 class AuditRecord(Value):
@@ -247,6 +254,67 @@ class AuditRecord(Value):
             return None
         best = max(result.auc for result in results)
         return max(0.0, best - 0.5) / (ceiling.auc - 0.5)
+
+    def __repr__(self) -> str:
+        """Say the verdict, and in one sentence why."""
+        one = _presentation("summary").summarise(self)
+        return f"AuditRecord {one.name}: {one.heading}\n{one.sentence}"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        """Return the first screen of the report, for a notebook."""
+        return str(_presentation("html").render_screen(self))
+
+    def summary(self, width: int = 80) -> str:
+        """Return what pytest's terminal summary says of the audit.
+
+        Parameters
+        ----------
+        width
+            Columns.
+
+        Examples
+        --------
+        >>> print(AuditRecord(name="faces").summary())
+        faces: UNKNOWN
+          No attack was completed, so nothing is known of the model.
+          now: Supply what is missing, and run the audit again.
+               docs/reference/messages.md
+        """
+        return "\n".join(_presentation("terminal").render_block(self, width))
+
+    def to_frame(self) -> Any:
+        """Return the results as a table of pandas, a row each.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not there.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("AuditRecord.to_frame", "pandas", EXTRAS["pandas"]) from error
+        rows = [
+            {
+                "scenario": one.scenario,
+                "attack": one.attack,
+                "auc": one.auc,
+                "low": one.interval.low,
+                "high": one.interval.high,
+                "budget": one.budget,
+                "verdict": one.verdict,
+                "supported": one.supported,
+                "members": one.evaluation.members,
+                "non_members": one.evaluation.non_members,
+                "success_rate": one.success_rate.value,
+                "n_queries": one.n_queries,
+            }
+            for one in self.all_results
+        ]
+        return pd.DataFrame(rows)
 
     def merged(self, other: AuditRecord) -> AuditRecord:
         """Return both parts of one audit as one; of a result that is in both, the other's."""

@@ -89,7 +89,8 @@ def render(
         yield ""
     if not any(audit.all_results for audit in audits):
         n = sum(len(audit.not_completed) for audit in audits)
-        yield f"no audit was completed: {n} items, 0 results; nothing is known of any model"
+        line = f"no audit was completed: {n} items, 0 results; nothing is known of any model"
+        yield from _wrapped(line, width)
     more = ["every result and every check: pytest -v"] if audits and not verbose else []
     for line in (*notes, *files, *more):
         yield from _wrapped(printable(line), width)

@@ -323,6 +323,14 @@ OPTIONS: tuple[Option, ...] = (
         in_audit=False,
     ),
     Option(
+        "report",
+        parsers.file,
+        None,
+        "write the report of all audits to this HTML file (extra 'report')",
+        in_audit=False,
+        unset="none is written; with --privaudit-strict, one beside the JSON",
+    ),
+    Option(
         "history",
         parsers.path,
         None,

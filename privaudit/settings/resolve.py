@@ -6,6 +6,7 @@ errors are imported by who raises them.
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -231,6 +232,7 @@ class SessionSettings(_Settings):
 
     json: Path | None
     record_ids: str
+    report: Path | None
     history: Path | None
     mlflow: str | None
     store: Path | None
@@ -244,6 +246,8 @@ class SessionSettings(_Settings):
 
     def __init__(self, *, sources: Mapping[str, str] | None = None, **given: Any) -> None:
         super().__init__(sources=sources, **given)
+        if self.report is not None:
+            _check_report(self.report, self.json)
         if self.mlflow is not None and find_spec("mlflow") is None:
             # Known now, and not when an audit is done that nobody can log.
             from privaudit.errors import EXTRAS, MissingExtraError, SettingError
@@ -259,6 +263,33 @@ class SessionSettings(_Settings):
             return None
         workers = int(query.partition("=")[2]) if query else None
         return (None if name == "ray" else name), workers
+
+
+def _check_report(report: Path, json: Path | None) -> None:
+    """Refuse a report that cannot be written, before anything is generated.
+
+    Raises
+    ------
+    SettingError
+        If matplotlib is not there, or the file cannot be written, or is that of the JSON.
+    """
+    from privaudit.errors import EXTRAS, MissingExtraError, SettingError
+
+    if find_spec("matplotlib") is None:
+        missing = MissingExtraError("--privaudit-report", "matplotlib", EXTRAS["matplotlib"])
+        raise SettingError(str(missing)) from missing
+    if report == json:
+        msg = f"--privaudit-report and --privaudit-json are both {report}: name two files"
+        raise SettingError(msg)
+    folder = next(parent for parent in report.parents if os.path.lexists(parent))
+    if not (os.access(report, os.W_OK) if report.exists() else folder.is_dir()):
+        msg = (
+            f"--privaudit-report={report} cannot be written: name a file in a folder that is there"
+        )
+        raise SettingError(msg)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        msg = f"--privaudit-report={report}: {folder} is not writable: name another folder"
+        raise SettingError(msg)
 
 
 def split_settings(given: Mapping[str, Any]) -> tuple[AuditSettings, SessionSettings]:

@@ -95,7 +95,7 @@ def shown_pass() -> AuditRecord:
 
 
 def not_shown() -> AuditRecord:
-    return audit(1.0)
+    return audit(1.0, n=44, attacks="threshold")
 
 
 def inconclusive() -> AuditRecord:
