@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def write_output(path: Path, text: str, *, private: bool = False) -> None:
             file.write(text.encode("utf-8", "replace"))
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         msg = f"{path} cannot be written ({error.strerror}): name a file in a folder that may be"
         raise RecordError(msg) from error

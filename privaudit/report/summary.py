@@ -521,8 +521,8 @@ def _more_samples(result: AttackResult) -> str:
         )
     if result.interval.low <= 0.5:
         return (
-            "It is chance-level, so more samples will not decide: compare with a release you "
-            "trust (--privaudit-baseline)."
+            "It is chance-level, so more samples will not decide: compare with an earlier release "
+            "(--privaudit-baseline)."
         )
     return (
         "It is too close to the budget for any affordable number of samples: choose another "

@@ -248,7 +248,6 @@ def test_a_session_without_audits_is_a_report_too() -> None:
 ONE = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold")
 
 
-@pytest.mark.quick_under_xdist
 def test_a_session_writes_its_report(audit_folder: AuditFolder) -> None:
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run(*ONE, "--privaudit-report=deep/report.html", subprocess=True)
@@ -287,7 +286,8 @@ def test_a_report_that_fails_late_is_red_and_loses_nothing(plain_folder: AuditFo
 def target_model():
     import pathlib
     pathlib.Path("deep").write_text("in the way")
-    return privaudit.ObliviousTarget()
+    from privaudit.testing import ObliviousTarget
+    return ObliviousTarget()
 """,
         GATED,
     )

@@ -161,7 +161,6 @@ def _bare(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
-@pytest.mark.quick_under_xdist
 def test_a_red_is_said_once_a_place(audit_folder: AuditFolder) -> None:
     """The failure has one sentence, the short summary its beginning, the block the verdict."""
     audit_folder.pytester.makeini(
