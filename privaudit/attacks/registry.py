@@ -162,7 +162,7 @@ def similarity_names() -> tuple[str, ...]:
 def strongest() -> str:
     """Return the name of the one that sees most in a sample's own answers.
 
-    docs/strength.md has how much, and on what it was chosen.
+    docs/explanation/strength.md has how much, and on what it was chosen.
     """
     return next(entry.name for entry in REGISTRY if entry.reads_base)
 

@@ -94,7 +94,7 @@ def run_audit(
         ``True`` shows a bar of tqdm's; or a function that is called after each batch with the
         number of images generated.
     **settings
-        Any setting of ``docs/settings.md``, such as ``max_auc=0.6`` or ``store="none"``.
+        Any setting of ``docs/reference/settings.md``, such as ``max_auc=0.6`` or ``store="none"``.
 
     Returns
     -------

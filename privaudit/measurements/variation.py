@@ -24,7 +24,7 @@ __all__ = ["STRENGTHS", "VariationFidelity"]
 
 STRENGTHS = (0.5,)
 """How much of a picture the model may change, for each of a query's pictures; chosen on drawn
-emoji, see docs/strength.md."""
+emoji, see docs/explanation/strength.md."""
 
 
 class VariationFidelity:

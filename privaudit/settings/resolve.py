@@ -93,7 +93,7 @@ class AuditSettings(_Settings):
     Parameters
     ----------
     **given
-        Any option that an audit may set, see ``docs/settings.md``; the others have their
+        Any option that an audit may set, see ``docs/reference/settings.md``; the others have their
         defaults.
 
     Raises
@@ -220,7 +220,7 @@ class SessionSettings(_Settings):
     Parameters
     ----------
     **given
-        Any option that only a session may set, see ``docs/settings.md``.
+        Any option that only a session may set, see ``docs/reference/settings.md``.
 
     Raises
     ------

@@ -100,7 +100,7 @@ def run_study(
     say
         Called with a line as each axis is done.
     **settings
-        Any setting of ``docs/settings.md``, such as ``queries=3`` or ``store="store"``.
+        Any setting of ``docs/reference/settings.md``, such as ``queries=3`` or ``store="store"``.
 
     Returns
     -------

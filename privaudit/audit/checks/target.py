@@ -47,7 +47,7 @@ round otherwise from call to call, and a new draw is tens of levels away."""
 UNCHANGED = 0.1
 """Levels of 255, on average, that a stored answer and a new one of the same model may differ by
 where two answers of one session did not differ at all: fifty times what batches of another size
-moved in half precision on an H200 (docs/performance.md)."""
+moved in half precision on an H200 (benchmarks/notes/performance.md)."""
 SAME = 1.0
 """Levels of 255 that no value of two equal pictures differs by more than: the last bit."""
 LARGEST_IGNORED_SHARE = 0.05
