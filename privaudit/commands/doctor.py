@@ -25,6 +25,7 @@ FOR = {
     "endpoint": "models behind HTTP, privaudit.Endpoint",
     "mlflow": "--privaudit-mlflow: audits as runs of MLflow",
     "study": "the plots of privaudit study and privaudit history",
+    "report": "--privaudit-report and privaudit report",
     "demo": "efficientnet-lite0, an encoder that needs no hub",
 }
 

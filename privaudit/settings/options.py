@@ -133,7 +133,14 @@ OPTIONS: tuple[Option, ...] = (
         f"attacks of who has the weights, to run too: a list of {', '.join(white_box_names())}",
         unset="none",
     ),
-    Option("img2img", parsers.flag, False, "also hand each sample in as a picture", switch=True),
+    Option(
+        "img2img",
+        parsers.flag,
+        False,
+        "also hand each sample in as a picture, which decides nothing by itself",
+        switch=True,
+        in_code_only=True,
+    ),
     Option(
         "release",
         parsers.choice(*RELEASES),

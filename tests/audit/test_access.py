@@ -112,11 +112,11 @@ def test_what_is_captured_is_the_strongest_result_over_the_highest_ceiling(
 def test_of_released_weights_the_budget_holds_too(emoji: dict[str, Any], target: Any) -> None:
     inputs = AuditInputs(target, emoji["member"][:8], emoji["non_member"][:8], PixelEncoder())
     common = {"scenarios": "I", "attacks": "threshold", "queries": 1, "duplicate_limit": 2}
-    settings = AuditSettings(release="weights", budget=0.51, **common)
+    settings = AuditSettings(release="weights", budget=0.6, **common)
     assert settings.weights_attacks == ("denoising",)
     audit = Audit(inputs, settings)
     result = audit.result("weights", "denoising")
-    assert result.verdict == ("pass" if result.auc <= 0.51 else result.auc_verdict)
+    assert result.verdict == ("pass" if result.auc <= 0.6 else result.auc_verdict)
     written = audit.record()
     assert written.verdict == result.verdict
     assert written.n_over == (result.verdict != "pass")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from privaudit.audit.checks.passes import judge_exchanged
 from privaudit.errors import InvalidAuditError
 from privaudit.record import Interval
 from privaudit.store import Store
+from privaudit.targets import Capabilities
 from privaudit.testing import MemorizingTarget, ObliviousTarget
 from tests.parts.encoders import PixelEncoder
 
@@ -19,6 +21,10 @@ CAUSE = "are the fixtures members and non_members exchanged"
 
 class Redraws(MemorizingTarget):
     """Gives back a picture of its own as it is, and any other one black."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return dataclasses.replace(super().capabilities, vary=self.vary)
 
     def vary(self, images: Any, prompts: Any, seeds: Any, strength: float) -> list[Any]:
         del seeds, strength

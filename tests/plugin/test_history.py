@@ -57,7 +57,9 @@ def test_the_ini_file_may_name_it_and_an_interrupted_audit_is_not_added(
 def test_a_part_of_an_audit_says_so_and_is_no_release(plain_folder: AuditFolder) -> None:
     plain_folder.write(SAFE, GATED)
     flags = ("--privaudit-history=old", "--privaudit-json=out.json", "--privaudit-budget=1")
-    part = plain_folder.run(*PICKED, *flags, "--privaudit-img2img", "-k", "attack-I-threshold")
+    part = plain_folder.run(
+        *PICKED, *flags, "--privaudit-release=img2img", "-k", "attack-I-threshold"
+    )
     part.assert_outcomes(passed=1, deselected=2)
     part.stdout.fnmatch_lines(
         [

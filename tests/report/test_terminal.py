@@ -134,9 +134,7 @@ def test_pytest_prints_it_at_the_terminals_width(
     environment: dict[str, str],
     columns: int,
 ) -> None:
-    plain_folder.pytester.makeini(
-        "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n"
-    )
+    plain_folder.pytester.makeini("[pytest]\nprivaudit_queries = 1\n")
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.delenv("PY_COLORS", raising=False)  # of pytester: no colours
     for name, value in environment.items():
@@ -163,9 +161,7 @@ def _bare(line: str) -> str:
 
 def test_a_red_is_said_once_a_place(audit_folder: AuditFolder) -> None:
     """The failure has one sentence, the short summary its beginning, the block the verdict."""
-    audit_folder.pytester.makeini(
-        "[pytest]\nprivaudit_queries = 1\nprivaudit_duplicate_limit = 2\n"
-    )
+    audit_folder.pytester.makeini("[pytest]\nprivaudit_queries = 1\n")
     audit_folder.write(LEAKING, GATED)
     result = audit_folder.run("--privaudit-scenarios=III", "--privaudit-attacks=threshold")
     sentence = "AUC 1.000 > budget 0.6 (default): attack-III distinguishes 12 members from 12"

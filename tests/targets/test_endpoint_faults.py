@@ -158,7 +158,7 @@ def test_another_picture_for_the_same_seed_is_noted(
     plain_folder.write(fixture(code(quick)), GATED)
     ran = plain_folder.run(*ONE)
     ran.assert_outcomes(passed=1)
-    ran.stdout.fnmatch_lines(["seeds are not honoured by target_model*"])
+    ran.stdout.fnmatch_lines(["target_model does not honour seeds: one query, asked twice*"])
     n = len(quick.asked)
     plain_folder.run(*ONE).assert_outcomes(passed=1)
     assert len(quick.asked) == n == 24 + 1  # each answer is a draw, and the first is kept
@@ -173,7 +173,7 @@ def test_a_service_that_gets_no_seed_is_not_asked_about_it(
     ran.assert_outcomes(passed=1)
     assert len(quick.asked) == 24
     assert all("seed" not in body for body in quick.bodies)
-    ran.stdout.fnmatch_lines(["seeds are not honoured by target_model*"])
+    ran.stdout.fnmatch_lines(["target_model does not honour seeds: one query, asked twice*"])
 
 
 # -- refusals
