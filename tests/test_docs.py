@@ -40,10 +40,6 @@ def of(pages: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("file", pages, ids=lambda file: str(file.relative_to(ROOT)))
 
 
-def test_the_readme_has_at_most_800_words() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 800
-
-
 def test_ci_runs_the_readmes_test_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^```bash\n(python3 -m venv .*)\n```$", readme, re.M)
