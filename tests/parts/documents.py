@@ -46,3 +46,9 @@ def findings(path: Path) -> list[dict[str, Any]]:
         provenance.get("images", {}).pop("generated", None)
         audits.append(found)
     return audits
+
+
+def generated(folder: AuditFolder, name: str = "out.json") -> int:
+    """Count the images that a session generated, by its JSON record."""
+    audits = json.loads((folder.path / name).read_text())["audits"]
+    return sum(audit["provenance"]["images"]["generated"] for audit in audits)
