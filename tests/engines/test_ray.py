@@ -193,7 +193,7 @@ def test_an_audit_that_loses_a_node_midway_ends_with_the_same_record(
 @pytest.mark.usefixtures("cluster")
 def test_an_engine_that_cannot_reach_its_cluster_says_so() -> None:
     ray.shutdown()
-    with pytest.raises(EngineError, match=r"'127.0.0.1:1' cannot be reached .*ray-address"):
+    with pytest.raises(EngineError, match=r"'127.0.0.1:1' cannot be reached .*privaudit-engine"):
         RayEngine("127.0.0.1:1")
 
 
