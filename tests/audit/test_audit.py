@@ -97,7 +97,7 @@ def test_batch_size_and_order_never_change_a_result(emoji: dict[str, Any], tmp_p
     backwards = replace(given, members=given.members[::-1], non_members=given.non_members[::-1])
     results = [
         one_result(
-            "I", "threshold", which, with_settings(batch_size=size), Store(None)
+            "I", "threshold", which, with_settings(batch_size=size, budget=1), Store(None)
         ).member_scores
         for which, size in ((given, 16), (given, 3), (given, 100), (backwards, 7))
     ]

@@ -124,7 +124,13 @@ def test_over_many_coins_a_model_that_remembers_nobody_is_at_chance(folder: str)
         members, others = split_by_coin(samples, seed)
         model = Model([], seed)
         audit = audited(
-            *BY_CLIP, clip=folder, model=model, members=members, non_members=others, seed=seed
+            *BY_CLIP,
+            clip=folder,
+            model=model,
+            members=members,
+            non_members=others,
+            seed=seed,
+            budget=1,
         )
         aucs.append(audit.result("I", BY_CLIP[0]).auc)
     assert abs(np.mean(aucs) - 0.5) < 3 * 0.075 / np.sqrt(10)

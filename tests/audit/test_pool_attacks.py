@@ -168,7 +168,8 @@ def test_a_real_fine_tune_that_memorises_and_one_that_does_not(
 ) -> None:
     chosen = FINE_TUNED.format(weights=weights, attacks=(FIRST, *POOLED))
     plain_folder.write(chosen, "N = 40", GATED)
-    result = plain_folder.run("--privaudit-json=out.json", subprocess=True)
+    options = [] if leaks else ["--privaudit-budget=1"]  # so few samples only compare
+    result = plain_folder.run("--privaudit-json=out.json", *options, subprocess=True)
     found = results(plain_folder)  # it fits the schema
     wanted = [f"attack-I-{name}" for name in (FIRST, *POOLED)]
     if leaks:  # what was redrawn is seen by a count, and an attack that misses it has no verdict

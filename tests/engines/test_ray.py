@@ -245,7 +245,7 @@ def test_leak(membership_attack):
     )
     (plain_folder.path / "test_model.py").rename(inner / "test_model.py")
     options = ["--privaudit-scenarios=I", "--privaudit-attacks=threshold"]
-    ray_options = ["--privaudit-engine=ray", "--privaudit-ray-workers=1"]
+    ray_options = ["--privaudit-engine=ray?workers=1"]
     result = plain_folder.run(*options, *ray_options, "audits", subprocess=True)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*: FAIL*"])
