@@ -521,7 +521,7 @@ def _more_samples(result: AttackResult) -> str:
         )
     if result.interval.low <= 0.5:
         return (
-            "It is chance-level, so more samples will not decide: compare with an earlier release "
+            "It is chance-level: instead of more samples, compare with a baseline "
             "(--privaudit-baseline)."
         )
     return (

@@ -51,7 +51,7 @@ def private(tmp_path_factory: pytest.TempPathFactory, emoji: dict[str, list[Any]
     folder = tmp_path_factory.mktemp("private")
     base = tiny_pipeline()
     base.save_pretrained(folder / "base")
-    goal = privaudit.training.DifferentialPrivacy(epsilon=4, delta=1e-3, noise_seed=1)
+    goal = privaudit.training.DifferentialPrivacy(epsilon=1, delta=1e-3, noise_seed=1)
     tuned = finetune(
         base,
         emoji["member"][:8],
