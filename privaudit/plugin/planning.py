@@ -49,7 +49,8 @@ class Planning:
 
             # The command `privaudit queries` asks for lists in place of the plan.
             lists: Estimate | None = manager.get_plugin("privaudit-query-lists")
-            self._estimate = lists or Estimate(runner.store, runner.engine.speedup)
+            plan = Estimate(runner.store, runner.engine.speedup)
+            self._estimate = plan if lists is None else lists  # lists are falsy while empty
         runner.estimate(item, value, self._estimate)
 
     @pytest.hookimpl(tryfirst=True)

@@ -243,7 +243,7 @@ def test_the_doctor_names_what_is_missing_and_the_cost(
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("ok      extra finetune: installed") for line in lines)
     assert any(line.startswith("ok      GPU: ") for line in lines)
-    assert any("127.0.0.1 cannot be reached" in line for line in lines)
+    assert any("127.0.0.1:9 cannot be reached" in line for line in lines)
     assert f"cost    privaudit: {2 * N} images to generate, 0 in the store" in lines[-4]
     assert lines[-1] == "ready: pytest audits"
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
