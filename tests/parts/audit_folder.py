@@ -83,6 +83,19 @@ def target_model():
 def test_it(membership_attack):
     pass
 """
+COINS = """
+@pytest.fixture(scope="session")
+def coin_split():
+    return privaudit.split_by_coin(emoji_sets.twemoji("member")[:2 * N], 1)
+
+@pytest.fixture(scope="session")
+def members(coin_split):
+    return coin_split.members
+
+@pytest.fixture(scope="session")
+def non_members(coin_split):
+    return coin_split.non_members
+"""
 GATED = """
 def test_leak(membership_attack):
     pass

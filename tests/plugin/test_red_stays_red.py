@@ -12,25 +12,12 @@ from pathlib import Path
 import pytest
 
 from privaudit import SessionRecord
-from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+from tests.parts.audit_folder import COINS, GATED, LEAKING, SAFE, AuditFolder
 
 ONE = ("--privaudit-scenarios=III", "--privaudit-attacks=threshold", "--privaudit-json=out.json")
 LATER = """
 def test_z_later():
     pytest.exit("enough", returncode=0)
-"""
-COINS = """
-@pytest.fixture(scope="session")
-def coin_split():
-    return privaudit.split_by_coin(emoji_sets.twemoji("member")[:2 * N], 1)
-
-@pytest.fixture(scope="session")
-def members(coin_split):
-    return coin_split.members
-
-@pytest.fixture(scope="session")
-def non_members(coin_split):
-    return coin_split.non_members
 """
 CLAIMED = """
 @pytest.mark.privacy_claim(epsilon=0.2, delta=1e-3)

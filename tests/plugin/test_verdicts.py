@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.parts.audit_folder import GATED, LEAKING, SAFE, AuditFolder
+from tests.parts.audit_folder import COINS, GATED, LEAKING, SAFE, AuditFolder
 from tests.parts.documents import results
 
 ONE = ["--privaudit-scenarios=III", "--privaudit-attacks=threshold", "--privaudit-json=out.json"]
@@ -25,21 +25,6 @@ CLAIMED = """
 @pytest.mark.privacy_budget(1.0)
 def test_leak(membership_attack):
     pass
-"""
-
-
-COINS = """
-@pytest.fixture(scope="session")
-def coin_split():
-    return privaudit.split_by_coin(emoji_sets.twemoji("member")[:2 * N], 1)
-
-@pytest.fixture(scope="session")
-def members(coin_split):
-    return coin_split.members
-
-@pytest.fixture(scope="session")
-def non_members(coin_split):
-    return coin_split.non_members
 """
 
 
