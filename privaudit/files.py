@@ -32,6 +32,7 @@ __all__ = [
     "parse_toml",
     "read_bytes",
     "read_json",
+    "read_object",
     "read_text",
     "read_toml",
     "write_private",
@@ -229,6 +230,26 @@ def read_json(path: str | Path, error: type[PrivauditError], *, limit: int = MAX
         Of the type ``error``: as of :func:`read_text` and :func:`parse_json`.
     """
     return parse_json(read_text(path, error, limit=limit, what="JSON"), str(path), error)
+
+
+def read_object(path: str | Path, error: type[PrivauditError]) -> dict[str, Any]:
+    """Read a JSON file that holds an object, such as a library's configuration.
+
+    Parameters
+    ----------
+    path, error
+        As of :func:`read_text`.
+
+    Raises
+    ------
+    PrivauditError
+        Of the type ``error``: as of :func:`read_json`, or if it holds something else.
+    """
+    value = read_json(path, error)
+    if not isinstance(value, dict):
+        msg = f"{path} holds a {type(value).__name__}, not an object: check that it is whole"
+        raise error(msg)
+    return value
 
 
 def parse_json(

@@ -83,6 +83,23 @@ def test_every_module_has_a_room_and_imports_point_down() -> None:
     assert not wrong
 
 
+OWN_JSON = {"engines/pace", "plugin/gate", "store/__init__"}
+"""Modules that parse JSON which privaudit itself wrote into a message or its keyed store."""
+BOUNDED_JSON = {"diffusion/disclosure", "files", "store/locks", "targets/http"}
+"""Modules that limit what they parse by themselves."""
+
+
+def test_json_of_users_goes_through_the_bounded_reader() -> None:
+    parse = {
+        str(file.relative_to(PACKAGE).with_suffix(""))
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node) in {"json.load", "json.loads", "tomllib.load", "tomllib.loads"}
+    }
+    assert parse == OWN_JSON | BOUNDED_JSON
+
+
 def test_nothing_but_the_commands_imports_a_wing() -> None:
     wrong = [
         f"{file.relative_to(PACKAGE)} imports {wing}"

@@ -50,7 +50,9 @@ def checked_captions(
         part = images[start : start + batch_size]
         try:
             answer = captioner.caption(part)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of pytest.skip and SystemExit too: no prompts
             msg = f"{name} raised {type(error).__name__} on {len(part)} images: {error}"
             raise CaptionerError(msg) from error
         if not isinstance(answer, list) or len(answer) != len(part):

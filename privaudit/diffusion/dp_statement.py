@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from privaudit.errors import StatementError
+from privaudit.files import read_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +119,7 @@ def read_statement(path: Path) -> DpStatement | None:
     if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_object(file, StatementError)
         version, weights = content.pop("version"), content.pop("weights")
         if version != VERSION:
             msg = f"{file} has version {version}, and this privaudit reads {VERSION}: update it"

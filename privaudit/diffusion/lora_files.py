@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -13,7 +12,7 @@ import torch
 
 from privaudit.diffusion.weights import read_pickle
 from privaudit.errors import GeneratorError, first_line
-from privaudit.files import open_regular, read_json
+from privaudit.files import open_regular, parse_json, read_json
 from privaudit.hub import describe_missing, is_hub_name
 
 if TYPE_CHECKING:
@@ -91,10 +90,11 @@ def read_lora(source: str | Path) -> tuple[Path, dict[str, torch.Tensor], dict[s
             with safe_open(path, "pt") as opened:
                 tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
                 header = (opened.metadata() or {}).get(HEADER)
-            config = json.loads(header) if header else None
-        except (SafetensorError, ValueError, RecursionError) as error:
+        except (SafetensorError, ValueError) as error:
             msg = f"LoRA {str(path)!r} cannot be read ({first_line(error)}): was it copied whole?"
             raise GeneratorError(msg) from error
+        if header:
+            config = parse_json(header, f"the configuration in LoRA {str(path)!r}", GeneratorError)
     else:
         tensors = read_pickle(path)
         others = [key for key, value in tensors.items() if not torch.is_tensor(value)]

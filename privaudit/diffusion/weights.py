@@ -6,20 +6,19 @@ missing with random numbers or with whatever was in memory, all with a warning t
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from privaudit.errors import GeneratorError
-from privaudit.files import open_regular
+from privaudit.files import open_regular, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -288,9 +287,17 @@ def _in_shards(folder: Path, stem: str, suffix: str, middle: str) -> list[Path]:
     names = (f"{stem}{suffix}.index{middle}.json", f"{stem}{middle}{suffix}.index.json")
     for name in names:
         if (folder / name).is_file():
-            shards = json.loads((folder / name).read_text(encoding="utf-8"))["weight_map"]
+            shards = read_object(folder / name, GeneratorError).get("weight_map")
+            if not isinstance(shards, dict) or not all(map(_is_name, shards.values())):
+                msg = f"{folder / name} names no files of weights: download the model again"
+                raise GeneratorError(msg)
             return [folder / shard for shard in sorted(set(shards.values()))]
     return []
+
+
+def _is_name(shard: Any) -> bool:
+    """Tell whether a shard is a file of the folder, and leads nowhere else."""
+    return isinstance(shard, str) and Path(shard).name == shard
 
 
 def read_pickle(file: Path) -> dict[str, Any]:

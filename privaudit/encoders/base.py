@@ -183,9 +183,9 @@ def _encoded(encoder: Encoder, images: Sequence[Image.Image]) -> NDArray[np.floa
     name, n = _name(encoder), len(images)
     try:
         answer: Any = encoder.encode(images)
-    except EncoderError:
+    except (KeyboardInterrupt, EncoderError):
         raise
-    except Exception as error:
+    except BaseException as error:  # also SystemExit and pytest.skip: an audit is not skipped
         if is_out_of_memory(error):
             way = "free memory, give it another device, or take a smaller encoder"
         else:

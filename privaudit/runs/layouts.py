@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from privaudit.errors import CheckpointError
+from privaudit.files import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -236,7 +236,7 @@ def recorded_base(found: Found) -> str | None:
     if file is None or not file.is_file():
         return None
     try:
-        named = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError, AttributeError):
+        named = read_object(file, CheckpointError).get("base_model_name_or_path")
+    except CheckpointError:
         return None
     return named or None

@@ -253,9 +253,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "confidence",
-        parsers.number(0.5, 1, open_high=True),
+        parsers.number(0.5, 1, open_low=True, open_high=True),
         0.95,
-        "of all intervals of an audit together, in [0.5, 1)",
+        "of all intervals of an audit together, in (0.5, 1)",
     ),
     Option(
         "interval",

@@ -8,6 +8,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from privaudit.errors import RecordError
+from privaudit.files import read_object
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -298,9 +301,9 @@ def earlier_tables(folder: Path, audit: str, axes: Sequence[str]) -> dict[str, T
     found = {}
     for axis in axes:
         try:
-            written = json.loads((folder / f"{axis}.json").read_text(encoding="utf-8"))
+            written = read_object(folder / f"{axis}.json", RecordError)
             table = Table.from_dict(written)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
         if (table.axis, table.audit) == (axis, audit):
             found[axis] = table

@@ -102,9 +102,9 @@ def varied(
         raise GeneratorError(msg)
     try:
         answer = vary(list(images), list(prompts), list(seeds), strength)
-    except PrivauditError:
+    except (KeyboardInterrupt, PrivauditError):
         raise
-    except Exception as error:
+    except BaseException as error:  # of pytest.skip and SystemExit too: no prompts
         msg = (
             f"vary() of {name} raised {type(error).__name__} on a batch of {len(prompts)} "
             f"pictures, the first of {prompts[0]!r}: {error}"

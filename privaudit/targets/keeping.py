@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import GeneratorError, PrivauditError
+from privaudit.files import read_object
 from privaudit.targets.arguments import DTYPES, dtype_argument
 from privaudit.targets.convert import is_pipeline, untuned
 from privaudit.targets.saved import SavedPipeline
@@ -103,7 +104,7 @@ def kept_pipeline(folder: Path) -> SavedPipeline:
     GeneratorError
         If it is not there, or no longer what it was.
     """
-    how = json.loads((folder / HOW).read_text(encoding="utf-8"))
+    how = read_object(folder / HOW, GeneratorError)
     stated = how.get("fingerprint")
     arguments = dict(how["arguments"])
     if stated is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from privaudit.diffusion.inversions import add_inversion
 from privaudit.diffusion.lora_files import ADAPTERS
 from privaudit.diffusion.weights import check_part, read_pickle, weight_files
 from privaudit.errors import GeneratorError, PrivauditError, first_line
+from privaudit.files import read_object
 from privaudit.hub import describe_missing, is_hub_name, one_try
 from privaudit.targets.arguments import (
     DTYPES,
@@ -234,7 +234,7 @@ def _check_arguments(
     index: dict[str, Any] = {}
     folder = Path(base if config is None else config)
     if (folder / "model_index.json").is_file():
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        index = read_object(folder / "model_index.json", GeneratorError)
     elif is_hub_name(str(folder)):
         about = {name: from_pretrained[name] for name in ON_HUB if name in from_pretrained}
         index = dict(diffusers.DiffusionPipeline.load_config(folder.as_posix(), **about))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from privaudit.batching import rounded_batch_size
 from privaudit.device import chosen_device
 from privaudit.errors import GeneratorError
+from privaudit.files import read_object
 from privaudit.fingerprint import fingerprint_files, fingerprint_values, library_versions
 from privaudit.hub import describe_missing
 from privaudit.targets.arguments import (
@@ -136,10 +136,9 @@ class SavedPipeline:
         """Return what the folder says that the pipeline is made of; nothing if it does not."""
         folder = self._paths.get("config", self._paths["base"])
         try:
-            index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
-        except (OSError, ValueError):
+            return read_object(folder / "model_index.json", GeneratorError)
+        except GeneratorError:
             return {}
-        return index
 
     @property
     def privaudit_fine_tuned(self) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from privaudit.diffusion.weights import compared, read_weights
 from privaudit.errors import GeneratorError, first_line
+from privaudit.files import read_object
 
 __all__ = ["ON_HUB", "load_part", "load_single_file"]
 
@@ -248,7 +248,7 @@ def _index(file: Path, config: str | Path | None) -> dict[str, Any]:
             "that pipeline"
         )
         raise GeneratorError(msg)
-    index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    index: dict[str, Any] = read_object(path, GeneratorError)
     return index
 
 

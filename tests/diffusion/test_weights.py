@@ -165,6 +165,14 @@ def test_a_shard_of_another_model_is_an_error(tmp_path: Path) -> None:
         load_pipeline(tmp_path / "shards", device="cpu")
 
 
+@pytest.mark.parametrize("shard", ["../other.safetensors", 7])
+def test_an_index_leads_nowhere_else(tmp_path: Path, shard: object) -> None:
+    index = tmp_path / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"conv_in.weight": shard}}), encoding="utf-8")
+    with pytest.raises(GeneratorError, match="names no files of weights: download"):
+        weight_files(tmp_path)
+
+
 class Evil:
     """Runs code when it is loaded."""
 

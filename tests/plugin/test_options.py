@@ -32,6 +32,7 @@ def test_budget_sources_marker_over_command_line_over_ini(plain_folder: AuditFol
         ("--privaudit-budget=nan", "--privaudit-budget='nan' must be a number in (0.5, 1]"),
         ("--privaudit-budget=0", "--privaudit-budget='0' must be a number in (0.5, 1]"),
         ("--privaudit-budget=0.5", "--privaudit-budget='0.5' must be a number in (0.5, 1]"),
+        ("--privaudit-confidence=0.5", "--privaudit-confidence='0.5' must be a number in (0.5, 1)"),
         ("--privaudit-scenarios=V", "--privaudit-scenarios='V' must be a comma-separated list*"),
         ("--privaudit-queries=0", "--privaudit-queries='0' must be a whole number from 1"),
         (
