@@ -52,7 +52,7 @@ def checked_captions(
             answer = captioner.caption(part)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # of pytest.skip and SystemExit too: no prompts
+        except BaseException as error:  # also SystemExit and pytest.skip: an audit is not skipped
             msg = f"{name} raised {type(error).__name__} on {len(part)} images: {error}"
             raise CaptionerError(msg) from error
         if not isinstance(answer, list) or len(answer) != len(part):

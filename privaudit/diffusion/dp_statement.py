@@ -129,7 +129,7 @@ def read_statement(path: Path) -> DpStatement | None:
         if not (all(map(math.isfinite, numbers)) and found.epsilon >= 0 and 0 < found.delta < 1):
             msg = f"epsilon={found.epsilon} and delta={found.delta} are no privacy"
             raise ValueError(msg)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, StatementError):
             raise
         msg = (

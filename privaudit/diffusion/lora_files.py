@@ -12,7 +12,7 @@ import torch
 
 from privaudit.diffusion.weights import read_pickle
 from privaudit.errors import GeneratorError, first_line
-from privaudit.files import open_regular, parse_json, read_json
+from privaudit.files import open_regular, parse_json, read_object
 from privaudit.hub import describe_missing, is_hub_name
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def read_lora(source: str | Path) -> tuple[Path, dict[str, torch.Tensor], dict[s
             )
             raise GeneratorError(msg)
     if (path.parent / CONFIG).exists():
-        config = read_json(path.parent / CONFIG, GeneratorError)
+        config = read_object(path.parent / CONFIG, GeneratorError)
     return path, tensors, config
 
 

@@ -128,9 +128,10 @@ def generate(
                 together = [answers] if isinstance(answers, list) else None
                 for some in together or ([answer] for answer in answers):
                     _take(name, some, places, made, heard)
-        except PrivauditError:
+        except (KeyboardInterrupt, PrivauditError):
             raise
-        except Exception as error:
+        # Also SystemExit and pytest.skip: pytest would show the prompts, or skip the audit.
+        except BaseException as error:
             msg = (
                 f"{name} raised {type(error).__name__} on a batch of {len(part)} queries, the "
                 f"first of sample {asked[0].sample.id!r}: {hide_prompts(str(error), asked)}"

@@ -110,9 +110,7 @@ class CallableTarget:
         name = self._name
         try:
             answer = self._function(list(prompts), list(seeds))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # of pytest.skip and SystemExit too: no prompts
+        except Exception as error:
             msg = (
                 f"{name} raised {type(error).__name__} on a batch of {len(prompts)} prompts, the "
                 f"first {prompts[0]!r}: {error}"

@@ -104,7 +104,7 @@ def varied(
         answer = vary(list(images), list(prompts), list(seeds), strength)
     except (KeyboardInterrupt, PrivauditError):
         raise
-    except BaseException as error:  # of pytest.skip and SystemExit too: no prompts
+    except BaseException as error:  # as of engines.task.generate
         msg = (
             f"vary() of {name} raised {type(error).__name__} on a batch of {len(prompts)} "
             f"pictures, the first of {prompts[0]!r}: {error}"

@@ -324,9 +324,9 @@ class PipelineTarget:
                 call.setdefault("output_type", "np")
             with evaluating(self._pipeline):
                 return self._pipeline(**text, generator=noise, **call)
-        except (KeyboardInterrupt, GeneratorError):
+        except GeneratorError:
             raise
-        except BaseException as error:  # of pytest.skip and SystemExit too: no prompts
+        except Exception as error:
             msg = (
                 f"{self._name} raised {type(error).__name__} on a batch of {len(prompts)} "
                 f"prompts, the first {prompts[0]!r}: {error}"

@@ -248,8 +248,7 @@ def _index(file: Path, config: str | Path | None) -> dict[str, Any]:
             "that pipeline"
         )
         raise GeneratorError(msg)
-    index: dict[str, Any] = read_object(path, GeneratorError)
-    return index
+    return read_object(path, GeneratorError)
 
 
 def _denoiser(index: Mapping[str, Any]) -> str:

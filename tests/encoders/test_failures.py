@@ -30,7 +30,7 @@ class Own:
         self.encode = answer
 
 
-def raises(error: Exception) -> Any:
+def raises(error: BaseException) -> Any:
     def encode(images: list[Image.Image]) -> Any:
         raise error
 
@@ -42,6 +42,7 @@ def raises(error: Exception) -> Any:
     [
         (raises(ValueError("no RGB")), r"mine raised ValueError on 3 images \(no RGB\): its enco"),
         (raises(KeyError("x")), r"mine raised KeyError on 3 images \('x'\)"),
+        (raises(SystemExit(0)), r"mine raised SystemExit on 3 images"),
         (raises(UserWarning("strict")), r"mine raised UserWarning on 3 images"),
         (lambda images: None, r"mine returned a NoneType of dtype object for 3 images: return a"),
         (lambda images: "features", r"mine returned a str of dtype"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,14 +20,18 @@ from privaudit.engines import make_engine, missing
 from privaudit.engines.batch_size import BatchSize
 from privaudit.engines.local import LocalEngine
 from privaudit.engines.pace import Pace
-from privaudit.engines.task import Task
+from privaudit.engines.task import Task, generate
 from privaudit.errors import GeneratorError, MissingExtraError
 from privaudit.measurements import ReconstructionSimilarity
 from privaudit.samples import Sample
 from privaudit.store import Store
 from privaudit.targets import Answer, Query, Target, as_target
+from privaudit.targets.queries import plan_queries
 from tests.parts.encoders import PixelEncoder
 from tests.store.hammer import Colour
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class Sized:
@@ -387,3 +391,42 @@ def test_an_engine_whose_library_is_missing_names_the_extra(monkeypatch: Any) ->
     with pytest.raises(MissingExtraError, match=r'pip install "privaudit\[ray\]"'):
         make_engine(SessionSettings(engine="ray"))
     assert isinstance(make_engine(SessionSettings()), LocalEngine)
+
+
+class Odd(BaseException):
+    """Neither an error nor the user's wish to stop."""
+
+
+class OwnTarget:
+    """A target that is no callable: nothing stands between its ``answer`` and the engine."""
+
+    persistent, fingerprint = False, "own"
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        return self.function([q.prompt for q in queries], [q.seed for q in queries])
+
+
+@pytest.mark.parametrize("wrap", [as_target, OwnTarget])
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, Odd, pytest.skip.Exception])
+def test_a_model_that_leaves_is_an_error_that_shows_no_prompt(kind: type, wrap: Any) -> None:
+    def leave(prompts: list[str], seeds: list[int]) -> Any:
+        raise kind(f"gone at {prompts[0]!r}")
+
+    sample = Sample(image=Image.new("RGB", (8, 8)), caption="secret", id="s1")
+    queries = dict(enumerate(plan_queries([sample], ["secret"], 1, 0)))
+    with pytest.raises(BaseException, match=f"raised {kind.__name__} .*gone") as error:
+        generate(wrap(leave), queries, 1, {})  # what is let through would skip this test
+    assert type(error.value) is GeneratorError
+    assert "secret" not in str(error.value)
+
+
+def test_who_stops_a_session_stops_it() -> None:
+    def stop(prompts: list[str], seeds: list[int]) -> Any:
+        raise KeyboardInterrupt
+
+    sample = Sample(image=Image.new("RGB", (8, 8)), caption="a", id="s1")
+    with pytest.raises(KeyboardInterrupt):
+        generate(as_target(stop), dict(enumerate(plan_queries([sample], ["a"], 1, 0))), 1, {})

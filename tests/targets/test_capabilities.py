@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 import privaudit
-from privaudit import PipelineTarget, Sample, SavedPipeline
+from privaudit import PipelineTarget, SavedPipeline
 from privaudit.errors import GeneratorError
 from privaudit.targets import Capabilities, as_target, capabilities_of
 from privaudit.targets.image_to_image import varied
-from privaudit.targets.queries import plan_queries
 from privaudit.testing import ObliviousTarget
 from tests.parts import AUDITS
 from tests.parts.pipelines import tiny_pipeline
@@ -35,31 +33,6 @@ def test_a_callable_has_the_defaults_and_says_what_it_brings() -> None:
     assert not capabilities_of(as_target(draw)).recheck
     with pytest.raises(GeneratorError, match="takes no picture beside the text"):
         varied(as_target(draw), [], [], [], 0.5)
-
-
-class Odd(BaseException):
-    """Neither an error nor the user's wish to stop."""
-
-
-@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, Odd, pytest.skip.Exception])
-def test_a_model_that_leaves_is_an_error_that_shows_no_prompt(kind: type) -> None:
-    def leave(prompts: list[str], seeds: list[int]) -> Any:
-        raise kind("gone")
-
-    [query] = plan_queries(
-        [Sample(image=Image.new("RGB", (8, 8)), caption="secret", id="s1")], ["secret"], 1, 0
-    )
-    with pytest.raises(GeneratorError, match=f"raised {kind.__name__} .*gone") as error:
-        as_target(leave).answer([query])
-    assert "secret" not in str(error.value)
-
-
-def test_who_stops_a_session_stops_it() -> None:
-    def stop(prompts: list[str], seeds: list[int]) -> Any:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        as_target(stop).generate(["a"], [1])
 
 
 def test_they_are_frozen_and_nothing_else_is_taken_for_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,7 @@ def test_a_callable_may_take_pictures_too(emoji: dict[str, Any]) -> None:
     [
         (lambda images: images[1:], r"vary\(\) of CallableTarget returned 2 images for 3 prompts"),
         (lambda _: 1 / 0, r"vary\(\) of CallableTarget raised ZeroDivisionError on a batch of 3"),
+        (lambda _: sys.exit(0), r"vary\(\) of CallableTarget raised SystemExit on a batch of 3"),
         (lambda images: ["" for _ in images], "returned a str for prompt"),
     ],
 )

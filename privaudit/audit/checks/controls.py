@@ -28,6 +28,8 @@ from privaudit.targets.queries import plan_queries
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from PIL import Image
+
     from privaudit.audit.sets import AuditSamples, Sets
     from privaudit.encoders import Encoder
     from privaudit.measurements import Measurement
@@ -105,10 +107,9 @@ class Controls:
     def _drawn(self, model: Target, queries: Sequence[Query]) -> list[str]:
         """Return hashes of a model's answers; none, if it refused one."""
         if not capabilities_of(model).may_refuse:
-            answers = {
-                a.query.sample.id: fingerprint_pixels(a.image) for a in model.answer(queries)
-            }
-            return [answers[query.sample.id] for query in queries]
+            answers: dict[int, Image.Image] = {}
+            generate(model, dict(enumerate(queries)), len(queries), answers)
+            return [fingerprint_pixels(answers[i]) for i in range(len(queries))]
         # What a service answers was paid for: it is kept, as when it is asked for good.
         missing = Missing(Task(model, self.measurement, None), queries, self.store)
         images = missing.stored(range(len(queries)))
