@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from privaudit.errors import StatementError
 from privaudit.files import read_object
@@ -121,22 +121,16 @@ def read_statement(path: Path) -> DpStatement | None:
     try:
         content = read_object(file, StatementError)
         version, weights = content.pop("version"), content.pop("weights")
-        if version != VERSION:
-            msg = f"{file} has version {version}, and this privaudit reads {VERSION}: update it"
-            raise StatementError(msg)
-        found = DpStatement(**content)
-        numbers = (found.epsilon, found.delta, found.noise_multiplier, found.sample_rate)
-        if not (all(map(math.isfinite, numbers)) and found.epsilon >= 0 and 0 < found.delta < 1):
-            msg = f"epsilon={found.epsilon} and delta={found.delta} are no privacy"
-            raise ValueError(msg)
+        found = _from_numbers(content) if version == VERSION else None
     except (ValueError, TypeError, KeyError) as error:
-        if isinstance(error, StatementError):
-            raise
         msg = (
             f"{file} cannot be read as what a fine-tune wrote ({error!r}): save the fine-tune "
             "again, or write the numbers into privacy_claim(epsilon, delta)"
         )
         raise StatementError(msg) from error
+    if found is None:
+        msg = f"{file} has version {version}, and this privaudit reads {VERSION}: update it"
+        raise StatementError(msg)
     if weights != _digest(folder):
         msg = (
             f"{file} is of other weights than those beside it: save the fine-tune again, or write "
@@ -150,6 +144,16 @@ def read_statement(path: Path) -> DpStatement | None:
             f"steps give {again:g}: save the fine-tune again"
         )
         raise StatementError(msg)
+    return found
+
+
+def _from_numbers(content: dict[str, Any]) -> DpStatement:
+    """Return what a file states, if its numbers can be those of any privacy."""
+    found = DpStatement(**content)
+    numbers = (found.epsilon, found.delta, found.noise_multiplier, found.sample_rate)
+    if not (all(map(math.isfinite, numbers)) and found.epsilon >= 0 and 0 < found.delta < 1):
+        msg = f"epsilon={found.epsilon} and delta={found.delta} are no privacy"
+        raise ValueError(msg)
     return found
 
 
